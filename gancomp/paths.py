@@ -1,0 +1,26 @@
+"""Where files lie. Paths carry the data set, the experiment, the stage and the shard; hyper-parameters never."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+DATA = Path("data")
+RESULTS = Path("results")
+
+DOWNLOADS = DATA / "downloads"
+INCEPTION = DATA / "inception" / "weights.safetensors"
+
+
+def dataset(name: str) -> Path:
+    """Folder of a prepared data set: train/, val/, manifest.json, ATTRIBUTION.txt, statistics.safetensors."""
+    return DATA / name
+
+
+def stage(experiment: str, name: str) -> Path:
+    """Folder of what one stage of an experiment wrote."""
+    return RESULTS / experiment / name
+
+
+def resume(experiment: str, name: str) -> Path:
+    """Resume state and growing log of a stage; undeclared, so that Snakemake never deletes it."""
+    return RESULTS / experiment / ".resume" / name

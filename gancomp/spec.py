@@ -1,0 +1,120 @@
+"""What a generator is: family, widths and shape, in plain Python (no torch)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+
+Family = Literal["resnet"]
+Block = Literal["dense", "separable"]
+Norm = Literal["instance"]
+
+#: Number of widths (K in the paper, Section 3.2) of each family.
+WIDTHS_PER_FAMILY: dict[str, int] = {"resnet": 8}
+#: Spatial reduction of each family: height and width must be multiples of it.
+STRIDE_PER_FAMILY: dict[str, int] = {"resnet": 4}
+
+
+class Strict(BaseModel):
+    """A frozen model that refuses unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def parse_widths(value: Any) -> Any:
+    """`32`, `"32"`, `"32_24_16"` or a sequence of integers → a tuple of integers.
+
+    Raises ValueError naming the offending text.
+    """
+    if isinstance(value, bool):
+        raise ValueError(f"widths must be integers, not {value!r}")
+    if isinstance(value, int):
+        return (value,)
+    if isinstance(value, str):
+        try:
+            return tuple(int(part) for part in value.split("_"))
+        except ValueError:
+            raise ValueError(
+                f"widths {value!r}: expected integers joined by '_', such as 32_32_48_32_48_48_16_16"
+            ) from None
+    return value
+
+
+def format_widths(widths: tuple[int, ...]) -> str:
+    """The configuration string of *widths*, such as `32_32_48_32_48_48_16_16`."""
+    return "_".join(str(width) for width in widths)
+
+
+def parse_size(value: Any) -> Any:
+    """`256`, `"256"` or `"256x512"` (height x width) → (height, width)."""
+    if isinstance(value, bool):
+        raise ValueError(f"size must be an integer or 'HxW', not {value!r}")
+    if isinstance(value, int):
+        return (value, value)
+    if isinstance(value, str):
+        try:
+            parts = [int(part) for part in value.lower().split("x")]
+        except ValueError:
+            raise ValueError(f"size {value!r}: expected H or HxW, such as 256 or 256x512") from None
+        return tuple(parts * 2 if len(parts) == 1 else parts)
+    return value
+
+
+PositiveInt = Annotated[int, Field(gt=0, le=65536)]
+Widths = Annotated[
+    tuple[Annotated[int, Field(gt=0, le=4096)], ...],
+    BeforeValidator(parse_widths),
+    PlainSerializer(format_widths, when_used="json"),
+    Field(min_length=1, json_schema_extra={"type": ["integer", "string", "array"]}),
+]
+Size = Annotated[
+    tuple[PositiveInt, PositiveInt],
+    BeforeValidator(parse_size),
+    PlainSerializer(lambda size: f"{size[0]}x{size[1]}", when_used="json"),
+    Field(json_schema_extra={"type": ["integer", "string", "array"]}),
+]
+
+
+class GeneratorSpec(Strict):
+    """Everything needed to build a generator; the header of every checkpoint carries it.
+
+    `widths` are the paper's c_1 … c_K (Section 3.2); a single number stands for all K.
+    """
+
+    family: Family = "resnet"
+    block: Block = "dense"
+    widths: Widths
+    size: Size = (256, 256)
+    in_channels: Annotated[int, Field(ge=1, le=64)] = 3
+    out_channels: Annotated[int, Field(ge=1, le=64)] = 3
+    blocks: Annotated[int, Field(gt=0, le=99, multiple_of=3)] = 9
+    norm: Norm = "instance"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_width_means_all(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "widths" in data:
+            widths = parse_widths(data["widths"])
+            if isinstance(widths, (tuple, list)) and len(widths) == 1:
+                family = data.get("family", "resnet")
+                widths = tuple(widths) * WIDTHS_PER_FAMILY.get(family, 1)
+            return {**data, "widths": widths}
+        return data
+
+    @model_validator(mode="after")
+    def _consistent(self) -> GeneratorSpec:
+        count = WIDTHS_PER_FAMILY[self.family]
+        if len(self.widths) != count:
+            raise ValueError(f"a {self.family} generator has {count} widths, not {len(self.widths)}")
+        stride = STRIDE_PER_FAMILY[self.family]
+        if any(side % stride for side in self.size):
+            raise ValueError(
+                f"size {self.size[0]}x{self.size[1]}: both sides must be multiples of {stride} "
+                f"for a {self.family} generator"
+            )
+        return self
+
+    def with_widths(self, widths: tuple[int, ...]) -> GeneratorSpec:
+        """The same generator at other widths."""
+        return GeneratorSpec.model_validate({**self.model_dump(), "widths": widths})
