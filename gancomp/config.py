@@ -16,6 +16,7 @@ import yaml
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from gancomp.errors import GancompError
+from gancomp.profile.macs import profile
 from gancomp.spec import (
     Block,
     Family,
@@ -25,6 +26,7 @@ from gancomp.spec import (
     Size,
     Strict,
     Widths,
+    format_widths,
 )
 
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]*"
@@ -139,6 +141,12 @@ def parse_budget(text: str) -> tuple[Literal["reduction", "macs"], float]:
     if unit == "x":
         return "reduction", value
     return "macs", value * {"k": 1e3, "M": 1e6, "G": 1e9}[unit]
+
+
+def budget_macs(budget: str, original: GeneratorSpec) -> float:
+    """The exact MACs that *budget* allows a subnet, given the original that `10x` refers to."""
+    kind, value = parse_budget(budget)
+    return value if kind == "macs" else profile(original).macs / value
 
 
 def _checked_budget(text: str) -> str:
@@ -263,6 +271,7 @@ def _check_widths(where: str, experiment: Experiment, dataset: DatasetBase) -> N
                 f"{where}.supernet.space[{position}]: {choices[0]} is wider than the student's {width}; "
                 "lower it, or raise distill.widths"
             )
+    _check_budget(where, experiment, specs["original"], specs["distill"])
     if experiment.distill.prune:
         for position, (wide, narrow) in enumerate(zip(specs["teacher"].widths, student, strict=True)):
             if narrow > wide:
@@ -270,6 +279,19 @@ def _check_widths(where: str, experiment: Experiment, dataset: DatasetBase) -> N
                     f"{where}.distill.widths: width {position} is {narrow}, more than the teacher's {wide}; "
                     "pruning can only narrow it (or set distill.prune: false)"
                 )
+
+
+def _check_budget(where: str, experiment: Experiment, original: GeneratorSpec, student: GeneratorSpec) -> None:
+    """The smallest subnet must meet the budget; checked here, before anything is trained."""
+    smallest = experiment.supernet.smallest
+    least = profile(student.with_widths(smallest)).macs
+    limit = budget_macs(experiment.search.budget, original)
+    if least > limit:
+        raise ValueError(
+            f"{where}.search.budget: {experiment.search.budget} allows {limit / 1e9:.3f}G exact MACs, and the smallest "
+            f"subnet of the space ({format_widths(smallest)}) has {least / 1e9:.3f}G; raise the budget or add smaller "
+            "choices to supernet.space"
+        )
 
 
 def _did_you_mean(name: str, known: Sequence[str] | Mapping[str, Any]) -> str:

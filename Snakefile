@@ -1,0 +1,61 @@
+"""Compress conditional GANs, from the pictures to the tables. `config.yaml` says what, `profiles/` says where."""
+
+from snakemake.utils import min_version
+
+min_version("9.9")
+
+
+configfile: "config.yaml"
+
+
+report: "workflow/report/workflow.rst"
+
+
+# Nothing runs in it unless --software-deployment-method apptainer asks; the image must then carry the package.
+container: "docker://python:3.12-slim"
+
+
+include: "workflow/rules/common.smk"  # reads and checks the configuration, before anything else
+include: "workflow/rules/data.smk"  # pictures · weights and statistics of the scores
+include: "workflow/rules/train.smk"  # original · teacher → distill → supernet · finetune · narrow
+include: "workflow/rules/search.smk"  # shards → merge → select → subnet
+include: "workflow/rules/evaluate.smk"  # scores on the validation pictures
+include: "workflow/rules/benchmark.smk"  # export · latency and memory
+include: "workflow/rules/figures.smk"  # tables and figures, from what the stages wrote
+
+
+localrules:
+    all,
+    data,
+    models,
+    tables,
+    figures,
+
+
+rule all:
+    default_target: True
+    input:
+        files_of_run("tables", "table.md", "table.csv"),
+        files_of_run("figures", *FIGURES),
+        files_of_run("export", "model.safetensors", "card.json"),
+        files_of_run("benchmark", "benchmark.json"),
+
+
+rule data:
+    input:
+        [data_file(dataset, "manifest.json") for dataset in datasets_of_run()],
+
+
+rule models:
+    input:
+        files_of_run("export", "model.safetensors", "card.json"),
+
+
+rule tables:
+    input:
+        files_of_run("tables", "table.md", "table.csv"),
+
+
+rule figures:
+    input:
+        files_of_run("figures", *FIGURES),

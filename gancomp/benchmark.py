@@ -1,0 +1,63 @@
+"""Parameters, MACs, activation memory and latency of an experiment's generators, measured alone."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import psutil
+import torch
+
+from gancomp import paths
+from gancomp.artifacts import provenance, write_json
+from gancomp.config import Config, owner
+from gancomp.data.datasets import PairedPictures, to_float
+from gancomp.nets import load_generator
+from gancomp.profile.latency import latency
+from gancomp.profile.macs import profile
+from gancomp.profile.memory import activation_bytes
+from gancomp.progress import Progress
+from gancomp.report.records import Benchmark, BenchmarkRow
+from gancomp.train.device import Device
+
+#: The generators whose architectures differ; with and without fine-tuning is the same one.
+MEASURED = ("original", "narrow", "finetune")
+
+
+def benchmark(config: Config, experiment: str, device: Device = "auto") -> None:
+    """Measure each generator on a validation drawing, in PyTorch eager at fp32, and write `benchmark.json`."""
+    settings = config.experiments[experiment]
+    threads = settings.benchmark.threads or psutil.cpu_count(logical=False) or 1
+    torch.set_num_threads(threads)
+    on_gpu = device != "cpu" and torch.cuda.is_available()
+    where = torch.device("cuda" if on_gpu else "cpu")
+    pictures = PairedPictures(
+        paths.dataset(settings.dataset), ("val",), config.datasets[settings.dataset].direction
+    )
+    picture = to_float(pictures.batch([0])[0]).to(where)
+
+    rows = {}
+    with Progress(f"benchmark {experiment}", len(MEASURED), "generators") as progress:
+        for stage in MEASURED:
+            path = paths.stage(owner(config, experiment, stage), stage) / "model.safetensors"
+            generator = load_generator(path, where)
+            counted = profile(generator.spec)
+            rows[stage] = BenchmarkRow.model_validate(
+                {
+                    "params": counted.params,
+                    "macs": counted.macs,
+                    "macs_paper": counted.macs_paper,
+                    "activation_bytes": activation_bytes(generator, picture),
+                    "latency_ms": dataclasses.asdict(
+                        latency(generator, picture, settings.benchmark.warmup, settings.benchmark.runs)
+                    ),
+                }
+            )
+            progress.advance(1, stage)
+    record = Benchmark(
+        machine=provenance() | {"device": torch.cuda.get_device_name() if on_gpu else "cpu"},
+        threads=threads,
+        warmup=settings.benchmark.warmup,
+        runs=settings.benchmark.runs,
+        rows=rows,
+    )
+    write_json(paths.stage(experiment, "benchmark") / "benchmark.json", record.model_dump(mode="json"))

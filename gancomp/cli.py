@@ -1,0 +1,355 @@
+"""`gancomp STAGE …`: every stage is one command that turns files into files. Torch is imported by the stages alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+# Two torch processes that spin on the same cores are many times slower than one; read when OpenMP is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import typer
+
+from gancomp.config import Config, load, signature
+from gancomp.errors import GancompError
+
+app = typer.Typer(
+    help="Compress conditional GANs: every stage turns files into files. Plain `snakemake` runs them all in order.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class Device(StrEnum):
+    """Where networks run."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class Evaluated(StrEnum):
+    """Stages whose generator is scored."""
+
+    original = "original"
+    narrow = "narrow"
+    subnet = "subnet"
+    finetune = "finetune"
+
+
+ExperimentName = Annotated[str, typer.Argument(help="an experiment of the configuration")]
+DatasetName = Annotated[str, typer.Argument(help="a data set of the configuration")]
+ConfigFiles = Annotated[
+    list[Path] | None, typer.Option("--configfile", help="YAML file, repeatable, the later over the earlier")
+]
+Overrides = Annotated[str, typer.Option("--set", help="JSON over the files, such as '{\"run\": [\"emoji\"]}'")]
+Expect = Annotated[str, typer.Option(help="refuse unless the stage's settings still have this signature")]
+DeviceOption = Annotated[Device, typer.Option(help="where networks run; auto takes a GPU where there is one")]
+
+
+def main() -> None:
+    """Entry point: a mendable error is one message and exit status 1."""
+    try:
+        app(standalone_mode=True)
+    except GancompError as error:
+        sys.stderr.write(f"gancomp: error: {error}\n")
+        raise SystemExit(1) from None
+
+
+def read_config(configfiles: list[Path] | None, overrides: str) -> Config:
+    """The configuration that the options name; `config.yaml` where they name none."""
+    try:
+        data = json.loads(overrides)
+    except json.JSONDecodeError as error:
+        raise GancompError(f"--set {overrides}: not JSON: {error}") from None
+    if not isinstance(data, dict):
+        raise GancompError(f"--set {overrides}: expected a JSON object")
+    return load(configfiles or [Path("config.yaml")], data)
+
+
+def stage_config(
+    experiment: str, stage: str, configfiles: list[Path] | None, overrides: str, expect: str
+) -> Config:
+    """The configuration for one stage, checked against what the workflow planned."""
+    config = read_config(configfiles, overrides)
+    known_experiment(config, experiment)
+    if expect and expect != signature(config, experiment, stage):
+        raise GancompError(
+            f"{experiment} {stage}: the configuration changed since the workflow was planned; run snakemake again"
+        )
+    return config
+
+
+def known_experiment(config: Config, experiment: str) -> None:
+    if experiment not in config.experiments:
+        raise GancompError(f"no experiment {experiment!r}; there are: {', '.join(config.experiments) or 'none'}")
+
+
+# --- data --------------------------------------------------------------------------------------
+
+
+@app.command()
+def inception() -> None:
+    """Fetch and verify the weights of the FID network."""
+    from gancomp import paths
+    from gancomp.metrics.inception_weights import fetch
+
+    fetch(paths.INCEPTION, paths.DOWNLOADS)
+
+
+@app.command()
+def dataset(name: DatasetName, configfile: ConfigFiles = None, set_: Overrides = "{}", expect: Expect = "") -> None:
+    """Fetch, verify, build and split a data set."""
+    from gancomp import paths
+    from gancomp.data.build import build
+
+    config = read_config(configfile, set_)
+    known_dataset(config, name)
+    build(name, config.datasets[name], paths.dataset(name), paths.DOWNLOADS)
+
+
+@app.command()
+def statistics(
+    name: DatasetName,
+    configfile: ConfigFiles = None,
+    set_: Overrides = "{}",
+    expect: Expect = "",
+    device: DeviceOption = Device.auto,
+) -> None:
+    """Inception features of the real targets, which every FID is measured against."""
+    from gancomp import paths
+    from gancomp.metrics.inception import Inception
+    from gancomp.metrics.statistics import write_statistics
+
+    config = read_config(configfile, set_)
+    known_dataset(config, name)
+    network = Inception(paths.INCEPTION, device=device.value)
+    root = paths.dataset(name)
+    write_statistics(root, config.datasets[name].direction, network, root / "statistics.safetensors")
+
+
+def known_dataset(config: Config, name: str) -> None:
+    if name not in config.datasets:
+        raise GancompError(f"no data set {name!r}; there are: {', '.join(config.datasets) or 'none'}")
+
+
+# --- training ----------------------------------------------------------------------------------
+
+
+def _training_command(stage: str, function: str, doc: str) -> None:
+    """Register one training stage; they all take the same options."""
+
+    def command(
+        experiment: ExperimentName,
+        configfile: ConfigFiles = None,
+        set_: Overrides = "{}",
+        expect: Expect = "",
+        device: DeviceOption = Device.auto,
+    ) -> None:
+        config = stage_config(experiment, stage, configfile, set_, expect)
+        from gancomp.train import stages
+
+        train: Callable[[Config, str, Any], None] = getattr(stages, function)
+        train(config, experiment, device.value)
+
+    app.command(stage, help=f"{doc} To resume, run the same command again.")(command)
+
+
+_training_command("original", "train_original", "Train the uncompressed generator.")
+_training_command("teacher", "train_teacher", "Train the MobileNet-style teacher.")
+_training_command("distill", "train_distilled", "Distil the pruned student from the teacher.")
+_training_command("supernet", "train_supernet", "Train the once-for-all network.")
+_training_command("finetune", "train_finetuned", "Fine-tune the winner.")
+_training_command("narrow", "train_narrow", "Train the uniform narrow baseline from scratch.")
+
+
+# --- search ------------------------------------------------------------------------------------
+
+
+@app.command()
+def search(
+    experiment: ExperimentName,
+    shard: Annotated[str, typer.Option(help="I-of-N, I from 0")] = "0-of-1",
+    configfile: ConfigFiles = None,
+    set_: Overrides = "{}",
+    expect: Expect = "",
+    device: DeviceOption = Device.auto,
+) -> None:
+    """Score one shard of the subnets under the budget."""
+    match = re.fullmatch(r"(\d+)-of-(\d+)", shard)
+    if not match or int(match[1]) >= int(match[2]):
+        raise GancompError(f"--shard {shard}: expected I-of-N with I from 0 to N-1, such as 0-of-4")
+    config = stage_config(experiment, "search", configfile, set_, expect)
+    from gancomp.search.scores import score_shard
+
+    score_shard(config, experiment, int(match[1]), int(match[2]), device.value)
+
+
+@app.command()
+def merge(
+    experiment: ExperimentName,
+    shards: Annotated[int, typer.Option(min=1, help="how many shards there are")] = 1,
+    configfile: ConfigFiles = None,
+    set_: Overrides = "{}",
+    expect: Expect = "",
+) -> None:
+    """Join the shards into search.csv."""
+    config = stage_config(experiment, "search", configfile, set_, expect)
+    from gancomp.search import select as module
+
+    module.merge(config, experiment, shards)
+
+
+@app.command()
+def select(
+    experiment: ExperimentName, configfile: ConfigFiles = None, set_: Overrides = "{}", expect: Expect = ""
+) -> None:
+    """Choose the winner and the Pareto front."""
+    config = stage_config(experiment, "search", configfile, set_, expect)
+    from gancomp.search import select as module
+
+    module.select(config, experiment)
+
+
+@app.command()
+def subnet(
+    experiment: ExperimentName, configfile: ConfigFiles = None, set_: Overrides = "{}", expect: Expect = ""
+) -> None:
+    """Cut the winner out of the once-for-all network."""
+    config = stage_config(experiment, "subnet", configfile, set_, expect)
+    from gancomp.train.stages import extract_winner
+
+    extract_winner(config, experiment)
+
+
+@app.command()
+def export(
+    experiment: ExperimentName, configfile: ConfigFiles = None, set_: Overrides = "{}", expect: Expect = ""
+) -> None:
+    """Write the compressed generator, checked against the networks it came from."""
+    config = stage_config(experiment, "export", configfile, set_, expect)
+    from gancomp.export.slim import export_slim
+
+    export_slim(config, experiment)
+
+
+# --- evaluation and report ---------------------------------------------------------------------
+
+
+@app.command()
+def evaluate(
+    experiment: ExperimentName,
+    stage: Annotated[Evaluated, typer.Argument(help="whose generator")],
+    configfile: ConfigFiles = None,
+    set_: Overrides = "{}",
+    expect: Expect = "",
+    device: DeviceOption = Device.auto,
+) -> None:
+    """Score a stage's generator on the validation pictures."""
+    config = stage_config(experiment, stage.value, configfile, set_, expect)
+    from gancomp.evaluate import evaluate as run
+
+    run(config, experiment, stage.value, device.value)
+
+
+@app.command()
+def reference(
+    experiment: ExperimentName,
+    configfile: ConfigFiles = None,
+    set_: Overrides = "{}",
+    expect: Expect = "",
+    device: DeviceOption = Device.auto,
+) -> None:
+    """Score the honesty rows: real against real, input copied, mean colour."""
+    config = stage_config(experiment, "statistics", configfile, set_, expect)
+    from gancomp.evaluate import evaluate_reference
+
+    evaluate_reference(config, experiment, device.value)
+
+
+@app.command()
+def benchmark(
+    experiment: ExperimentName,
+    configfile: ConfigFiles = None,
+    set_: Overrides = "{}",
+    expect: Expect = "",
+    device: DeviceOption = Device.auto,
+) -> None:
+    """Measure parameters, MACs, activation memory and latency; run it alone."""
+    config = stage_config(experiment, "finetune", configfile, set_, expect)
+    from gancomp.benchmark import benchmark as run
+
+    run(config, experiment, device.value)
+
+
+@app.command()
+def tables(experiment: ExperimentName, configfile: ConfigFiles = None, set_: Overrides = "{}") -> None:
+    """Write the experiment's table as CSV and Markdown."""
+    from gancomp.report.stage import write_experiment_tables
+
+    write_experiment_tables(_report_config(experiment, configfile, set_), experiment)
+
+
+@app.command()
+def figures(experiment: ExperimentName, configfile: ConfigFiles = None, set_: Overrides = "{}") -> None:
+    """Draw the experiment's figures from its tables alone."""
+    from gancomp.report.stage import write_experiment_figures
+
+    write_experiment_figures(_report_config(experiment, configfile, set_), experiment)
+
+
+def _report_config(experiment: str, configfile: list[Path] | None, set_: str) -> Config:
+    config = read_config(configfile, set_)
+    known_experiment(config, experiment)
+    return config
+
+
+@app.command()
+def profile(
+    checkpoint: Annotated[Path | None, typer.Argument(help="a checkpoint, instead of the options below")] = None,
+    family: Annotated[str, typer.Option(help="resnet")] = "resnet",
+    block: Annotated[str, typer.Option(help="dense or separable")] = "dense",
+    widths: Annotated[str, typer.Option(help="one width for all, or such as 32_32_48_32_48_48_16_16")] = "64",
+    size: Annotated[str, typer.Option(help="H or HxW, in pixels")] = "256",
+    blocks: Annotated[int, typer.Option(help="residual blocks")] = 9,
+    as_json: Annotated[bool, typer.Option("--json", help="machine-readable, with layers")] = False,
+) -> None:
+    """Count a generator's parameters and multiply-accumulates in both conventions."""
+    import dataclasses
+
+    from pydantic import ValidationError
+
+    from gancomp.artifacts import read_header
+    from gancomp.profile.macs import profile as count
+    from gancomp.spec import GeneratorSpec
+
+    if checkpoint:
+        spec = read_header(checkpoint).spec
+    else:
+        try:
+            spec = GeneratorSpec.model_validate(
+                {"family": family, "block": block, "widths": widths, "size": size, "blocks": blocks}
+            )
+        except ValidationError as error:
+            faults = [f"{'.'.join(map(str, fault['loc'][:1]))}: {fault['msg']}" for fault in error.errors()]
+            raise GancompError("profile: " + "; ".join(faults)) from None
+    counted = count(spec)
+    if as_json:
+        print(json.dumps({"spec": spec.model_dump(mode="json"), **dataclasses.asdict(counted)}, indent=2))
+        return
+    print(f"{'layer':<24} {'parameters':>12} {'MACs (exact)':>18} {'MACs (paper)':>18}")
+    for layer in (*counted.layers, counted):
+        name = getattr(layer, "name", "total")
+        print(f"{name:<24} {layer.params:>12,} {layer.macs:>18,} {layer.macs_paper:>18,}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""The search space: every combination of the choices of each width, in tree order."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gancomp.profile.macs import Profile, profile
+from gancomp.spec import GeneratorSpec
+
+Widths = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Subnet:
+    """One point of the space; *index* is its place in tree order."""
+
+    index: int
+    widths: Widths
+    profile: Profile
+
+
+def enumerate_widths(space: Sequence[Sequence[int]]) -> Iterator[Widths]:
+    """All subnets in tree order: the last width changes fastest, so neighbours share the longest prefix."""
+    return itertools.product(*space)
+
+
+def draw_widths(space: Sequence[Sequence[int]], rng: np.random.Generator) -> Widths:
+    """One subnet, each width drawn uniformly and independently."""
+    return tuple(int(choices[rng.integers(len(choices))]) for choices in space)
+
+
+def under_budget(space: Sequence[Sequence[int]], student: GeneratorSpec, limit: float) -> list[Subnet]:
+    """Every subnet of at most *limit* exact MACs, in tree order; the configuration refuses a space without one."""
+    subnets = []
+    for index, widths in enumerate(enumerate_widths(space)):
+        counted = profile(student.with_widths(widths))
+        if counted.macs <= limit:
+            subnets.append(Subnet(index, widths, counted))
+    return subnets

@@ -1,0 +1,1 @@
+"""The compressed generator that leaves the workflow."""

@@ -1,0 +1,71 @@
+"""The fine-tuned subnet as a file of its own, checked against the network that it came from."""
+
+from __future__ import annotations
+
+import torch
+
+from gancomp import paths
+from gancomp.artifacts import file_sha256, provenance, write_json
+from gancomp.config import Config, owner, signature
+from gancomp.data.datasets import PairedPictures, to_float
+from gancomp.elastic.slicing import Elastic
+from gancomp.errors import GancompError
+from gancomp.nets import build_generator, load_generator, save_generator
+from gancomp.profile.macs import profile
+
+#: Largest difference between two computations of the same picture, in [-1, 1]: 1/8 of an 8-bit step.
+TOLERANCE = 1e-3
+CHECKED_PICTURES = 8
+
+
+@torch.inference_mode()
+def export_slim(config: Config, experiment: str) -> None:
+    """Write the winner's generator and its card.
+
+    Before that, on real drawings: the extracted subnet must give the once-for-all network's picture at those widths,
+    and the file just written must give the fine-tuned generator's. Raises GancompError, naming the difference,
+    if either does not.
+    """
+
+    def upstream(stage: str) -> str:
+        return str(paths.stage(owner(config, experiment, stage), stage) / "model.safetensors")
+
+    settings = config.experiments[experiment]
+    pictures = PairedPictures(paths.dataset(settings.dataset), ("val",), config.datasets[settings.dataset].direction)
+    x = to_float(pictures.batch(range(min(CHECKED_PICTURES, len(pictures))))[0])
+
+    whole, subnet, tuned = (load_generator(upstream(stage)) for stage in ("supernet", "subnet", "finetune"))
+    elastic = Elastic(whole, lambda widths: build_generator(whole.spec.with_widths(widths)))
+    extracted = _difference(elastic(x, subnet.spec.widths), subnet(x), upstream("subnet"))
+
+    folder = paths.stage(experiment, "export")
+    path = folder / "model.safetensors"
+    save_generator(
+        path, tuned, experiment=experiment, stage="export", signature=signature(config, experiment, "export")
+    )
+    saved = _difference(tuned(x), load_generator(path)(x), str(path))
+    counted = profile(tuned.spec)
+    write_json(
+        folder / "card.json",
+        {
+            "experiment": experiment,
+            "spec": tuned.spec.model_dump(mode="json"),
+            "params": counted.params,
+            "macs": counted.macs,
+            "macs_paper": counted.macs_paper,
+            "bytes": path.stat().st_size,
+            "sha256": file_sha256(path),
+            "max_difference": {"once-for-all network, extracted subnet": extracted, "fine-tuned, exported": saved},
+            **provenance(),
+        },
+    )
+
+
+def _difference(expected: torch.Tensor, got: torch.Tensor, path: str) -> float:
+    difference = float((expected - got).abs().max())
+    if not difference <= TOLERANCE:
+        raise GancompError(
+            f"{path}: its pictures differ from those of the network that it was cut from by {difference:.2g} "
+            f"(at most {TOLERANCE} is rounding); delete it and run its stage again"
+        )
+    return difference

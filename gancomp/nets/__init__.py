@@ -1,0 +1,54 @@
+"""Generators and discriminators. This room knows nothing of training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from gancomp.artifacts import Header, load_tensors, read_header, save_tensors
+from gancomp.errors import GancompError
+from gancomp.nets.generator import Generator, Segment
+from gancomp.nets.resnet import ResnetGenerator
+from gancomp.spec import GeneratorSpec
+
+__all__ = ["Generator", "Segment", "build_generator", "load_generator", "load_weights", "save_generator"]
+
+FAMILIES: dict[str, type[Generator]] = {"resnet": ResnetGenerator}
+
+
+def build_generator(spec: GeneratorSpec) -> Generator:
+    """A generator with fresh weights drawn from torch's global generator."""
+    return FAMILIES[spec.family](spec)
+
+
+def build_skeleton(spec: GeneratorSpec) -> Generator:
+    """A generator's topology on the meta device: shapes and no weights."""
+    with torch.device("meta"):
+        return build_generator(spec)
+
+
+def save_generator(path: Path | str, generator: Generator, *, experiment: str, stage: str, signature: str) -> None:
+    """Write *generator* with the header that `load_generator` reads."""
+    header = Header(spec=generator.spec, experiment=experiment, stage=stage, signature=signature)
+    save_tensors(path, generator.state_dict(), header.model_dump(mode="json"))
+
+
+def load_generator(path: Path | str, device: torch.device | str = "cpu") -> Generator:
+    """The generator that a checkpoint holds, in evaluation mode, without being told its architecture.
+
+    Raises GancompError naming *path* if it is missing, damaged, foreign, or its tensors do not fit its header.
+    """
+    header = read_header(path)
+    generator = build_skeleton(header.spec).to_empty(device=device)
+    load_weights(generator, path)
+    return generator.eval()
+
+
+def load_weights(module: torch.nn.Module, path: Path | str) -> None:
+    """Fill *module* from a file that gancomp wrote; GancompError if names or shapes differ."""
+    tensors, _ = load_tensors(path)
+    try:
+        module.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise GancompError(f"{path}: its tensors do not fit the network that was asked for: {error}") from None

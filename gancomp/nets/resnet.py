@@ -1,0 +1,73 @@
+"""The ResNet generator of CycleGAN and pix2pix, at any widths, dense or separable."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from gancomp.nets.generator import Generator, Segment
+from gancomp.nets.layers import ResidualBlock, initialise, normalisation
+from gancomp.spec import GeneratorSpec
+
+
+class ResnetGenerator(Generator):
+    """Stem 7x7 → two stride-2 convolutions → residual blocks in three groups → two transposed convolutions → 7x7.
+
+    Widths: c0 stem; c1 x2 and c2 x4 the stride-2 convolutions (c2 x4 is the residual trunk); c3, c4, c5 x4 the
+    inner width of the three groups of blocks; c6 x2 and c7 the transposed convolutions. Only the residual
+    blocks are decomposed when `block="separable"` (Section 3.2).
+    """
+
+    segments = (
+        Segment("stem", (0,)),
+        Segment("down1", (0, 1)),
+        Segment("down2", (1, 2)),
+        Segment("blocks1", (2, 3)),
+        Segment("blocks2", (2, 4)),
+        Segment("blocks3", (2, 5)),
+        Segment("up1", (2, 6)),
+        Segment("output", (6, 7)),
+    )
+    distilled = ("down2", "blocks1", "blocks2", "blocks3")
+
+    def __init__(self, spec: GeneratorSpec) -> None:
+        super().__init__(spec)
+        c = spec.widths
+        trunk = 4 * c[2]
+
+        self.stem = nn.Sequential(
+            nn.ReflectionPad2d(3),
+            nn.Conv2d(spec.in_channels, c[0], 7),
+            normalisation(c[0]),
+            nn.ReLU(inplace=True),
+        )
+        self.down1 = _down(c[0], 2 * c[1])
+        self.down2 = _down(2 * c[1], trunk)
+
+        def group(inner: int) -> nn.Sequential:
+            return nn.Sequential(*(ResidualBlock(trunk, inner, spec.block) for _ in range(spec.blocks // 3)))
+
+        self.blocks1 = group(4 * c[3])
+        self.blocks2 = group(4 * c[4])
+        self.blocks3 = group(4 * c[5])
+        self.up1 = nn.Sequential(*_up(trunk, 2 * c[6]))
+        self.output = nn.Sequential(
+            *_up(2 * c[6], c[7]),
+            nn.ReflectionPad2d(3),
+            nn.Conv2d(c[7], spec.out_channels, 7),
+            nn.Tanh(),
+        )
+        initialise(self)
+
+
+def _down(inputs: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, stride=2, padding=1), normalisation(outputs), nn.ReLU(inplace=True)
+    )
+
+
+def _up(inputs: int, outputs: int) -> list[nn.Module]:
+    return [
+        nn.ConvTranspose2d(inputs, outputs, 3, stride=2, padding=1, output_padding=1),
+        normalisation(outputs),
+        nn.ReLU(inplace=True),
+    ]

@@ -1,0 +1,1 @@
+"""The terms of Eq. 4."""

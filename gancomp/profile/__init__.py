@@ -1,0 +1,1 @@
+"""Costs of a generator: multiply-accumulates, memory, latency."""

@@ -1,0 +1,50 @@
+"""Latency by the paper's protocol (Section 4.3): batch 1, warm-up runs, then the mean of the next ones."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gancomp.nets.generator import Generator
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Milliseconds for one picture."""
+
+    mean: float
+    median: float
+    std: float
+    p95: float
+    min: float
+
+
+@torch.inference_mode()
+def latency(generator: Generator, picture: Tensor, warmup: int, runs: int) -> Latency:
+    """Time *generator* on one picture (1, c, h, w) on that picture's device; PyTorch eager, fp32."""
+    for _ in range(warmup):
+        generator(picture)
+    times = []
+    for _ in range(runs):
+        _synchronise(picture)
+        start = time.perf_counter()
+        generator(picture)
+        _synchronise(picture)
+        times.append((time.perf_counter() - start) * 1e3)
+    times.sort()
+    return Latency(
+        mean=statistics.fmean(times),
+        median=statistics.median(times),
+        std=statistics.pstdev(times),
+        p95=times[min(len(times) - 1, round(0.95 * len(times)))],
+        min=times[0],
+    )
+
+
+def _synchronise(picture: Tensor) -> None:
+    if picture.is_cuda:
+        torch.cuda.synchronize()

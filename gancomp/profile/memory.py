@@ -1,0 +1,55 @@
+"""Activation memory: the most bytes of intermediate results alive at once during one forward pass."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from gancomp.nets.generator import Generator
+
+
+class _LiveBytes(TorchDispatchMode):
+    """Counts the storages that operations allocate, until they are freed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.live = self.peak = 0
+        self._seen: set[int] = set()
+
+    def __torch_dispatch__(
+        self, function: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        result = function(*args, **(kwargs or {}))
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, Tensor):
+                self._count(tensor.untyped_storage())
+        return result
+
+    def _count(self, storage: torch.UntypedStorage) -> None:
+        pointer, size = storage.data_ptr(), storage.nbytes()
+        if not pointer or pointer in self._seen:
+            return
+        self._seen.add(pointer)
+        self.live += size
+        self.peak = max(self.peak, self.live)
+        weakref.finalize(storage, self._free, pointer, size)
+
+    def _free(self, pointer: int, size: int) -> None:
+        self._seen.discard(pointer)
+        self.live -= size
+
+
+@torch.inference_mode()
+def activation_bytes(generator: Generator, picture: Tensor) -> int:
+    """Peak bytes of activations for one picture (1, c, h, w) in PyTorch eager; weights and the picture not counted."""
+    held = [*generator.parameters(), picture]
+    with _LiveBytes() as counter:
+        counter._seen.update(tensor.untyped_storage().data_ptr() for tensor in held)
+        generator(picture)
+    return counter.peak

@@ -1,0 +1,65 @@
+"""Progress of long work: steps, rate and ETA, as a bar on a terminal and as lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+
+LINE_EVERY_SECONDS = 15.0
+BAR_EVERY_SECONDS = 0.2
+
+
+class Progress:
+    """`with Progress("teacher", total, unit="images") as progress: progress.advance(16, "d_loss 0.51")`.
+
+    The rate counts this run alone, so an ETA is right after a resume too.
+    """
+
+    def __init__(self, title: str, total: int, unit: str, done: int = 0) -> None:
+        self.title, self.total, self.unit, self.done = title, total, unit, done
+        self._first, self._start = done, time.monotonic()
+        self._terminal = sys.stderr.isatty()
+        self._shown = self._start if self._terminal else self._start - LINE_EVERY_SECONDS + 5.0
+        self._width = 0
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if kind is None and self.total:
+            self._show("done")
+        if self._terminal:
+            sys.stderr.write("\n")
+
+    @property
+    def rate(self) -> float:
+        """Units a second in this run."""
+        return (self.done - self._first) / max(time.monotonic() - self._start, 1e-9)
+
+    def advance(self, amount: int, detail: str = "") -> None:
+        """Count *amount* more; shows at most a few times a second."""
+        self.done += amount
+        now = time.monotonic()
+        if now - self._shown >= (BAR_EVERY_SECONDS if self._terminal else LINE_EVERY_SECONDS):
+            self._shown = now
+            self._show(detail)
+
+    def _show(self, detail: str) -> None:
+        left = (self.total - self.done) / self.rate if self.rate else 0.0
+        line = (
+            f"{self.title}: {self.done:,} / {self.total:,} {self.unit} ({self.done / max(self.total, 1):.0%}), "
+            f"{self.rate:.1f} {self.unit}/s, {_clock(left)} left{'; ' + detail if detail else ''}"
+        )
+        if self._terminal:
+            sys.stderr.write("\r" + line.ljust(self._width))
+            self._width = len(line)
+        else:
+            sys.stderr.write(line + "\n")
+        sys.stderr.flush()
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

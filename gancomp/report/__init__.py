@@ -1,0 +1,1 @@
+"""Tables and figures from what the stages wrote; reads files alone."""

@@ -1,0 +1,323 @@
+"""What the stages tell the report: one definition of every JSON and CSV that it reads. Imports no torch."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from gancomp.artifacts import read_json
+from gancomp.errors import GancompError
+from gancomp.spec import GeneratorSpec, Widths, format_widths
+
+REAL, COPIED, MEAN = "real against real", "input copied", "mean colour"
+#: The honesty rows: what real pictures, the input itself and one flat colour score.
+REFERENCE_ROWS: tuple[str, ...] = (REAL, COPIED, MEAN)
+
+Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1)]
+
+
+class Record(BaseModel):
+    """A frozen model of one JSON file: unknown keys, NaN and infinities are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Scores(Record):
+    """Quality against real pictures; lower is better in all three.
+
+    `kid` is the unbiased MMD² itself (polynomial kernel of degree 3), never scaled, and may be negative.
+    `l1` is the mean absolute difference as a share of the 8-bit range, None where nothing is paired.
+    """
+
+    fid: float
+    kid: float
+    l1: float | None
+
+
+class Cost(Record):
+    """What a generator costs: parameters, exact MACs, and MACs by the paper's convention, for one picture."""
+
+    params: Positive
+    macs: Positive
+    macs_paper: Positive
+
+
+class Evaluation(Cost):
+    """`{stage}/evaluation.json`: one generator's scores on the validation pictures.
+
+    `samples` names the pictures of `{stage}/samples.png`, top to bottom.
+    """
+
+    stage: Literal["original", "narrow", "subnet", "finetune"]
+    experiment: str
+    spec: GeneratorSpec
+    fid: float
+    kid: float
+    l1: float
+    images: Positive
+    seed: int
+    data_hash: str
+    code_version: str
+    samples: Annotated[tuple[str, ...], Field(min_length=1)]
+    provenance: dict[str, Any] = {}
+
+    @property
+    def scores(self) -> Scores:
+        return Scores(fid=self.fid, kid=self.kid, l1=self.l1)
+
+
+class Reference(Record):
+    """`reference/evaluation.json`: the honesty rows, scored on the same validation pictures.
+
+    `samples` names the pictures of `reference/inputs.png` and `reference/targets.png`, top to bottom.
+    """
+
+    experiment: str = ""
+    rows: dict[str, Scores]
+    images: Positive
+    seed: int
+    data_hash: str
+    code_version: str
+    samples: Annotated[tuple[str, ...], Field(min_length=1)]
+    provenance: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _has_every_row(self) -> Reference:
+        if missing := [name for name in REFERENCE_ROWS if name not in self.rows]:
+            raise ValueError(f"rows: {', '.join(missing)} missing")
+        return self
+
+
+class Latency(Record):
+    """Milliseconds for one picture at batch 1."""
+
+    mean: float
+    median: Annotated[float, Field(gt=0)]
+    std: float
+    p95: float
+    min: float
+
+
+class BenchmarkRow(Cost):
+    """One generator's cost, measured."""
+
+    activation_bytes: Count
+    latency_ms: Latency
+    peak_rss_bytes: Count | None = None
+
+
+class Benchmark(Record):
+    """`benchmark/benchmark.json`: latency by the paper's protocol (Section 4.3), in PyTorch."""
+
+    machine: dict[str, Any]
+    threads: Positive
+    warmup: Count
+    runs: Positive
+    rows: dict[str, BenchmarkRow]
+
+
+class SubnetRow(Cost):
+    """One row of `search/search.csv`: a subnet's widths, cost and scores on train-2."""
+
+    index: Count
+    widths: Widths
+    fid: float
+    kid: float
+    l1: float
+
+
+#: The columns of `search/search.csv`, in order.
+SEARCH_COLUMNS: tuple[str, ...] = ("index", "widths", "macs", "macs_paper", "params", "fid", "kid", "l1")
+
+
+class Selection(Record):
+    """`search/selection.json`: the winner under the budget (exact MACs) and the Pareto front, by index."""
+
+    winner: SubnetRow
+    pareto: tuple[Count, ...]
+    budget_macs: Positive
+    subnets_in_space: Positive
+    subnets_scored: Positive
+    images: Positive
+    fid_precision: str
+
+
+class StartEnd(Record):
+    """A subnet's scores before and after once-for-all training."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    start: dict[str, float]
+    end: dict[str, float]
+
+    @model_validator(mode="after")
+    def _has_l1(self) -> StartEnd:
+        for moment, scores in (("start", self.start), ("end", self.end)):
+            if "l1" not in scores:
+                raise ValueError(f"{moment}.l1 missing")
+        return self
+
+
+class SupernetMetrics(Record):
+    """What the report needs of `supernet/metrics.json`; the file may say more."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    largest: StartEnd
+    smallest: StartEnd
+    improved: bool
+
+
+# --- reading -----------------------------------------------------------------------------------
+
+RecordType = TypeVar("RecordType", bound=Record)
+
+
+def require(path: Path, stage: str) -> Path:
+    """*path* if it is a file; GancompError naming the *stage* to run otherwise."""
+    if not path.is_file():
+        raise GancompError(f"{path}: missing; run the stage {stage!r} first (snakemake {path})")
+    return path
+
+
+def read(path: Path, kind: type[RecordType], stage: str) -> RecordType:
+    """One JSON file as *kind*; GancompError naming file, key and *stage* when it is missing or wrong."""
+    return _validated(read_json(require(path, stage)), kind, str(path), stage)
+
+
+def _validated(data: Any, kind: type[RecordType], where: str, stage: str) -> RecordType:
+    try:
+        return kind.model_validate(data)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        key = ".".join(str(part) for part in fault["loc"])
+        message = fault["msg"].removeprefix("Value error, ")
+        raise GancompError(
+            f"{where}: {key + ': ' if key else ''}{message}; delete the file and run the stage {stage!r} again"
+        ) from None
+
+
+def read_search(path: Path) -> list[SubnetRow]:
+    """The rows of `search.csv`, at least one; GancompError naming file, line and column at fault."""
+    rows = read_subnets(path)
+    if not rows:
+        raise GancompError(f"{path}: holds no subnet; delete the file and run the stage 'search' again")
+    return rows
+
+
+def read_subnets(path: Path) -> list[SubnetRow]:
+    """The rows of `search.csv` or of one shard, which may hold none."""
+    with require(path, "search").open(newline="", encoding="utf-8") as stream:
+        reader = csv.DictReader(stream)
+        rows = list(reader)
+    if tuple(reader.fieldnames or ()) != SEARCH_COLUMNS:
+        raise GancompError(
+            f"{path}: its columns are not {', '.join(SEARCH_COLUMNS)}; delete it and run the search again"
+        )
+    return [_validated(row, SubnetRow, f"{path}, line {line}", "search") for line, row in enumerate(rows, start=2)]
+
+
+#: Columns of `log.csv` that are no losses.
+NOT_LOSSES: frozenset[str] = frozenset(
+    {"step", "epoch", "images", "lr", "images_per_second", "elapsed_seconds", "eta_seconds"}
+)
+
+
+def read_log(path: Path, stage: str) -> tuple[list[float], dict[str, list[float]]]:
+    """Images seen and every loss of a training's `log.csv`; GancompError on a value that is no finite number."""
+    with require(path, stage).open(newline="", encoding="utf-8") as stream:
+        reader = csv.DictReader(stream)
+        columns: Sequence[str] = reader.fieldnames or ()
+        rows = list(reader)
+    if "images" not in columns:
+        raise GancompError(f"{path}: no column 'images'; delete the file and run the stage {stage!r} again")
+    names = ["images", *(name for name in columns if name not in NOT_LOSSES)]
+    values: dict[str, list[float]] = {name: [] for name in names}
+    for line, row in enumerate(rows, start=2):
+        for name in names:
+            values[name].append(_finite(row[name], f"{path}, line {line}: {name}", stage))
+    return values.pop("images"), values
+
+
+def _finite(text: str | None, where: str, stage: str) -> float:
+    try:
+        value = float(text or "")
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise GancompError(f"{where}: {text!r} is no finite number; the training went wrong, run {stage!r} again")
+    return value
+
+
+# --- what is compared --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where an experiment's stages wrote: its own folders, or those of the base that owns the stage."""
+
+    results: Path
+    experiment: str
+    owners: Mapping[str, str] = field(default_factory=dict)
+
+    def file(self, stage: str, name: str) -> Path:
+        return self.results / self.owners.get(stage, self.experiment) / stage / name
+
+    def output(self, kind: str, name: str) -> Path:
+        return self.results / self.experiment / kind / name
+
+
+@dataclass(frozen=True)
+class Scoreboard:
+    """The compared generators and the honesty rows, all scored on the same pictures."""
+
+    evaluations: Mapping[str, Evaluation]
+    reference: Reference
+
+
+#: The generators that the report compares, in the order of the paper's Table 1.
+COMPARED: tuple[str, ...] = ("original", "narrow", "subnet", "finetune")
+
+
+def read_scoreboard(folders: Folders) -> Scoreboard:
+    """Raises GancompError when a file is missing or when two were scored on different pictures."""
+    reference_path = folders.file("reference", "evaluation.json")
+    reference = read(reference_path, Reference, "reference")
+    evaluations = {}
+    for stage in COMPARED:
+        path = folders.file(stage, "evaluation.json")
+        evaluation = evaluations[stage] = read(path, Evaluation, stage)
+        for key in ("data_hash", "images", "samples"):
+            if getattr(evaluation, key) != getattr(reference, key):
+                raise GancompError(
+                    f"{path}: {key} differs from that of {reference_path}: they were scored on different pictures; "
+                    f"evaluate {stage!r} and 'reference' again"
+                )
+        mine, theirs = (record.provenance.get("inception") for record in (evaluation, reference))
+        if mine != theirs:  # features of two precisions lie several points of FID apart, even for equal pictures
+            raise GancompError(
+                f"{path}: provenance.inception is {mine!r}, but {theirs!r} in {reference_path}: their FID cannot be "
+                f"compared; evaluate {stage!r} and 'reference' again on one machine"
+            )
+    return Scoreboard(evaluations, reference)
+
+
+def label(evaluation: Evaluation) -> str:
+    """How tables and figures call a compared generator."""
+    if evaluation.stage == "narrow":
+        widths = evaluation.spec.widths
+        ngf = widths[0] if len(set(widths)) == 1 else format_widths(widths)
+        return f"Uniform narrow, ngf {ngf} (from scratch)"
+    return {"original": "Original", "subnet": "Ours (w/o fine-tuning)", "finetune": "Ours"}[evaluation.stage]
+
+
+def reduction(original: float, compressed: float) -> float:
+    """How many times less *compressed* is than *original*."""
+    return original / compressed

@@ -1,0 +1,23 @@
+"""Randomness as a function of (seed, purpose, step): nothing to save, and a resumed run draws what it would have drawn."""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+
+
+def generator(seed: int, purpose: str, step: int = 0) -> np.random.Generator:
+    """NumPy's generator for one *purpose* at one *step*."""
+    return np.random.default_rng([seed, zlib.crc32(purpose.encode()), step])
+
+
+def seed_torch(seed: int, purpose: str) -> torch.Generator:
+    """Seed torch's global generator, for the initial weights of one network."""
+    import torch
+
+    return torch.manual_seed(int(generator(seed, purpose).integers(2**62)))

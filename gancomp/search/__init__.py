@@ -1,0 +1,1 @@
+"""Scoring every subnet of the once-for-all network under a budget, and choosing one."""

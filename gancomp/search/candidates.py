@@ -1,0 +1,47 @@
+"""Which subnets are scored, in which shard, and how a row is written. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from gancomp import paths
+from gancomp.config import Config, budget_macs, generator_spec
+from gancomp.elastic.space import Subnet, under_budget
+from gancomp.report.records import SubnetRow
+from gancomp.spec import format_widths
+
+#: Subnets whose features are held together; a constant, so that scores do not depend on the shards.
+GROUP = 64
+
+
+def candidates(config: Config, experiment: str) -> list[Subnet]:
+    """Every subnet of *experiment*'s space under its budget, in tree order."""
+    settings = config.experiments[experiment]
+    limit = budget_macs(settings.search.budget, generator_spec(config, experiment, "original"))
+    return under_budget(settings.supernet.space, generator_spec(config, experiment, "distill"), limit)
+
+
+def shard_of(subnets: Sequence[Subnet], index: int, count: int) -> Sequence[Subnet]:
+    """Shard *index* of *count*: whole groups, contiguous in tree order."""
+    groups = -(-len(subnets) // GROUP)
+    first, last = groups * index // count, groups * (index + 1) // count
+    return subnets[first * GROUP : last * GROUP]
+
+
+def shard_path(experiment: str, index: int, count: int) -> Path:
+    return paths.stage(experiment, "search") / "shards" / f"{index}-of-{count}.csv"
+
+
+def as_text(row: SubnetRow) -> dict[str, str]:
+    """A row as `search.csv` writes it."""
+    return {
+        "index": str(row.index),
+        "widths": format_widths(row.widths),
+        "macs": str(row.macs),
+        "macs_paper": str(row.macs_paper),
+        "params": str(row.params),
+        "fid": f"{row.fid:.6f}",
+        "kid": f"{row.kid:.9f}",
+        "l1": f"{row.l1:.9f}",
+    }

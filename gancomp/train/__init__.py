@@ -1,0 +1,1 @@
+"""Training: one resumable loop, and a recipe for each kind of step."""

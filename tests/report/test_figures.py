@@ -1,0 +1,146 @@
+"""Figures: equal bytes for equal input, drawn from files alone, and sound where there is little to draw."""
+
+from __future__ import annotations
+
+import shutil
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+from PIL import Image
+
+from gancomp.errors import GancompError
+from gancomp.report.figures import contact_sheet, losses, running_mean, write_figures
+
+from .made_up_results import EXPERIMENT, SAMPLES, SIZE, edit_json
+
+FIGURES = [f"{name}.{suffix}" for name in ("grid", "losses", "tradeoff") for suffix in ("png", "svg")]
+
+
+def draw(results: Path) -> dict[str, bytes]:
+    write_figures(results, EXPERIMENT)
+    return {path.name: path.read_bytes() for path in sorted((results / EXPERIMENT / "figures").iterdir())}
+
+
+def test_equal_input_gives_equal_bytes_whatever_the_settings(results: Path) -> None:
+    first = draw(results)
+    assert sorted(first) == FIGURES
+    with matplotlib.rc_context({"font.size": 20, "svg.hashsalt": "another", "lines.linewidth": 9}):
+        assert draw(results) == first
+        assert matplotlib.rcParams["font.size"] == 20
+
+
+def test_figures_are_sound_files_without_date_or_software(results: Path) -> None:
+    for name, content in draw(results).items():
+        path = results / EXPERIMENT / "figures" / name
+        assert b"Date" not in content
+        if path.suffix == ".svg":
+            assert ET.parse(path).getroot().tag.endswith("svg")
+            assert b"dc:date" not in content
+        else:
+            with Image.open(path) as image:
+                image.verify()
+                assert image.width >= 1000
+                assert "Software" not in image.info
+
+
+def test_figures_need_neither_checkpoints_nor_data(results: Path) -> None:
+    names = {path.name for path in (results / EXPERIMENT).rglob("*") if path.is_file()}
+    assert names == {
+        *("evaluation.json", "samples.png", "inputs.png", "targets.png", "log.csv", "search.csv"),
+        *("selection.json", "benchmark.json", "metrics.json"),
+    }
+    first = draw(results)
+    shutil.rmtree(results / EXPERIMENT / "figures")
+    assert draw(results) == first
+
+
+def test_figures_follow_their_input(results: Path) -> None:
+    before = draw(results)
+    edit_json(results / EXPERIMENT / "finetune" / "evaluation.json", lambda data: data.update(fid=80.0))
+    after = draw(results)
+    assert {name for name in before if before[name] != after[name]} == {"tradeoff.png", "tradeoff.svg"}
+
+
+@pytest.mark.parametrize(
+    ("file", "stage"),
+    [
+        ("search/search.csv", "search"),
+        ("search/selection.json", "search"),
+        ("teacher/log.csv", "teacher"),
+        ("finetune/samples.png", "finetune"),
+        ("reference/targets.png", "reference"),
+        ("original/evaluation.json", "original"),
+    ],
+)
+def test_a_missing_file_names_the_stage_and_leaves_nothing(results: Path, file: str, stage: str) -> None:
+    (results / EXPERIMENT / file).unlink()
+    with pytest.raises(GancompError, match=rf"{file}: missing; run the stage '{stage}' first"):
+        draw(results)
+    assert not (results / EXPERIMENT / "figures").exists()
+
+
+def test_a_strip_of_another_size_is_refused(results: Path) -> None:
+    path = results / EXPERIMENT / "narrow" / "samples.png"
+    Image.new("RGB", (SIZE, SIZE * 3)).save(path)
+    with pytest.raises(GancompError, match=rf"samples\.png: 64x192 pixels, expected 64x{SIZE * SAMPLES} \(12 pictures"):
+        draw(results)
+
+
+def test_a_strip_that_is_cut_off_is_refused(results: Path) -> None:
+    path = results / EXPERIMENT / "narrow" / "samples.png"
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(GancompError, match=r"narrow/samples\.png: not a readable picture"):
+        draw(results)
+    path.write_bytes(b"no picture")
+    with pytest.raises(GancompError, match=r"narrow/samples\.png: not a readable picture"):
+        draw(results)
+
+
+def test_one_subnet_one_picture_one_step(results: Path) -> None:
+    """The least that a run can leave behind still draws, without a warning."""
+    folder = results / EXPERIMENT
+    search = folder / "search" / "search.csv"
+    search.write_text("\n".join(search.read_text().splitlines()[:2]) + "\n")
+    edit_json(folder / "search" / "selection.json", lambda data: data.update(pareto=[0], subnets_scored=1))
+    for path in folder.glob("*/evaluation.json"):
+        edit_json(path, lambda data: data.update(samples=data["samples"][:1]))
+    for path in [*folder.glob("*/samples.png"), *folder.glob("reference/*.png")]:
+        with Image.open(path) as image:
+            image.crop((0, 0, SIZE, SIZE)).save(path)
+    for path in folder.glob("*/log.csv"):
+        path.write_text("\n".join(path.read_text().splitlines()[:2]) + "\n")
+    with np.errstate(all="raise"):
+        assert sorted(draw(results)) == FIGURES
+
+
+def test_a_log_without_rows_draws_an_empty_panel() -> None:
+    figure = losses({"original": ([], {"g_recon": []}), "teacher": ([16.0], {"g_recon": [0.5], "g_new": [1.0]})})
+    assert len(figure.axes) == 4
+    assert [axes.get_ylabel() for axes in figure.axes[::2]] == ["Reconstruction", "g_new"]
+
+
+@pytest.mark.parametrize(("count", "blocks", "rows"), [(1, 1, 1), (6, 1, 6), (7, 2, 4), (12, 2, 6), (40, 2, 6)])
+def test_contact_sheet_keeps_every_pixel(count: int, blocks: int, rows: int) -> None:
+    rng = np.random.default_rng(0)
+    strips = [rng.integers(0, 256, (count, 64, 64, 3), dtype=np.uint8) for _ in range(3)]
+    sheet, centres = contact_sheet(strips)
+    assert len(centres) == 3 * blocks
+    line, factor = 3, 3
+    assert sheet.shape[0] == rows * (64 * factor + line) + line
+    last = min(count, 12) - 1
+    block, row = divmod(last, rows)
+    top, left = line + row * (64 * factor + line), int(centres[3 * block + 2] - 96)
+    assert np.array_equal(sheet[top : top + 192 : factor, left : left + 192 : factor], strips[2][last])
+    assert np.array_equal(sheet[top + 2 : top + 192 : factor, left + 2 : left + 192 : factor], strips[2][last])
+
+
+def test_running_mean_keeps_length_level_and_slope() -> None:
+    assert np.allclose(running_mean(np.full(100, 3.0)), 3.0)
+    ramp = np.arange(200.0)
+    smooth = running_mean(ramp)
+    assert smooth.shape == ramp.shape
+    assert np.allclose(smooth[10:-10], ramp[10:-10])
+    assert running_mean(np.asarray([2.0])).tolist() == [2.0]

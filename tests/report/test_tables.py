@@ -1,0 +1,193 @@
+"""Table 1: values, factors, what follows in words, and clear errors."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from pathlib import Path
+
+import pytest
+
+from gancomp.errors import GancompError
+from gancomp.report.tables import CSV_COLUMNS, quantity, significant, write_tables
+
+from .made_up_results import COSTS, EXPERIMENT, SCORES, edit_json
+
+
+def table(results: Path, note: str = "", title: str = "A title") -> tuple[list[dict[str, str]], str]:
+    write_tables(results, EXPERIMENT, title, note)
+    folder = results / EXPERIMENT / "tables"
+    with (folder / "table.csv").open(newline="") as stream:
+        return list(csv.DictReader(stream)), (folder / "table.md").read_text(encoding="utf-8")
+
+
+def markdown_row(text: str, name: str) -> list[str]:
+    (line,) = [line for line in text.splitlines() if line.startswith(f"| {name} |")]
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_csv_holds_raw_numbers_and_factors(results: Path) -> None:
+    rows, _ = table(results)
+    assert list(rows[0]) == list(CSV_COLUMNS)
+    assert [row["row"] for row in rows] == [
+        "Original",
+        "Uniform narrow, ngf 10 (from scratch)",
+        "Ours (w/o fine-tuning)",
+        "Ours",
+        "real against real",
+        "input copied",
+        "mean colour",
+    ]
+    ours = rows[3]
+    assert int(ours["macs_exact"]) == COSTS["finetune"]["macs"]
+    assert float(ours["macs_exact_times_fewer"]) == pytest.approx(790 / 77.2, abs=1e-4)
+    assert float(ours["macs_paper_convention_times_fewer"]) == pytest.approx(905 / 90.1, abs=1e-4)
+    assert float(ours["latency_times_faster"]) == pytest.approx(61.2 / 16.3, abs=1e-4)
+    assert float(ours["kid_mmd2"]) == SCORES["finetune"]["kid"]
+    assert ours["widths"] == "16_16_16_12_16_16_8_8"
+    assert float(rows[0]["macs_exact_times_fewer"]) == 1
+    assert rows[4]["l1_share_of_range"] == ""
+    assert rows[5]["macs_exact"] == ""
+    assert {(row["seed"], row["images"], row["code_version"]) for row in rows} == {("7", "290", "0.1.0+abcdef0")}
+    assert {row["data_hash"] for row in rows} == {"0f" * 32}
+
+
+def test_markdown_is_readable(results: Path) -> None:
+    _, text = table(results)
+    assert text.startswith("# A title\n")
+    assert markdown_row(text, "Original")[1:] == (
+        ["2.85 M", "790 M", "1×", "905 M", "1×", "88.3", "15.32", "0.0612", "61.2", "1×", "109 MiB"]
+    )
+    assert markdown_row(text, "**Ours**")[1:10] == (
+        ["0.092 M", "77.2 M", "10.2×", "90.1 M", "10.0×", "95.8", "21.11", "0.0668", "16.3"]
+    )
+    assert markdown_row(text, "real against real")[1:] == [*["–"] * 5, "69.8", "−0.12", "–", "–", "–", "–"]
+    widths = {line.count("|") for line in text.splitlines() if line.startswith("|")}
+    assert widths == {13}
+    assert "KID × 10³" in text
+    assert "(PyTorch, 2 threads)" in text
+
+
+def test_title_and_note_stay_on_their_lines(results: Path) -> None:
+    _, text = table(results, note="Undertrained:\n\n it only shows\nthat all runs.", title="Two\nlines")
+    assert text.startswith("# Two lines\n")
+    assert "**Note.** Undertrained: it only shows that all runs.\n" in text
+    _, text = table(results)
+    assert "**Note.**" not in text
+
+
+def test_small_samples_are_named(results: Path) -> None:
+    _, text = table(results)
+    assert "290 validation pictures" in text
+    assert "160 pictures of train-2, among 72 of 576 subnets, under a budget of 79.0 M exact MACs" in text
+    assert "real pictures against other real ones score 69.8" in text
+
+
+def test_an_original_that_learned_is_said_so(results: Path) -> None:
+    _, text = table(results)
+    assert "The original beats *input copied* on FID, KID and L1 (FID 88.3 against 121.5, KID × 10³ 15.32" in text
+    assert "Warning" not in text
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"fid": 130.0}, "FID (FID 130.0 against 121.5)"),
+        ({"kid": 0.0521}, "KID (KID × 10³ 52.10 against 52.10)"),  # no better is not better
+        ({"fid": 130.0, "l1": 0.2}, "FID and L1 (FID 130.0 against 121.5, L1 0.2000 against 0.1436)"),
+    ],
+)
+def test_an_original_that_did_not_learn_is_a_bold_warning(results: Path, change: dict[str, float], named: str) -> None:
+    edit_json(results / EXPERIMENT / "original" / "evaluation.json", lambda data: data.update(change))
+    _, text = table(results)
+    assert f"**Warning: the original does not beat *input copied* on {named}." in text
+    assert "nothing about compression follows from this table.**" in text
+    assert "The original beats" not in text
+
+
+def test_once_for_all_verdict(results: Path) -> None:
+    _, text = table(results)
+    assert "The smallest subnet improved in once-for-all training (L1 0.2140 → 0.0803;" in text
+    edit_json(results / EXPERIMENT / "supernet" / "metrics.json", lambda data: data.update(improved=False))
+    _, text = table(results)
+    assert "**Warning: the smallest subnet did not improve" in text
+
+
+def test_ours_is_compared_in_numbers(results: Path) -> None:
+    _, text = table(results)
+    assert "FID +7.5, KID × 10³ +5.79, L1 +0.0056 (+9.2%)" in text
+    assert "Ours against the uniform narrow generator: better on FID, KID and L1." in text
+    edit_json(results / EXPERIMENT / "narrow" / "evaluation.json", lambda data: data.update(fid=1.0, kid=-0.5))
+    _, text = table(results)
+    assert "better on L1, not better on FID and KID." in text
+
+
+@pytest.mark.parametrize(
+    ("file", "stage"),
+    [
+        ("original/evaluation.json", "original"),
+        ("narrow/evaluation.json", "narrow"),
+        ("subnet/evaluation.json", "subnet"),
+        ("finetune/evaluation.json", "finetune"),
+        ("reference/evaluation.json", "reference"),
+        ("benchmark/benchmark.json", "benchmark"),
+        ("search/selection.json", "search"),
+        ("supernet/metrics.json", "supernet"),
+    ],
+)
+def test_a_missing_file_names_the_stage_and_leaves_nothing(results: Path, file: str, stage: str) -> None:
+    (results / EXPERIMENT / file).unlink()
+    with pytest.raises(GancompError, match=rf"{file}: missing; run the stage '{stage}' first"):
+        table(results)
+    assert not (results / EXPERIMENT / "tables").exists()
+
+
+def test_a_benchmark_of_another_network_is_refused(results: Path) -> None:
+    path = results / EXPERIMENT / "benchmark" / "benchmark.json"
+    edit_json(path, lambda data: data["rows"]["narrow"].update(macs=5))
+    with pytest.raises(
+        GancompError, match=r"benchmark\.json: macs of 'narrow' is 5, but it was evaluated with 81500000"
+    ):
+        table(results)
+    edit_json(path, lambda data: data["rows"].pop("subnet"))
+    edit_json(path, lambda data: data["rows"]["narrow"].update(macs=81_500_000))
+    with pytest.raises(GancompError, match="no subnet or finetune"):
+        table(results)
+
+
+def test_fine_tuned_and_not_share_their_measurement(results: Path) -> None:
+    path = results / EXPERIMENT / "benchmark" / "benchmark.json"
+    edit_json(path, lambda data: data["rows"].update(finetune=data["rows"].pop("subnet")))
+    rows, _ = table(results)
+    assert rows[2]["latency_pytorch_median_ms"] == rows[3]["latency_pytorch_median_ms"] == "16.3"
+
+
+def test_stages_of_a_base_are_read_from_its_folder(results: Path) -> None:
+    alone, _ = table(results)
+    (results / "base").mkdir()
+    shutil.move(results / EXPERIMENT / "original", results / "base" / "original")
+    write_tables(results, EXPERIMENT, "", "", owners={"original": "base"})
+    with (results / EXPERIMENT / "tables" / "table.csv").open(newline="") as stream:
+        assert list(csv.DictReader(stream)) == alone
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"),
+        (0.357, "0.357"),
+        (0.9996, "1.00"),
+        (4.9938, "4.99"),
+        (9.999, "10.0"),
+        (99.96, "100"),
+        (1234.5, "1,234"),
+    ],
+)
+def test_three_significant_digits(value: float, text: str) -> None:
+    assert significant(value) == text
+
+
+def test_macs_are_in_giga_or_mega_by_magnitude() -> None:
+    assert quantity(56_831_770_624) == "56.8 G"
+    assert quantity(4_993_843_200) == "4.99 G"
+    assert quantity(357_000_000) == "357 M"

@@ -1,0 +1,40 @@
+"""The compressed generator as one file to use, and what the generators cost when they run."""
+
+
+rule export:
+    input:
+        manifest=from_data("manifest.json"),
+        models=from_stages(("supernet", "subnet", "finetune"), "model.safetensors"),
+    output:
+        "results/{experiment}/export/model.safetensors",
+        "results/{experiment}/export/card.json",
+    log:
+        "results/{experiment}/logs/export.log",
+    benchmark:
+        "results/{experiment}/logs/export.tsv"
+    params:
+        signature=settings_of("export"),
+        options=options,
+    shell:
+        "gancomp export {wildcards.experiment} --expect {params.signature} {params.options} 2>&1 | tee {log:q}"
+
+
+rule benchmark:
+    input:
+        manifest=from_data("manifest.json"),
+        models=from_stages(("original", "narrow", "finetune"), "model.safetensors"),
+    output:
+        "results/{experiment}/benchmark/benchmark.json",
+    log:
+        "results/{experiment}/logs/benchmark.log",
+    benchmark:
+        "results/{experiment}/logs/benchmark.tsv"
+    # Every core, so that nothing runs beside it and disturbs the times; on how many it measures, the configuration says.
+    threads: workflow.cores
+    resources:
+        mem_mb=6000,
+    params:
+        settings=lambda wildcards: CONFIG.experiments[wildcards.experiment].benchmark.model_dump_json(),
+        options=options,
+    shell:
+        "gancomp benchmark {wildcards.experiment} {params.options} 2>&1 | tee {log:q}"

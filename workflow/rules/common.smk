@@ -1,0 +1,130 @@
+"""What the rules ask: the checked configuration, which experiment's folder serves a stage, and the options of a command."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+from gancomp import paths
+from gancomp.config import STAGE_VERSION, STAGES, load, owner, signature
+from gancomp.errors import GancompError
+
+FIGURES = [f"{figure}.{suffix}" for figure in ("tradeoff", "losses", "grid") for suffix in ("svg", "png")]
+COMPARED = ("original", "narrow", "subnet", "finetune")  # the generators that tables and figures compare
+TRAINED = ("original", "teacher", "distill", "supernet", "finetune", "narrow")
+# Two jobs that compute never share a core; more than 8 help none of these networks.
+HEAVY = min(workflow.cores, 8)
+
+
+# --- the configuration -------------------------------------------------------------------------
+
+
+def config_files():
+    """The files in the order in which Snakemake merges them: the workflow's own, then those of --configfile."""
+    given = workflow.overwrite_configfiles
+    replaced = workflow.config_settings.replace_workflow_config
+    own = [] if replaced else workflow.configfiles[len(given) :]
+    return [Path(file) for file in (*own, *given)]
+
+
+def config_overrides():
+    """What --config sets over all files."""
+    return dict(workflow.config_settings.config)
+
+
+def checked_config():
+    """The configuration as every command will read it; a fault is told before anything is planned."""
+    try:
+        return load(config_files(), config_overrides())
+    except GancompError as error:
+        raise WorkflowError(str(error)) from None
+
+
+CONFIG = checked_config()
+
+
+wildcard_constraints:
+    dataset="|".join(map(re.escape, CONFIG.datasets)) or "(?!)",
+    experiment="|".join(map(re.escape, CONFIG.experiments)) or "(?!)",
+    shard=r"\d+-of-\d+",
+
+
+def options(wildcards, output):
+    """How a command is told the configuration.
+
+    It asks for `output` only so that Snakemake takes it for derived: the same settings under another file name
+    are no reason to run again, other settings are (`params.signature`).
+    """
+    files = [file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file for file in config_files()]
+    arguments = (
+        [] if files == [Path("config.yaml")] else [part for file in files for part in ("--configfile", str(file))]
+    )
+    if overrides := config_overrides():
+        arguments += ["--set", json.dumps(overrides)]
+    return shlex.join(arguments)
+
+
+# --- whose file --------------------------------------------------------------------------------
+
+
+def stage_file(experiment, stage, name):
+    """A file of a stage, from the base that made it where the experiment changes nothing up to there."""
+    serving = owner(CONFIG, experiment, stage) if stage in STAGES else experiment
+    return str(paths.stage(serving, stage) / name)
+
+
+def from_stage(stage, name):
+    """Input function: a file of another stage of the same experiment."""
+    return lambda wildcards: stage_file(wildcards.experiment, stage, name)
+
+
+def from_stages(stages, name):
+    """Input function: the file of that name of several stages."""
+    return lambda wildcards: [stage_file(wildcards.experiment, stage, name) for stage in stages]
+
+
+def from_data(name):
+    """Input function: a file of the experiment's data set."""
+    return lambda wildcards: data_file(CONFIG.experiments[wildcards.experiment].dataset, name)
+
+
+def data_file(dataset, name):
+    return str(paths.dataset(dataset) / name)
+
+
+def shard_files(wildcards):
+    """Input function: every shard of the search, by the number that the experiment asks for."""
+    count = CONFIG.experiments[wildcards.experiment].search.shards
+    return [f"results/{wildcards.experiment}/search/shards/{shard}-of-{count}.csv" for shard in range(count)]
+
+
+# --- what makes a stage run again --------------------------------------------------------------
+
+
+def settings_of(stage):
+    """Params function: the signature of all that *stage* depends on. A base's stage is refused under a second name."""
+
+    def resolve(wildcards):
+        serving = owner(CONFIG, wildcards.experiment, stage)
+        if serving != wildcards.experiment:
+            raise WorkflowError(
+                f"{paths.stage(wildcards.experiment, stage)}: {wildcards.experiment!r} changes nothing up to this "
+                f"stage, so its files are those of its base: ask for {paths.stage(serving, stage)}"
+            )
+        return signature(CONFIG, wildcards.experiment, stage)
+
+    return resolve
+
+
+# --- named targets -----------------------------------------------------------------------------
+
+
+def files_of_run(stage, *names):
+    """Files of every experiment that the configuration's `run` names."""
+    return [stage_file(experiment, stage, name) for experiment in CONFIG.run for name in names]
+
+
+def datasets_of_run():
+    return sorted({CONFIG.experiments[experiment].dataset for experiment in CONFIG.run})

@@ -1,0 +1,49 @@
+"""Scores on the validation pictures, which chose nothing before."""
+
+
+rule evaluate:
+    input:
+        model="results/{experiment}/{stage}/model.safetensors",
+        statistics=from_data("statistics.safetensors"),
+        inception="data/inception/weights.safetensors",
+    output:
+        "results/{experiment}/{stage}/evaluation.json",
+        "results/{experiment}/{stage}/samples.png",
+    log:
+        "results/{experiment}/logs/evaluate.{stage}.log",
+    benchmark:
+        "results/{experiment}/logs/evaluate.{stage}.tsv"
+    wildcard_constraints:
+        stage="|".join(COMPARED),
+    threads: HEAVY
+    resources:
+        mem_mb=6000,
+    params:
+        signature=lambda wildcards: settings_of(wildcards.stage)(wildcards),
+        options=options,
+    shell:
+        "gancomp evaluate {wildcards.experiment} {wildcards.stage} --expect {params.signature} {params.options}"
+        " 2>&1 | tee {log:q}"
+
+
+rule reference:
+    input:
+        statistics=from_data("statistics.safetensors"),
+        inception="data/inception/weights.safetensors",
+    output:
+        "results/{experiment}/reference/evaluation.json",
+        "results/{experiment}/reference/inputs.png",
+        "results/{experiment}/reference/targets.png",
+    log:
+        "results/{experiment}/logs/reference.log",
+    benchmark:
+        "results/{experiment}/logs/reference.tsv"
+    threads: HEAVY
+    resources:
+        mem_mb=6000,
+    params:
+        seed=lambda wildcards: CONFIG.experiments[wildcards.experiment].seed,
+        precision=lambda wildcards: CONFIG.experiments[wildcards.experiment].precision,
+        options=options,
+    shell:
+        "gancomp reference {wildcards.experiment} {params.options} 2>&1 | tee {log:q}"

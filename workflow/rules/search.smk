@@ -1,0 +1,86 @@
+"""Every subnet under the budget, scored in shards; the winner, cut out of the once-for-all network."""
+
+
+localrules:
+    merge,
+    select,
+
+
+rule search:
+    input:
+        supernet=from_stage("supernet", "model.safetensors"),
+        statistics=from_data("statistics.safetensors"),
+        inception="data/inception/weights.safetensors",
+    output:
+        "results/{experiment}/search/shards/{shard}.csv",
+    log:
+        "results/{experiment}/logs/search.{shard}.log",
+    benchmark:
+        "results/{experiment}/logs/search.{shard}.tsv"
+    threads: HEAVY
+    resources:
+        mem_mb=6000,
+        runtime=1440,
+    params:
+        signature=settings_of("search"),
+        options=options,
+    shell:
+        "gancomp search {wildcards.experiment} --shard {wildcards.shard} --expect {params.signature} {params.options}"
+        " 2>&1 | tee {log:q}"
+
+
+rule merge:
+    input:
+        shard_files,
+    output:
+        "results/{experiment}/search/search.csv",
+    log:
+        "results/{experiment}/logs/merge.log",
+    benchmark:
+        "results/{experiment}/logs/merge.tsv"
+    params:
+        signature=settings_of("search"),
+        shards=lambda wildcards, input: len(input),
+        options=options,
+    shell:
+        "gancomp merge {wildcards.experiment} --shards {params.shards} --expect {params.signature} {params.options}"
+        " 2>&1 | tee {log:q}"
+
+
+rule select:
+    input:
+        "results/{experiment}/search/search.csv",
+    output:
+        "results/{experiment}/search/selection.json",
+        "results/{experiment}/search/config.json",
+    log:
+        "results/{experiment}/logs/select.log",
+    benchmark:
+        "results/{experiment}/logs/select.tsv"
+    params:
+        signature=settings_of("search"),
+        options=options,
+    shell:
+        "gancomp select {wildcards.experiment} --expect {params.signature} {params.options} 2>&1 | tee {log:q}"
+
+
+rule subnet:
+    input:
+        selection=from_stage("search", "selection.json"),
+        supernet=from_stage("supernet", "model.safetensors"),
+        discriminator=from_stage("supernet", "discriminator.safetensors"),
+        maps=from_stage("supernet", "maps.safetensors"),
+    output:
+        "results/{experiment}/subnet/model.safetensors",
+        "results/{experiment}/subnet/config.json",
+        "results/{experiment}/subnet/discriminator.safetensors",
+        "results/{experiment}/subnet/maps.safetensors",
+    log:
+        "results/{experiment}/logs/subnet.log",
+    benchmark:
+        "results/{experiment}/logs/subnet.tsv"
+    params:
+        signature=settings_of("subnet"),
+        options=options,
+    shell:
+        "gancomp subnet {wildcards.experiment} --expect {params.signature} {params.options} 2>&1 | tee {log:q}"
