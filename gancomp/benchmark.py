@@ -30,9 +30,7 @@ def benchmark(config: Config, experiment: str, device: Device = "auto") -> None:
     torch.set_num_threads(threads)
     on_gpu = device != "cpu" and torch.cuda.is_available()
     where = torch.device("cuda" if on_gpu else "cpu")
-    pictures = PairedPictures(
-        paths.dataset(settings.dataset), ("val",), config.datasets[settings.dataset].direction
-    )
+    pictures = PairedPictures(paths.dataset(settings.dataset), ("val",), config.datasets[settings.dataset].direction)
     picture = to_float(pictures.batch([0])[0]).to(where)
 
     rows = {}

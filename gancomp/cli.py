@@ -50,7 +50,7 @@ DatasetName = Annotated[str, typer.Argument(help="a data set of the configuratio
 ConfigFiles = Annotated[
     list[Path] | None, typer.Option("--configfile", help="YAML file, repeatable, the later over the earlier")
 ]
-Overrides = Annotated[str, typer.Option("--set", help="JSON over the files, such as '{\"run\": [\"emoji\"]}'")]
+Overrides = Annotated[str, typer.Option("--set", help='JSON over the files, such as \'{"run": ["emoji"]}\'')]
 Expect = Annotated[str, typer.Option(help="refuse unless the stage's settings still have this signature")]
 DeviceOption = Annotated[Device, typer.Option(help="where networks run; auto takes a GPU where there is one")]
 
@@ -75,9 +75,7 @@ def read_config(configfiles: list[Path] | None, overrides: str) -> Config:
     return load(configfiles or [Path("config.yaml")], data)
 
 
-def stage_config(
-    experiment: str, stage: str, configfiles: list[Path] | None, overrides: str, expect: str
-) -> Config:
+def stage_config(experiment: str, stage: str, configfiles: list[Path] | None, overrides: str, expect: str) -> Config:
     """The configuration for one stage, checked against what the workflow planned."""
     config = read_config(configfiles, overrides)
     known_experiment(config, experiment)
@@ -131,9 +129,12 @@ def statistics(
 
     config = read_config(configfile, set_)
     known_dataset(config, name)
-    network = Inception(paths.INCEPTION, device=device.value)
+    networks = {}
+    for precision in config.precisions_of(name):
+        network = Inception(paths.INCEPTION, precision=precision, device=device.value)
+        networks[network.key] = network
     root = paths.dataset(name)
-    write_statistics(root, config.datasets[name].direction, network, root / "statistics.safetensors")
+    write_statistics(root, list(networks.values()), root / "statistics.safetensors")
 
 
 def known_dataset(config: Config, name: str) -> None:
@@ -328,6 +329,7 @@ def profile(
     from pydantic import ValidationError
 
     from gancomp.artifacts import read_header
+    from gancomp.profile.macs import Layer
     from gancomp.profile.macs import profile as count
     from gancomp.spec import GeneratorSpec
 
@@ -346,9 +348,9 @@ def profile(
         print(json.dumps({"spec": spec.model_dump(mode="json"), **dataclasses.asdict(counted)}, indent=2))
         return
     print(f"{'layer':<24} {'parameters':>12} {'MACs (exact)':>18} {'MACs (paper)':>18}")
-    for layer in (*counted.layers, counted):
-        name = getattr(layer, "name", "total")
-        print(f"{name:<24} {layer.params:>12,} {layer.macs:>18,} {layer.macs_paper:>18,}")
+    total = Layer("total", counted.params, counted.macs, counted.macs_paper)
+    for layer in (*counted.layers, total):
+        print(f"{layer.name:<24} {layer.params:>12,} {layer.macs:>18,} {layer.macs_paper:>18,}")
 
 
 if __name__ == "__main__":

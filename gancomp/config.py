@@ -18,7 +18,6 @@ from pydantic import AfterValidator, Field, ValidationError, field_validator, mo
 from gancomp.errors import GancompError
 from gancomp.profile.macs import profile
 from gancomp.spec import (
-    Block,
     Family,
     GeneratorSpec,
     Norm,
@@ -45,9 +44,7 @@ class DatasetBase(Strict):
     )
     flip: bool = Field(True, description="mirror half of the training pictures")
     direction: Literal["AtoB", "BtoA"] = Field("AtoB", description="which side of A|B is the input")
-    search_fraction: Fraction = Field(
-        0.15, description="share of the training pictures kept for the search (train-2)"
-    )
+    search_fraction: Fraction = Field(0.15, description="share of the training pictures kept for the search (train-2)")
 
     @model_validator(mode="after")
     def _load_size_holds_size(self) -> DatasetBase:
@@ -227,8 +224,12 @@ class Config(Strict):
     """The whole configuration, as `config.yaml` writes it."""
 
     run: tuple[str, ...] = Field((), description="experiments that plain `snakemake` runs")
-    datasets: dict[str, Dataset] = {}
-    experiments: dict[str, Experiment] = {}
+    datasets: dict[str, Dataset] = Field(default_factory=dict)
+    experiments: dict[str, Experiment] = Field(default_factory=dict)
+
+    def precisions_of(self, dataset: str) -> list[Precision]:
+        """The precisions in which the experiments on *dataset* are scored; `auto` where there is none yet."""
+        return sorted({e.precision for e in self.experiments.values() if e.dataset == dataset}) or ["auto"]
 
     @model_validator(mode="after")
     def _names_resolve(self) -> Config:

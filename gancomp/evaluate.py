@@ -42,8 +42,9 @@ class Judge:
         self.pictures = PairedPictures(root, ("val",), dataset.direction)
         self.training = PairedPictures(root, ("train-1", "train-2"), dataset.direction)
         self.inception = Inception(paths.INCEPTION, precision=self.settings.precision, device=device)
-        self.search_targets = load_statistics(root / "statistics.safetensors", "train-2", self.inception.key)
-        self.targets = load_statistics(root / "statistics.safetensors", "val", self.inception.key)
+        path, key, data_hash = root / "statistics.safetensors", self.inception.key, self.pictures.data_hash
+        self.search_targets = load_statistics(path, "train-2", key, data_hash)
+        self.targets = load_statistics(path, "val", key, data_hash)
 
     def score(self, make: MakePictures, title: str) -> tuple[Scores, Pictures]:
         """FID, KID and L1 of *make*(inputs) against the real targets, and the samples' pictures."""
@@ -74,7 +75,7 @@ class Judge:
 
 def distances(features: np.ndarray, targets: Statistics, error: float | None) -> Scores:
     """FID and KID of *features* (n, 2048) against the real targets, beside an L1 measured elsewhere."""
-    return Scores(fid=frechet_distance(features, targets), kid=kernel_distance(features, targets.features), l1=error)
+    return Scores(fid=frechet_distance(features, targets), kid=kernel_distance(features, targets), l1=error)
 
 
 def evaluate(config: Config, experiment: str, stage: str, device: Device = "auto") -> None:

@@ -30,7 +30,7 @@ def enumerate_widths(space: Sequence[Sequence[int]]) -> Iterator[Widths]:
 
 def draw_widths(space: Sequence[Sequence[int]], rng: np.random.Generator) -> Widths:
     """One subnet, each width drawn uniformly and independently."""
-    return tuple(int(choices[rng.integers(len(choices))]) for choices in space)
+    return tuple(choices[int(rng.integers(len(choices)))] for choices in space)
 
 
 def under_budget(space: Sequence[Sequence[int]], student: GeneratorSpec, limit: float) -> list[Subnet]:

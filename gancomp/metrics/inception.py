@@ -49,18 +49,10 @@ class Inception:
         device: str = "auto",
         threads: int | None = None,
     ) -> None:
-        if device == "auto":
-            device = "cuda" if runtime != "openvino" and torch.cuda.is_available() else "cpu"
-        if device.startswith("cuda") and (runtime == "openvino" or not torch.cuda.is_available()):
-            raise GancompError(f"device {device}: not there for runtime {runtime}; use cpu, or auto for what there is")
-        if runtime == "auto":
-            runtime = "openvino" if device == "cpu" else "torch"
-        if precision == "auto":
-            precision = "bf16" if _has_bf16(device) else "32"
-        short_hash = inception_weights.TENSORS_SHA256[:12]
-        self.key = f"{short_hash}-32" if precision == "32" else f"{short_hash}-{runtime}-{precision}"
+        runtime_, precision_, device = _resolve(runtime, precision, device)
+        self.key = _key(runtime_, precision_)
         self._chunk = CPU_CHUNK if device == "cpu" else GPU_CHUNK
-        self._run = (_torch if runtime == "torch" else _openvino)(weights, precision, device, threads)
+        self._run = (_torch if runtime_ == "torch" else _openvino)(weights, precision_, device, threads)
 
     def __call__(self, pictures: Pictures) -> Features:
         """Features (n, 2048) of RGB pictures (n, h, w, 3) of any size, independent of how they are batched."""
@@ -71,6 +63,29 @@ class Inception:
             some = slice(start, start + self._chunk)
             features[some] = self._run(np.ascontiguousarray(pictures[some]))
         return features
+
+
+def inception_key(precision: Precision, device: str = "auto") -> str:
+    """The key that `Inception` has there, without building it."""
+    return _key(*_resolve("auto", precision, device)[:2])
+
+
+def _resolve(runtime: str, precision: str, device: str) -> tuple[str, str, str]:
+    """What `auto` stands for on this machine; GancompError if the device is not there."""
+    if device == "auto":
+        device = "cuda" if runtime != "openvino" and torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and (runtime == "openvino" or not torch.cuda.is_available()):
+        raise GancompError(f"device {device}: not there for runtime {runtime}; use cpu, or auto for what there is")
+    if runtime == "auto":
+        runtime = "openvino" if device == "cpu" else "torch"
+    if precision == "auto":
+        precision = "bf16" if _has_bf16(device) else "32"
+    return runtime, precision, device
+
+
+def _key(runtime: str, precision: str) -> str:
+    short_hash = inception_weights.TENSORS_SHA256[:12]
+    return f"{short_hash}-32" if precision == "32" else f"{short_hash}-{runtime}-{precision}"
 
 
 def _has_bf16(device: str) -> bool:
@@ -121,7 +136,7 @@ def _openvino(weights: Path, precision: str, device: str, threads: int | None) -
         # One stream over all threads: as fast as several streams here, with one batch in memory.
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": threads or torch.get_num_threads(),
-        # Two pinned processes would share one core and leave the other idle.
+        # Pinned threads of two processes could meet on one core and leave the other idle.
         "ENABLE_CPU_PINNING": False,
     }
     network = core.compile_model(_converted(core, weights), "CPU", settings)

@@ -59,4 +59,3 @@ class Generator(nn.Module):
         """Channels of the output of a segment."""
         last = [layer for layer in getattr(self, segment).modules() if isinstance(layer, nn.InstanceNorm2d)][-1]
         return last.num_features
-

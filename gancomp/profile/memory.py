@@ -14,13 +14,14 @@ from torch.utils._pytree import tree_leaves
 from gancomp.nets.generator import Generator
 
 
-class _LiveBytes(TorchDispatchMode):
+class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the storages that operations allocate, until they are freed."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.live = self.peak = 0
-        self._seen: set[int] = set()
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.live = 0
+        self.peak = 0
+        self.seen: set[int] = set()
 
     def __torch_dispatch__(
         self, function: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -33,23 +34,23 @@ class _LiveBytes(TorchDispatchMode):
 
     def _count(self, storage: torch.UntypedStorage) -> None:
         pointer, size = storage.data_ptr(), storage.nbytes()
-        if not pointer or pointer in self._seen:
+        if not pointer or pointer in self.seen:
             return
-        self._seen.add(pointer)
+        self.seen.add(pointer)
         self.live += size
         self.peak = max(self.peak, self.live)
         weakref.finalize(storage, self._free, pointer, size)
 
     def _free(self, pointer: int, size: int) -> None:
-        self._seen.discard(pointer)
+        self.seen.discard(pointer)
         self.live -= size
 
 
 @torch.inference_mode()
 def activation_bytes(generator: Generator, picture: Tensor) -> int:
     """Peak bytes of activations for one picture (1, c, h, w) in PyTorch eager; weights and the picture not counted."""
-    held = [*generator.parameters(), picture]
-    with _LiveBytes() as counter:
-        counter._seen.update(tensor.untyped_storage().data_ptr() for tensor in held)
+    counter = _LiveBytes()
+    counter.seen.update(tensor.untyped_storage().data_ptr() for tensor in (*generator.parameters(), picture))
+    with counter:
         generator(picture)
     return counter.peak

@@ -12,7 +12,7 @@ from gancomp.report.records import SubnetRow
 from gancomp.spec import format_widths
 
 #: Subnets whose features are held together; a constant, so that scores do not depend on the shards.
-GROUP = 64
+GROUP = 32
 
 
 def candidates(config: Config, experiment: str) -> list[Subnet]:

@@ -26,6 +26,7 @@ from gancomp.search.candidates import GROUP, as_text, candidates, shard_of, shar
 from gancomp.search.tree import TreeWalk
 from gancomp.train.device import Device, make_fabric
 
+
 @torch.inference_mode()
 def score(
     generator: Generator, subnets: Sequence[Subnet], config: Config, experiment: str, device: Device = "auto"
@@ -35,9 +36,9 @@ def score(
     dataset = config.datasets[settings.dataset]
     root = paths.dataset(settings.dataset)
     fabric = make_fabric(settings.precision, device)
-    inception = Inception(paths.INCEPTION, precision=settings.precision, device=device)
-    reference = load_statistics(root / "statistics.safetensors", "train-2", inception.key)
     pictures = PairedPictures(root, ("train-2",), dataset.direction)
+    inception = Inception(paths.INCEPTION, precision=settings.precision, device=device)
+    reference = load_statistics(root / "statistics.safetensors", "train-2", inception.key, pictures.data_hash)
     count, chunk = min(len(pictures), settings.search.images), settings.search.chunk
     walk = TreeWalk(generator.to(fabric.device).eval())
 
@@ -63,7 +64,7 @@ def score(
                     macs_paper=subnet.profile.macs_paper,
                     params=subnet.profile.params,
                     fid=frechet_distance(own, reference),
-                    kid=kernel_distance(own, reference.features),
+                    kid=kernel_distance(own, reference),
                     l1=error / count,
                 )
 

@@ -1,4 +1,4 @@
-"""From shards to the winner: merge, Pareto front, selection. Imports no torch."""
+"""From shards to the winner: merge, Pareto front, selection."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gancomp.artifacts import write_csv, write_json
 from gancomp.config import Config, budget_macs, generator_spec, stage_settings
 from gancomp.data.build import load_manifest
 from gancomp.errors import GancompError
-from gancomp.metrics.statistics import read_key
+from gancomp.metrics.inception import inception_key
 from gancomp.report.records import SEARCH_COLUMNS, Selection, SubnetRow, read_search, read_subnets
 from gancomp.search.candidates import as_text, candidates, shard_path
 
@@ -50,8 +50,7 @@ def select(config: Config, experiment: str) -> None:
     settings = config.experiments[experiment]
     folder = paths.stage(experiment, "search")
     rows = read_search(folder / "search.csv")
-    root = paths.dataset(settings.dataset)
-    available = len(load_manifest(root).splits["train-2"])
+    available = len(load_manifest(paths.dataset(settings.dataset)).splits["train-2"])
     selection = Selection(
         winner=winner(rows),
         pareto=tuple(row.index for row in pareto_front(rows)),
@@ -59,7 +58,7 @@ def select(config: Config, experiment: str) -> None:
         subnets_in_space=settings.supernet.subnets,
         subnets_scored=len(rows),
         images=min(available, settings.search.images),
-        fid_precision=read_key(root / "statistics.safetensors"),
+        fid_precision=inception_key(settings.precision),
     )
     write_json(folder / "config.json", stage_settings(config, experiment, "search"))
     write_json(folder / "selection.json", selection.model_dump(mode="json"))

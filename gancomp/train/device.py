@@ -16,7 +16,7 @@ Device = Literal["auto", "cpu", "cuda"]
 def has_bf16(device: Device = "auto") -> bool:
     """Whether bf16 is fast there: a GPU that supports it, or a processor with AMX or AVX512-BF16."""
     if device != "cpu" and torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     try:
         flags = Path("/proc/cpuinfo").read_text()
     except OSError:

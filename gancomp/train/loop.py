@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -31,9 +31,14 @@ LOG_TIMES = ("images_per_second", "elapsed_seconds")
 class Recipe(Protocol):
     """One way to train: what it trains, and one step of it."""
 
-    networks: Mapping[str, torch.nn.Module]
-    optimizers: Mapping[str, torch.optim.Optimizer]
-    loss_names: tuple[str, ...]
+    @property
+    def networks(self) -> Mapping[str, torch.nn.Module]: ...
+
+    @property
+    def optimizers(self) -> Mapping[str, torch.optim.Optimizer]: ...
+
+    @property
+    def loss_names(self) -> tuple[str, ...]: ...
 
     def step(self, inputs: Tensor, targets: Tensor, draw: np.random.Generator) -> dict[str, Tensor]:
         """Update the networks by one batch (n, 3, h, w) in [-1, 1]; *draw* is the step's own randomness."""
@@ -69,17 +74,20 @@ def fit(
     signature: str,
     folder: Path,
     device: torch.device,
-    progressed: Progressed | None = None,
+    before: Callable[[], dict[str, Any]] = dict,
 ) -> Progressed:
     """Train *recipe* to the end of its schedule, from wherever an earlier run stopped.
 
-    *folder* keeps `state.pt` and the growing `log.csv`. Raises GancompError, keeping the last good state, when a
+    *folder* keeps `state.pt` and the growing `log.csv`. *before* is called before the very first step, and what it
+    returns stays in the notes through every resume. Raises GancompError, keeping the last good state, when a
     loss is no longer finite.
     """
-    parts = {**recipe.networks, **{f"{name}.optimizer": part for name, part in recipe.optimizers.items()}}
+    parts: dict[str, torch.nn.Module | torch.optim.Optimizer] = {**recipe.networks}
+    parts |= {f"{name}.optimizer": optimizer for name, optimizer in recipe.optimizers.items()}
     state_path, log_path = folder / "state.pt", folder / "log.csv"
-    if progressed is None:
-        progressed = load_state(state_path, signature, parts)
+    progressed = load_state(state_path, signature, parts)
+    if progressed.step == 0:
+        progressed.notes = before()
     total = total_steps(training, len(pictures))
     per_epoch = steps_per_epoch(training, len(pictures))
     log_every = max(1, total // LOG_ROWS)
@@ -140,7 +148,9 @@ def _cut_log(path: Path, columns: tuple[str, ...], step: int) -> None:
     rows = []
     if path.exists() and step:
         with path.open(newline="", encoding="utf-8") as stream:
-            rows = [row for row in csv.DictReader(stream) if (row.get("step") or "").isdigit() and int(row["step"]) <= step]
+            rows = [
+                row for row in csv.DictReader(stream) if (row.get("step") or "").isdigit() and int(row["step"]) <= step
+            ]
     with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, columns, lineterminator="\n", extrasaction="ignore")
         writer.writeheader()

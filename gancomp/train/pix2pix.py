@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from lightning_fabric import Fabric
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from gancomp.config import Objective
 from gancomp.nets.discriminators import PatchDiscriminator
@@ -16,7 +15,7 @@ from gancomp.train.optim import adam
 
 
 class Pix2pix:
-    """Adversarial + λ_recon L1 on pairs; the discriminator steps first, then the generator (facts of the original code)."""
+    """Adversarial + λ_recon L1 on pairs; the discriminator steps first, then the generator."""
 
     loss_names = ("d_loss", "g_gan", "g_recon")
 

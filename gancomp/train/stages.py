@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch
 
 from gancomp import paths, rng
 from gancomp.artifacts import provenance, read_json, save_tensors, write_json, write_text
-from gancomp.config import Config, Experiment, Training, generator_spec, owner, signature, stage_settings
+from gancomp.config import Config, Experiment, Split, Training, generator_spec, owner, signature, stage_settings
 from gancomp.data.datasets import PairedPictures, to_float
 from gancomp.elastic.pruning import prune
 from gancomp.elastic.slicing import Elastic, Widths, cut
@@ -27,8 +27,8 @@ from gancomp.spec import GeneratorSpec
 from gancomp.train.device import Device, make_fabric
 from gancomp.train.loop import Recipe, fit
 from gancomp.train.pix2pix import Pix2pix
-from gancomp.train.state import Progressed, forget_state, load_state
-from gancomp.train.student import ChooseWidths, Student, own_widths
+from gancomp.train.state import Progressed, forget_state
+from gancomp.train.student import Student
 
 #: Pictures of train-2 that judge the once-for-all network's largest and smallest subnets.
 JUDGED_PICTURES = 256
@@ -37,7 +37,7 @@ JUDGED_PICTURES = 256
 class StageRun:
     """One stage of one experiment: its settings, its folders, its device and its pictures."""
 
-    def __init__(self, config: Config, experiment: str, stage: str, device: Device, splits: Sequence[str]) -> None:
+    def __init__(self, config: Config, experiment: str, stage: str, device: Device, splits: Sequence[Split]) -> None:
         self.config, self.experiment, self.stage = config, experiment, stage
         self.settings: Experiment = config.experiments[experiment]
         self.dataset = config.datasets[self.settings.dataset]
@@ -68,7 +68,7 @@ class StageRun:
             load_weights(network, inherit)
         return network
 
-    def fit(self, recipe: Recipe, training: Training, progressed: Progressed | None = None) -> Progressed:
+    def fit(self, recipe: Recipe, training: Training, before: Callable[[], dict[str, Any]] = dict) -> Progressed:
         return fit(
             recipe,
             self.pictures,
@@ -79,7 +79,7 @@ class StageRun:
             signature=self.signature,
             folder=self.resume_folder,
             device=self.fabric.device,
-            progressed=progressed,
+            before=before,
         )
 
     def finish(
@@ -200,11 +200,8 @@ def train_supernet(config: Config, experiment: str, device: Device = "auto") -> 
 
     discriminator = run.discriminator(run.upstream("distill", "discriminator.safetensors"))
     recipe = Student(run.fabric, elastic, teacher, discriminator, run.settings.objective, settings.lr, choose)
-    progressed = _resumed(run, recipe)
-    if "start" not in progressed.notes:
-        progressed.notes["start"] = judge()
-    progressed = run.fit(recipe, settings, progressed)
-    start, end = progressed.notes["start"], judge()
+    progressed = run.fit(recipe, settings, before=judge)
+    start, end = progressed.notes, judge()
     improved = end["smallest"] < start["smallest"]
     for name in extremes:
         print(f"supernet: {name} subnet, L1 on train-2: {start[name]:.4f} → {end[name]:.4f}")
@@ -238,19 +235,14 @@ def _train_student(
     teacher: Generator,
     discriminator: PatchDiscriminator,
     training: Training,
-    choose_widths: ChooseWidths = own_widths,
 ) -> None:
-    elastic = _elastic(student, teacher)
-    recipe = Student(run.fabric, elastic, teacher, discriminator, run.settings.objective, training.lr, choose_widths)
+    """Eq. 4 at the student's own widths."""
+    recipe = Student(
+        run.fabric, _elastic(student, teacher), teacher, discriminator, run.settings.objective, training.lr
+    )
     progressed = run.fit(recipe, training)
     run.save_maps(student)
     run.finish(student.generator, discriminator, progressed)
-
-
-def _resumed(run: StageRun, recipe: Recipe) -> Progressed:
-    """Restore what an earlier run of the stage left."""
-    parts = {**recipe.networks, **{f"{name}.optimizer": part for name, part in recipe.optimizers.items()}}
-    return load_state(run.resume_folder / "state.pt", run.signature, parts)
 
 
 def _load_student(run: StageRun, stage: str, teacher: Generator) -> MappedGenerator:
@@ -278,7 +270,9 @@ def _judge(run: StageRun, elastic: Elastic, widths: Widths, judged: PairedPictur
     """L1 of one subnet on the first pictures of train-2, as a share of the 8-bit range."""
     total, count = 0.0, min(len(judged), JUDGED_PICTURES)
     for start in range(0, count, 32):
-        inputs, targets = (to_float(side).to(run.fabric.device) for side in judged.batch(range(start, min(start + 32, count))))
+        inputs, targets = (
+            to_float(side).to(run.fabric.device) for side in judged.batch(range(start, min(start + 32, count)))
+        )
         with run.fabric.autocast():
             out = elastic(inputs, widths)[0]
         total += float((out.float() - targets).abs().mean(dim=(1, 2, 3)).sum()) / 2

@@ -39,9 +39,7 @@ def save_state(
         torch.save(state, temporary)
 
 
-def load_state(
-    path: Path, signature: str, parts: Mapping[str, torch.nn.Module | torch.optim.Optimizer]
-) -> Progressed:
+def load_state(path: Path, signature: str, parts: Mapping[str, torch.nn.Module | torch.optim.Optimizer]) -> Progressed:
     """Restore *parts* from *path*, or start anew if there is no such file.
 
     Raises GancompError naming the file if it is damaged or was made by another configuration.

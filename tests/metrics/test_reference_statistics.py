@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from gancomp.artifacts import file_sha256, write_json
+from gancomp.artifacts import file_sha256, save_tensors, write_json
 from gancomp.data.manifest import hash_of
 from gancomp.errors import GancompError
 from gancomp.metrics.frechet import frechet_distance
@@ -16,12 +17,14 @@ from gancomp.metrics.statistics import CHUNK, load_statistics, write_statistics
 
 SPLITS = {"train-1": 2, "train-2": CHUNK + 3, "val": 4}
 SIZE = 8
+KEY = "mean-colour-32"
 
 
 class MeanColour:
     """Stands in for Inception: three features a picture."""
 
-    key = "mean-colour-32"
+    def __init__(self, key: str = KEY) -> None:
+        self.key = key
 
     def __call__(self, pictures: np.ndarray) -> np.ndarray:
         return pictures.mean(axis=(1, 2), dtype=np.float32)
@@ -58,9 +61,9 @@ def build(root: Path, direction: str, splits: dict[str, int] = SPLITS) -> dict[s
 def test_holds_the_features_of_the_target_side(direction: str, target: slice, tmp_path: Path) -> None:
     pictures = build(tmp_path, direction)
     path = tmp_path / "statistics.safetensors"
-    write_statistics(tmp_path, MeanColour(), path)
+    write_statistics(tmp_path, [MeanColour()], path)
     for split in ("train-2", "val"):
-        statistics = load_statistics(path, split, key=MeanColour.key)
+        statistics = load_statistics(path, split, key=KEY)
         expected = MeanColour()(pictures[split][:, :, target])
         np.testing.assert_allclose(statistics.features, expected, rtol=1e-6)
         assert frechet_distance(expected, statistics) == pytest.approx(0, abs=1e-6)
@@ -70,7 +73,7 @@ def test_holds_the_features_of_the_target_side(direction: str, target: slice, tm
 def written(tmp_path: Path) -> Path:
     build(tmp_path, "AtoB")
     path = tmp_path / "statistics.safetensors"
-    write_statistics(tmp_path, MeanColour(), path)
+    write_statistics(tmp_path, [MeanColour()], path)
     return path
 
 
@@ -79,29 +82,44 @@ def test_another_precision_is_refused(written: Path) -> None:
         load_statistics(written, "val", key="mean-colour-bf16")
 
 
+def test_several_precisions_lie_side_by_side(tmp_path: Path) -> None:
+    build(tmp_path, "AtoB")
+    path = tmp_path / "statistics.safetensors"
+    write_statistics(tmp_path, [MeanColour(), MeanColour("mean-colour-bf16")], path)
+    for key in (KEY, "mean-colour-bf16"):
+        assert load_statistics(path, "val", key).count == SPLITS["val"]
+
+
+def test_another_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "statistics.safetensors"
+    save_tensors(path, {"val": torch.ones(4, 3)}, {"kind": "generator"})
+    with pytest.raises(GancompError, match="not reference statistics"):
+        load_statistics(path, "val", KEY)
+
+
 def test_other_pictures_are_refused(written: Path) -> None:
     with pytest.raises(GancompError, match="other pictures"):
-        load_statistics(written, "val", data_hash="0" * 64)
+        load_statistics(written, "val", KEY, data_hash="0" * 64)
 
 
 def test_training_pictures_have_no_statistics(written: Path) -> None:
-    with pytest.raises(GancompError, match="no reference statistics of train-1"):
-        load_statistics(written, "train-1")
+    with pytest.raises(GancompError, match="and not mean-colour-32/train-1"):
+        load_statistics(written, "train-1", KEY)
 
 
 def test_missing_statistics_are_named(tmp_path: Path) -> None:
     with pytest.raises(GancompError, match=r"statistics\.safetensors: no such file"):
-        load_statistics(tmp_path / "statistics.safetensors", "val")
+        load_statistics(tmp_path / "statistics.safetensors", "val", KEY)
 
 
 def test_one_picture_has_no_statistics(tmp_path: Path) -> None:
     build(tmp_path, "AtoB", {"train-1": 1, "train-2": 2, "val": 1})
     with pytest.raises(GancompError, match="split val has fewer than 2"):
-        write_statistics(tmp_path, MeanColour(), tmp_path / "statistics.safetensors")
+        write_statistics(tmp_path, [MeanColour()], tmp_path / "statistics.safetensors")
     assert not (tmp_path / "statistics.safetensors").exists()
 
 
 def test_equal_content_gives_equal_bytes(written: Path) -> None:
     before = written.read_bytes()
-    write_statistics(written.parent, MeanColour(), written)
+    write_statistics(written.parent, [MeanColour()], written)
     assert written.read_bytes() == before

@@ -49,6 +49,7 @@ rule statistics:
         mem_mb=6000,
     params:
         version=STAGE_VERSION["statistics"],
+        precisions=lambda wildcards: " ".join(CONFIG.precisions_of(wildcards.dataset)),
         options=options,
     shell:
         "gancomp statistics {wildcards.dataset} {params.options} 2>&1 | tee {log:q}"

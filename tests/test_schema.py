@@ -1,0 +1,20 @@
+"""The schema that editors read is the one that gancomp.config has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gancomp.artifacts import read_json
+from gancomp.schema import PATH, config_schema
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_the_schema_is_in_step() -> None:
+    assert read_json(ROOT / PATH) == config_schema(), "run `python -m gancomp.schema` and commit what it writes"
+
+
+def test_a_part_of_an_experiment_is_no_fault_but_a_misspelt_key_is() -> None:
+    definitions = config_schema()["$defs"]
+    assert not any("required" in definition for definition in definitions.values())
+    assert all(definition["additionalProperties"] is False for definition in definitions.values())

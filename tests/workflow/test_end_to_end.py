@@ -1,0 +1,115 @@
+"""config/tiny.yaml from the first download to the report, with the real commands: a few minutes."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gancomp.artifacts import file_sha256
+from gancomp.config import load
+from tests.workflow.conftest import ROOT, Workspace
+
+pytestmark = pytest.mark.slow
+
+TINY = "--configfile", "config/tiny.yaml"
+MADE_OF_TABLES = "tables/table.md", "figures/tradeoff.svg", "figures/losses.svg", "figures/grid.svg"
+
+
+@pytest.fixture(scope="module")
+def tiny(new_workspace: Callable[[str], Workspace]) -> Workspace:
+    """A working directory in which the tiny configuration has run from beginning to end."""
+    workspace = new_workspace("tiny")
+    downloads = ROOT / "data/downloads"
+    if downloads.is_dir():  # spares the index; the hashes are checked all the same
+        shutil.copytree(downloads, workspace.folder / "data/downloads")
+    done = workspace.snakemake(*TINY, timeout=1500)
+    assert done.status == 0, done.text[-10_000:]
+    return workspace
+
+
+@pytest.fixture(scope="module")
+def results(tiny: Workspace) -> Path:
+    return tiny.folder / "results/tiny"
+
+
+def test_then_there_is_nothing_to_be_done(tiny: Workspace) -> None:
+    assert tiny.snakemake(*TINY).nothing_to_be_done
+
+
+def test_the_search_scored_every_subnet_once(results: Path) -> None:
+    rows = list(csv.DictReader((results / "search/search.csv").open(encoding="utf-8")))
+    subnets = load([ROOT / "config.yaml", ROOT / "config/tiny.yaml"]).experiments["tiny"].supernet.subnets
+    assert [int(row["index"]) for row in rows] == list(range(subnets))
+    selection = json.loads((results / "search/selection.json").read_text(encoding="utf-8"))
+    assert selection["subnets_scored"] == selection["subnets_in_space"] == subnets
+    assert selection["winner"]["fid"] == min(float(row["fid"]) for row in rows)
+
+
+def test_the_winner_is_what_is_exported(results: Path) -> None:
+    card = json.loads((results / "export/card.json").read_text(encoding="utf-8"))
+    selection = json.loads((results / "search/selection.json").read_text(encoding="utf-8"))
+    assert card["spec"]["widths"] == selection["winner"]["widths"]
+    assert card["macs"] == selection["winner"]["macs"]
+    assert card["sha256"] == file_sha256(results / "export/model.safetensors")
+
+
+def test_the_table_has_every_row(results: Path) -> None:
+    rows = [row["row"] for row in csv.DictReader((results / "tables/table.csv").open(encoding="utf-8"))]
+    assert len(rows) == 7
+    for name in ("Original", "Ours", "real against real", "input copied", "mean colour"):
+        assert any(name in row for row in rows)
+
+
+def test_no_training_leaves_its_resume_state_behind(results: Path) -> None:
+    assert not list((results / ".resume").rglob("*.safetensors"))
+
+
+def test_every_stage_left_its_log_and_its_cost(results: Path) -> None:
+    logs = {path.stem for path in (results / "logs").glob("*.log")}
+    assert logs == {path.stem for path in (results / "logs").glob("*.tsv")}
+    assert {"original", "search.0-of-2", "search.1-of-2", "evaluate.finetune", "figures"} <= logs
+    assert "images/s" in (results / "logs/supernet.log").read_text(encoding="utf-8")
+
+
+def test_the_report_gathers_tables_and_figures_with_captions(tiny: Workspace) -> None:
+    made = tiny.snakemake(*TINY, "--report", "report.zip")
+    assert made.status == 0, made.text
+    with zipfile.ZipFile(tiny.folder / "report.zip") as archive:
+        files = {Path(name).name for name in archive.namelist()}
+        page = archive.read("report/report.html").decode()
+    assert {"table.csv", "tradeoff.svg", "losses.svg", "grid.png"} <= files
+    for words in ("quality against MACs", "how every training went", "<em>GAN Compression</em>", "not selected"):
+        assert words in page
+
+
+def test_tables_and_figures_are_drawn_again_without_models_or_data_to_the_same_bytes(
+    tiny: Workspace, tmp_path: Path
+) -> None:
+    published = Workspace(tmp_path / "published")
+    shutil.copytree(
+        tiny.folder, published.folder, ignore=shutil.ignore_patterns("*.safetensors", "data", "figures", "tables")
+    )
+    again = published.snakemake("figures", "tables", *TINY, timeout=300)
+    assert again.status == 0, again.text
+    assert sorted(again.ran) == ["draw", "tabulate"]
+    for name in MADE_OF_TABLES:
+        assert (published.folder / "results/tiny" / name).read_bytes() == (
+            tiny.folder / "results/tiny" / name
+        ).read_bytes()
+
+
+def test_a_failing_stage_says_why_and_leaves_no_output(tiny: Workspace, tmp_path: Path) -> None:
+    broken = Workspace(tmp_path / "broken")
+    shutil.copytree(tiny.folder, broken.folder)
+    model = broken.folder / "results/tiny/finetune/model.safetensors"
+    model.write_bytes(model.read_bytes()[:-1000])
+    failed = broken.snakemake("results/tiny/export/model.safetensors", *TINY, timeout=300)
+    assert failed.status == 1
+    assert f"gancomp: error: {model.relative_to(broken.folder)}: not a readable safetensors file" in failed.text
+    assert not (broken.folder / "results/tiny/export/model.safetensors").exists()

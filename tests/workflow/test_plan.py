@@ -1,0 +1,243 @@
+"""What the workflow plans: dry runs, which train nothing."""
+
+from __future__ import annotations
+
+import re
+import resource
+import shlex
+import shutil
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+import typer
+
+from gancomp.cli import app
+from gancomp.config import load, signature
+from tests.workflow.conftest import ROOT, Workspace
+
+QUICK = load([ROOT / "config.yaml"]).experiments["emoji-quick"]
+TINY = load([ROOT / "config.yaml", ROOT / "config/tiny.yaml"]).experiments["tiny"]
+
+TRAININGS = {"original": 1, "teacher": 1, "distill": 1, "supernet": 1, "finetune": 1, "narrow": 1}
+EVERYTHING = TRAININGS | {
+    "dataset": 1,
+    "inception": 1,
+    "statistics": 1,
+    "search": QUICK.search.shards,
+    "merge": 1,
+    "select": 1,
+    "subnet": 1,
+    "evaluate": 4,
+    "reference": 1,
+    "export": 1,
+    "benchmark": 1,
+    "tabulate": 1,
+    "draw": 1,
+}
+
+
+def overriding(experiment: str) -> tuple[str, str]:
+    return "--config", f"experiments={{{experiment}}}"
+
+
+# --- what runs ---------------------------------------------------------------------------------
+
+
+def test_lint(fresh: Workspace) -> None:
+    linted = fresh.snakemake("--lint")
+    assert linted.status == 0, linted.text
+
+
+def test_by_default_every_stage_of_the_quick_experiment_runs_once(fresh: Workspace) -> None:
+    assert fresh.plan().jobs == EVERYTHING
+
+
+def test_tiny_goes_through_every_rule_and_splits_the_search(fresh: Workspace) -> None:
+    assert TINY.search.shards == 2
+    assert fresh.plan("--configfile", "config/tiny.yaml").jobs == EVERYTHING | {"search": 2}
+
+
+def test_any_file_is_a_target(fresh: Workspace) -> None:
+    plan = fresh.plan("results/emoji/supernet/model.safetensors")
+    assert plan.jobs == {"dataset": 1, "teacher": 1, "distill": 1, "supernet": 1}
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("data", {"dataset": 1}),
+        (
+            "models",
+            EVERYTHING.keys() - {"evaluate", "reference", "narrow", "original", "benchmark", "tabulate", "draw"},
+        ),
+        ("tables", EVERYTHING.keys() - {"export", "draw"}),
+        ("figures", EVERYTHING.keys() - {"export", "benchmark", "tabulate"}),
+    ],
+)
+def test_named_targets(fresh: Workspace, target: str, expected: set[str]) -> None:
+    assert fresh.plan(target).jobs.keys() == set(expected)
+
+
+def test_the_search_runs_in_as_many_shards_as_asked_for(fresh: Workspace) -> None:
+    plan = fresh.plan(*overriding("emoji-quick: {search: {shards: 5}}"))
+    assert plan.jobs == EVERYTHING | {"search": 5}
+    assert [f"--shard {index}-of-5" in plan.text for index in range(6)] == [True] * 5 + [False]
+
+
+def test_parsing_imports_no_torch(fresh: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
+    imported = re.findall(r"^import time: .*\| +(\S+)$", fresh.plan().text, re.MULTILINE)
+    assert "gancomp.config" in imported
+    assert not {"torch", "torchvision", "openvino"} & set(imported)
+
+
+# --- the commands ------------------------------------------------------------------------------
+
+
+def test_every_planned_command_is_one_that_gancomp_understands(fresh: Workspace) -> None:
+    searching = {"merge": "search", "select": "search"}
+    files = [fresh.folder / "config.yaml", fresh.folder / "config/tiny.yaml"]
+    config = load(files, {"experiments": {"tiny": {"seed": 7}}})
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    plan = fresh.plan("--configfile", "config/tiny.yaml", *overriding("tiny: {seed: 7}"))
+    assert len(plan.commands) == sum((EVERYTHING | {"search": TINY.search.shards}).values())
+    for line in plan.commands:
+        command, log = line.split(" 2>&1 | tee ")
+        _, name, *arguments = shlex.split(command)
+        given = commands[name].make_context(name, arguments).params
+        assert log.endswith(".log")
+        if name == "inception":
+            continue
+        assert [str(path) for path in given["configfile"]] == ["config.yaml", "config/tiny.yaml"]
+        assert load(files, {"experiments": {"tiny": {"seed": "7"}}}) == config
+        assert given["set_"] == '{"experiments": {"tiny": {"seed": "7"}}}'
+        if expected := given.get("expect"):
+            stage = str(given["stage"].value if name == "evaluate" else searching.get(name, name))
+            assert expected == signature(config, "tiny", stage)
+    told = Counter("--expect" in line for line in plan.commands)
+    assert told[True] == sum(TRAININGS.values()) + 2 + 4 + 4  # shards · merge, select, subnet, export · evaluate
+
+
+def test_a_command_is_short_when_the_configuration_is_the_usual_one(fresh: Workspace) -> None:
+    assert not any("--configfile" in line or "--set" in line for line in fresh.plan().commands)
+
+
+def test_a_replaced_configuration_is_passed_on_alone(fresh: Workspace) -> None:
+    shutil.copy(fresh.folder / "config.yaml", fresh.folder / "my own.yaml")
+    plan = fresh.plan("--configfile", "my own.yaml", "--replace-workflow-config")
+    assert plan.jobs == EVERYTHING
+    assert all("--configfile 'my own.yaml'" in line for line in plan.commands if " inception " not in line)
+    assert not any("--configfile config.yaml" in line for line in plan.commands)
+
+
+# --- bad configurations ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (overriding("emoji-quick: {sede: 3}"), "experiments.emoji-quick.sede: unknown key (did you mean 'seed'?)"),
+        (overriding("emoji-quick: {original: {lr: -1}}"), "experiments.emoji-quick.original.lr"),
+        (overriding("emoji-quick: {base: emojo}"), "no experiment 'emojo' (did you mean 'emoji'?)"),
+        (overriding("emoji-quick: {dataset: emoji-46}"), "no data set 'emoji-46' (did you mean 'emoji-64'?)"),
+        (overriding("emoji-quick: {search: {budget: 100x}}"), "experiments.emoji-quick.search.budget: 100x allows"),
+        (("--config", "run=[emoji-quik]"), "no experiment 'emoji-quik' (did you mean 'emoji-quick'?)"),
+        (("--config", "experiment={}"), "experiment: unknown key"),
+    ],
+)
+def test_a_bad_configuration_is_told_before_anything_is_planned(
+    fresh: Workspace, arguments: tuple[str, ...], message: str
+) -> None:
+    refused = fresh.snakemake(*arguments)
+    assert refused.status == 1
+    assert message in refused.text
+    assert "Traceback" not in refused.text
+    assert not (fresh.folder / "data").exists()
+    assert not (fresh.folder / "results").exists()
+
+
+def test_an_unknown_experiment_is_no_target(fresh: Workspace) -> None:
+    refused = fresh.snakemake("-n", "results/emoij/export/model.safetensors")
+    assert refused.status == 1
+    assert "results/emoij/export/model.safetensors" in refused.text
+
+
+# --- base: nothing is trained twice ------------------------------------------------------------
+
+CHILD = "run=[emoji-quick, child]", "experiments={child: {base: emoji-quick, finetune: {epochs_decay: 77}}}"
+
+
+def test_a_base_shares_the_stages_that_are_equal(fresh: Workspace) -> None:
+    plan = fresh.plan("--config", *CHILD)
+    own = {"finetune": 2, "evaluate": 5, "reference": 2, "export": 2, "benchmark": 2, "tabulate": 2, "draw": 2}
+    assert plan.jobs == EVERYTHING | own
+    assert not [name for name in plan.outputs if name.startswith("results/child/original")]
+
+
+def test_a_shared_stage_under_a_second_name_is_refused(fresh: Workspace) -> None:
+    refused = fresh.snakemake("-n", "results/child/original/model.safetensors", "--config", *CHILD)
+    assert refused.status == 1
+    assert "ask for results/emoji-quick/original" in refused.text
+
+
+# --- what runs again ---------------------------------------------------------------------------
+
+
+def test_with_everything_built_there_is_nothing_to_be_done_and_it_says_so_fast(finished: Workspace) -> None:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert finished.snakemake().nothing_to_be_done
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    # Seconds of work, which a busy machine does not stretch as it does seconds of the clock.
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 5
+
+
+AFTER_FINETUNE = {"finetune", "export", "evaluate", "benchmark", "tabulate", "draw"}
+AFTER_SEARCH = AFTER_FINETUNE | {"search", "merge", "select", "subnet", "narrow"}
+
+
+@pytest.mark.parametrize(
+    ("change", "again"),
+    [
+        ("title: Another", {"tabulate"}),
+        ("benchmark: {runs: 77}", {"benchmark", "tabulate"}),
+        ("finetune: {epochs_decay: 77}", AFTER_FINETUNE),
+        ("narrow: {epochs_decay: 77}", {"narrow", "evaluate", "benchmark", "tabulate", "draw"}),
+        ("search: {images: 77}", AFTER_SEARCH),
+        ("distill: {prune: false}", AFTER_SEARCH | {"distill", "supernet"}),
+        ("seed: 77", set(EVERYTHING) - {"dataset", "inception", "statistics"}),
+    ],
+)
+def test_a_changed_setting_runs_its_stage_and_what_follows(finished: Workspace, change: str, again: set[str]) -> None:
+    assert finished.plan(*overriding(f"emoji-quick: {{{change}}}")).jobs.keys() == again
+
+
+def test_a_changed_data_set_runs_everything_but_the_weights(finished: Workspace) -> None:
+    plan = finished.plan("--config", "datasets={emoji-64: {flip: false}}")
+    assert plan.jobs.keys() == set(EVERYTHING) - {"inception"}
+
+
+def test_the_same_setting_written_otherwise_runs_nothing(finished: Workspace) -> None:
+    rising = [sorted(choices) for choices in QUICK.supernet.space]
+    written = overriding(f"emoji-quick: {{seed: '{QUICK.seed}', supernet: {{space: {rising}}}}}")
+    assert finished.snakemake("--dry-run", *written).nothing_to_be_done
+
+
+def test_the_same_settings_in_another_file_run_nothing(finished: Workspace) -> None:
+    shutil.copy(finished.folder / "config.yaml", finished.folder / "other.yaml")
+    assert finished.snakemake("--dry-run", "--configfile", "other.yaml").nothing_to_be_done
+
+
+def test_figures_redraw_where_only_tables_and_pictures_are_left(new_workspace: Callable[[str], Workspace]) -> None:
+    workspace = new_workspace("published")
+    workspace.pretend_finished()
+    shutil.rmtree(workspace.folder / "data")
+    shutil.rmtree(workspace.folder / "results/emoji-quick/figures")
+    for model in workspace.folder.rglob("*.safetensors"):
+        model.unlink()
+    assert workspace.plan("figures").jobs == {"draw": 1}
+
+
+def test_the_profile_does_not_compare_rules() -> None:
+    profile = (ROOT / "profiles/default/profile.yaml").read_text(encoding="utf-8")
+    assert not re.search(r"^ *- code$", profile, re.MULTILINE)
