@@ -115,11 +115,15 @@ def tensors_sha256(tensors: Mapping[str, torch.Tensor]) -> str:
 
 def save_tensors(path: Path | str, tensors: Mapping[str, torch.Tensor], header: Mapping[str, Any]) -> None:
     """Safetensors with one metadata key of sorted JSON, which makes equal content equal bytes."""
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     own = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in sorted(tensors.items())}
     with atomic(path) as temporary:
-        save_file(own, temporary, metadata={HEADER_KEY: json.dumps(header, sort_keys=True)})
+        try:
+            save_file(own, temporary, metadata={HEADER_KEY: json.dumps(header, sort_keys=True)})
+        except SafetensorError as error:  # what a full disk is to safetensors
+            raise GancompError(f"{path}: cannot be written: {error}") from error
 
 
 def load_tensors(path: Path | str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
@@ -137,8 +141,10 @@ def load_tensors(path: Path | str) -> tuple[dict[str, torch.Tensor], dict[str, A
         raise GancompError(f"{path}: not a readable safetensors file ({error}); it is cut off or damaged") from None
     try:
         header = json.loads(metadata[HEADER_KEY])
-    except (KeyError, json.JSONDecodeError):
-        raise GancompError(f"{path}: a safetensors file, but not one that gancomp wrote (no header)") from None
+    except (KeyError, json.JSONDecodeError, RecursionError):
+        header = None
+    if not isinstance(header, dict):
+        raise GancompError(f"{path}: a safetensors file, but not one that gancomp wrote (no header)")
     return tensors, header
 
 

@@ -9,21 +9,25 @@ import sys
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 # Two torch processes that spin on the same cores are many times slower than one; read when OpenMP is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import typer
 
-from gancomp.config import Config, load, signature
 from gancomp.errors import GancompError
+
+# The configuration and its checks take most of a second to import: help and misspelt commands answer without them.
+if TYPE_CHECKING:
+    from gancomp.config import Config
 
 app = typer.Typer(
     help="Compress conditional GANs: every stage turns files into files. Plain `snakemake` runs them all in order.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -66,6 +70,8 @@ def main() -> None:
 
 def read_config(configfiles: list[Path] | None, overrides: str) -> Config:
     """The configuration that the options name; `config.yaml` where they name none."""
+    from gancomp.config import load
+
     try:
         data = json.loads(overrides)
     except json.JSONDecodeError as error:
@@ -77,6 +83,8 @@ def read_config(configfiles: list[Path] | None, overrides: str) -> Config:
 
 def stage_config(experiment: str, stage: str, configfiles: list[Path] | None, overrides: str, expect: str) -> Config:
     """The configuration for one stage, checked against what the workflow planned."""
+    from gancomp.config import signature
+
     config = read_config(configfiles, overrides)
     known_experiment(config, experiment)
     if expect and expect != signature(config, experiment, stage):
@@ -104,7 +112,7 @@ def inception() -> None:
 
 
 @app.command()
-def dataset(name: DatasetName, configfile: ConfigFiles = None, set_: Overrides = "{}", expect: Expect = "") -> None:
+def dataset(name: DatasetName, configfile: ConfigFiles = None, set_: Overrides = "{}") -> None:
     """Fetch, verify, build and split a data set."""
     from gancomp import paths
     from gancomp.data.build import build
@@ -119,7 +127,6 @@ def statistics(
     name: DatasetName,
     configfile: ConfigFiles = None,
     set_: Overrides = "{}",
-    expect: Expect = "",
     device: DeviceOption = Device.auto,
 ) -> None:
     """Inception features of the real targets, which every FID is measured against."""
@@ -341,8 +348,9 @@ def profile(
                 {"family": family, "block": block, "widths": widths, "size": size, "blocks": blocks}
             )
         except ValidationError as error:
-            faults = [f"{'.'.join(map(str, fault['loc'][:1]))}: {fault['msg']}" for fault in error.errors()]
-            raise GancompError("profile: " + "; ".join(faults)) from None
+            faults = [": ".join([*map(str, fault["loc"][:1]), fault["msg"]]) for fault in error.errors()]
+            told = dict.fromkeys(fault.replace("Value error, ", "") for fault in faults)
+            raise GancompError("profile: " + "; ".join(told)) from None
     counted = count(spec)
     if as_json:
         print(json.dumps({"spec": spec.model_dump(mode="json"), **dataclasses.asdict(counted)}, indent=2))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from gancomp.errors import GancompError
 from gancomp.profile.macs import profile
@@ -28,6 +28,8 @@ from gancomp.spec import (
     format_widths,
 )
 
+#: Folders beside the data sets.
+RESERVED_DATASET_NAMES = {"downloads", "inception", "logs"}
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 Split = Literal["train-1", "train-2", "val"]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -195,6 +197,11 @@ class Benchmark(Strict):
     threads: PositiveInt | None = Field(None, description="threads of the runtime; all physical cores if unset")
 
 
+def _text(value: Any) -> Any:
+    """`precision: 32` is as good as `precision: "32"`."""
+    return str(value) if isinstance(value, int) else value
+
+
 Precision = Literal["auto", "32", "bf16"]
 
 
@@ -206,7 +213,9 @@ class Experiment(Strict):
     note: str = Field("", description="printed under the experiment's table, such as a warning that it is undertrained")
     dataset: str
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    precision: Precision = Field("auto", description="auto: bf16 where the processor has it; 32: for exactness")
+    precision: Annotated[Precision, BeforeValidator(_text)] = Field(
+        "auto", description="auto: bf16 where the processor has it; 32: for exactness"
+    )
     generator: Architecture = Architecture()
     discriminator: Discriminator = Discriminator()
     objective: Objective = Objective()
@@ -240,6 +249,8 @@ class Config(Strict):
                         f"{kind}.{name}: a name may hold letters, digits, '.', '_' and '-', and starts with "
                         "a letter or digit"
                     )
+        for name in sorted(self.datasets.keys() & RESERVED_DATASET_NAMES):
+            raise ValueError(f"datasets.{name}: data/{name} holds something else; choose another name")
         for name in self.run:
             if name not in self.experiments:
                 raise ValueError(f"run: no experiment {name!r}{_did_you_mean(name, self.experiments)}")
@@ -261,7 +272,8 @@ def _check_widths(where: str, experiment: Experiment, dataset: DatasetBase) -> N
         try:
             specs[stage] = _spec(experiment, dataset, stage)
         except ValidationError as error:
-            raise ValueError(f"{where}.{stage}: {error.errors()[0]['msg']}") from None
+            raise ValueError(f"{where}.{stage}: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from None
+    _check_discriminator(where, experiment.discriminator.layers, dataset.size)
     student = specs["distill"].widths
     space = experiment.supernet.space
     if len(space) != len(student):
@@ -280,6 +292,15 @@ def _check_widths(where: str, experiment: Experiment, dataset: DatasetBase) -> N
                     f"{where}.distill.widths: width {position} is {narrow}, more than the teacher's {wide}; "
                     "pruning can only narrow it (or set distill.prune: false)"
                 )
+
+
+def _check_discriminator(where: str, layers: int, size: tuple[int, int]) -> None:
+    """Its last two convolutions, of stride 1, take one pixel each, and leave at least one patch to judge."""
+    if min(size) // 2**layers < 3:
+        raise ValueError(
+            f"{where}.discriminator.layers: {layers} layers leave no patch of {size[0]}x{size[1]} pictures; "
+            f"sides of {3 * 2**layers} or more do, or fewer layers"
+        )
 
 
 def _check_budget(where: str, experiment: Experiment, original: GeneratorSpec, student: GeneratorSpec) -> None:
@@ -322,7 +343,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise GancompError(f"{path}: no such configuration file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise GancompError(f"{path}: cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise GancompError(f"{path}: not valid YAML: {error}") from None
     if data is None:
         return {}
@@ -355,10 +378,10 @@ def _resolve_bases(data: Mapping[str, Any], source: str) -> dict[str, Any]:
 
     def expand(name: str, chain: tuple[str, ...]) -> Any:
         own = experiments[name]
-        if not isinstance(own, dict) or not own.get("base"):
+        if not isinstance(own, dict) or own.get("base") is None:
             return own
         base = own["base"]
-        if base not in experiments:
+        if not isinstance(base, str) or base not in experiments:
             raise GancompError(
                 f"{source}: experiments.{name}.base: no experiment {base!r}{_did_you_mean(str(base), experiments)}"
             )
@@ -375,8 +398,9 @@ def _explain(error: ValidationError, source: str) -> str:
     """One line a fault: file, key, what is wrong, and the nearest known key where one is misspelt."""
     lines = []
     for fault in error.errors():
-        path = [str(part) for part in fault["loc"] if part not in ("openmoji", "aligned")]
-        key = ".".join(path)
+        path = [str(part) for part in fault["loc"]]
+        # The third part of a data set's place is its source, which the file says elsewhere.
+        key = ".".join(path[:2] + path[3:] if path[:1] == ["datasets"] else path)
         message = fault["msg"].removeprefix("Value error, ")
         if fault["type"] == "extra_forbidden":
             message = f"unknown key{_did_you_mean(path[-1], _keys_beside(path))}"
@@ -401,11 +425,12 @@ def _keys_beside(path: Sequence[str]) -> list[str]:
         "narrow": Training,
         "benchmark": Benchmark,
     }
+    sources: dict[str, type[DatasetBase]] = {"openmoji": OpenmojiDataset, "aligned": AlignedDataset}
     if len(path) == 1:
         return list(Config.model_fields)
     if path[0] == "datasets":
-        return sorted({*OpenmojiDataset.model_fields, *AlignedDataset.model_fields})
-    return list((sections.get(path[2]) if len(path) > 3 else None or Experiment).model_fields)  # type: ignore[union-attr]
+        return list(sources[path[2]].model_fields)
+    return list((sections[path[2]] if len(path) > 3 else Experiment).model_fields)
 
 
 # --- stages ------------------------------------------------------------------------------------

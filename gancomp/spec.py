@@ -98,7 +98,7 @@ class GeneratorSpec(Strict):
             widths = parse_widths(data["widths"])
             if isinstance(widths, (tuple, list)) and len(widths) == 1:
                 family = data.get("family", "resnet")
-                widths = tuple(widths) * WIDTHS_PER_FAMILY.get(family, 1)
+                widths = tuple(widths) * (WIDTHS_PER_FAMILY.get(family, 1) if isinstance(family, str) else 1)
             return {**data, "widths": widths}
         return data
 
@@ -108,10 +108,10 @@ class GeneratorSpec(Strict):
         if len(self.widths) != count:
             raise ValueError(f"a {self.family} generator has {count} widths, not {len(self.widths)}")
         stride = STRIDE_PER_FAMILY[self.family]
-        if any(side % stride for side in self.size):
+        if any(side % stride or side < 2 * stride for side in self.size):  # one pixel has no surroundings to reflect
             raise ValueError(
-                f"size {self.size[0]}x{self.size[1]}: both sides must be multiples of {stride} "
-                f"for a {self.family} generator"
+                f"size {self.size[0]}x{self.size[1]}: both sides must be multiples of {stride}, and at least "
+                f"{2 * stride}, for a {self.family} generator"
             )
         return self
 

@@ -39,16 +39,21 @@ def load_generator(path: Path | str, device: torch.device | str = "cpu") -> Gene
 
     Raises GancompError naming *path* if it is missing, damaged, foreign, or its tensors do not fit its header.
     """
-    header = read_header(path)
-    generator = build_skeleton(header.spec).to_empty(device=device)
-    load_weights(generator, path)
+    generator = build_skeleton(read_header(path).spec)
+    tensors, _ = load_tensors(path)
+    own = {name: tensor.to(device, torch.float32, copy=True) for name, tensor in tensors.items()}
+    _fill(generator, own, path, assign=True)  # no memory is taken for what a header only promises
     return generator.eval()
 
 
 def load_weights(module: torch.nn.Module, path: Path | str) -> None:
     """Fill *module* from a file that gancomp wrote; GancompError if names or shapes differ."""
     tensors, _ = load_tensors(path)
+    _fill(module, tensors, path)
+
+
+def _fill(module: torch.nn.Module, tensors: dict[str, torch.Tensor], path: Path | str, *, assign: bool = False) -> None:
     try:
-        module.load_state_dict(tensors)
+        module.load_state_dict(tensors, assign=assign)
     except RuntimeError as error:
         raise GancompError(f"{path}: its tensors do not fit the network that was asked for: {error}") from None

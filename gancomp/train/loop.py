@@ -117,7 +117,7 @@ def fit(
             detail = ""
             if progressed.step % log_every == 0 or progressed.step == total:
                 values = {name: float(losses[name]) for name in recipe.loss_names}
-                _check_finite(values, step, stage, state_path)
+                _check_finite(values, progressed.step, stage, state_path)
                 log.writerow(
                     {"step": progressed.step, "images": progressed.step * training.batch, "lr": f"{lr:.3e}"}
                     | {name: f"{value:.6g}" for name, value in values.items()}
@@ -127,10 +127,21 @@ def fit(
                 detail = ", ".join(f"{name} {value:.3g}" for name, value in values.items())
             progress.advance(training.batch, detail)
             if time.monotonic() - saved >= SAVE_EVERY_SECONDS:
+                _check_finite(_weights(recipe), progressed.step, stage, state_path)
                 save_state(state_path, signature, progressed, parts)
                 saved = time.monotonic()
+    _check_finite(_weights(recipe), progressed.step, stage, state_path)
     save_state(state_path, signature, progressed, parts)
     return progressed
+
+
+def _weights(recipe: Recipe) -> dict[str, float]:
+    """A number for each network that is finite only if all of its weights are: no saved state may be spoilt."""
+    norms = {
+        name: torch.stack([weight.detach().norm() for weight in network.parameters()]).norm()
+        for name, network in recipe.networks.items()
+    }
+    return {f"a weight of the {name}": float(norm) for name, norm in norms.items()}
 
 
 def _check_finite(values: Mapping[str, float], step: int, stage: str, state: Path) -> None:
@@ -147,10 +158,10 @@ def _cut_log(path: Path, columns: tuple[str, ...], step: int) -> None:
     """Keep the rows up to *step*: what came after it was lost with the process and will be done again."""
     rows = []
     if path.exists() and step:
-        with path.open(newline="", encoding="utf-8") as stream:
-            rows = [
-                row for row in csv.DictReader(stream) if (row.get("step") or "").isdigit() and int(row["step"]) <= step
-            ]
+        with path.open(newline="", encoding="utf-8", errors="replace") as stream:
+            # A row that was cut off within its step number would pass for an earlier one: count its columns.
+            whole = [row for row in csv.DictReader(stream) if None not in row.values() and row.keys() == {*columns}]
+            rows = [row for row in whole if row["step"].isdigit() and int(row["step"]) <= step]
     with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, columns, lineterminator="\n", extrasaction="ignore")
         writer.writeheader()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -36,7 +35,10 @@ def save_state(
         "parts": {name: part.state_dict() for name, part in parts.items()},
     }
     with atomic(path) as temporary:
-        torch.save(state, temporary)
+        try:
+            torch.save(state, temporary)
+        except RuntimeError as error:  # what a full disk is to torch
+            raise GancompError(f"{path}: cannot be written; is the disk full? ({error})") from error
 
 
 def load_state(path: Path, signature: str, parts: Mapping[str, torch.nn.Module | torch.optim.Optimizer]) -> Progressed:
@@ -57,10 +59,13 @@ def load_state(path: Path, signature: str, parts: Mapping[str, torch.nn.Module |
         for name, part in parts.items():
             part.load_state_dict(state["parts"][name])
         return Progressed(state["step"], state["elapsed"], state["notes"])
-    except (pickle.UnpicklingError, RuntimeError, KeyError, TypeError, EOFError, OSError, ValueError) as error:
+    except GancompError:
+        raise
+    except Exception as error:  # garbage makes the unpickler raise anything: IndexError, AttributeError, …
         raise GancompError(f"{path}: damaged resume state ({type(error).__name__}: {error}); {mend}") from None
 
 
 def forget_state(folder: Path) -> None:
-    """Remove a finished stage's resume folder."""
+    """Remove a finished stage's resume folder, the state first: without its log it must not be continued."""
+    (folder / "state.pt").unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
