@@ -35,9 +35,9 @@ class Cost:
     images: int
     macs: float
 
-    def row(self) -> str:
-        steps = f"{self.steps:,}" if self.steps else "–"
-        return f"| {self.stage} | {steps} | {self.images:,} | {self.macs / 1e9:.1f} G | {self.macs * self.images / 1e15:.1f} P |"
+    @property
+    def total(self) -> float:
+        return self.macs * self.images
 
 
 def costs(config: Config, experiment: str, train_1: int, train_2: int) -> Iterator[Cost]:
@@ -73,7 +73,7 @@ def discriminator_macs(ndf: int, layers: int, size: tuple[int, int]) -> float:
     """MACs of one pass of the PatchGAN over one picture of input ⊕ output."""
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
         PatchDiscriminator(6, ndf, layers)(torch.empty(1, 6, *size))
-    return counter.get_total_flops() / 2
+    return float(counter.get_total_flops()) / 2
 
 
 def shared_macs(config: Config, experiment: str) -> tuple[int, float]:
@@ -96,11 +96,12 @@ def shared_macs(config: Config, experiment: str) -> tuple[int, float]:
 def table(config: Config, experiment: str, train_1: int, train_2: int) -> str:
     """The costs as Markdown, with their sum."""
     rows = list(costs(config, experiment, train_1, train_2))
-    heads = "| Stage | Steps | Images | MACs an image | In all |\n| :-- | --: | --: | --: | --: |\n"
-    total = (
-        f"| **all** | {sum(row.steps for row in rows):,} | | | {sum(r.macs * r.images for r in rows) / 1e15:.0f} P |"
-    )
-    return heads + "\n".join([*(row.row() for row in rows), total])
+    lines = ["| Stage | Steps | Images | MACs an image | In all |", "| :-- | --: | --: | --: | --: |"]
+    for row in rows:
+        count = f"{row.steps:,}" if row.steps else "–"
+        lines.append(f"| {row.stage} | {count} | {row.images:,} | {row.macs / 1e9:.1f} G | {row.total / 1e15:.1f} P |")
+    steps, total = sum(row.steps for row in rows), sum(row.total for row in rows)
+    return "\n".join([*lines, f"| **all** | {steps:,} | | | {total / 1e15:.0f} P |"])
 
 
 def main(

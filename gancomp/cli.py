@@ -62,7 +62,7 @@ DeviceOption = Annotated[Device, typer.Option(help="where networks run; auto tak
 def main() -> None:
     """Entry point: a mendable error is one message and exit status 1."""
     try:
-        app(standalone_mode=True)
+        app(prog_name="gancomp", standalone_mode=True)
     except GancompError as error:
         sys.stderr.write(f"gancomp: error: {error}\n")
         raise SystemExit(1) from None
@@ -114,11 +114,11 @@ def inception() -> None:
 @app.command()
 def dataset(name: DatasetName, configfile: ConfigFiles = None, set_: Overrides = "{}") -> None:
     """Fetch, verify, build and split a data set."""
+    config = read_config(configfile, set_)
+    known_dataset(config, name)
     from gancomp import paths
     from gancomp.data.build import build
 
-    config = read_config(configfile, set_)
-    known_dataset(config, name)
     build(name, config.datasets[name], paths.dataset(name), paths.DOWNLOADS)
 
 
@@ -130,12 +130,12 @@ def statistics(
     device: DeviceOption = Device.auto,
 ) -> None:
     """Inception features of the real targets, which every FID is measured against."""
+    config = read_config(configfile, set_)
+    known_dataset(config, name)
     from gancomp import paths
     from gancomp.metrics.inception import Inception
     from gancomp.metrics.statistics import write_statistics
 
-    config = read_config(configfile, set_)
-    known_dataset(config, name)
     networks = {}
     for precision in config.precisions_of(name):
         network = Inception(paths.INCEPTION, precision=precision, device=device.value)
@@ -301,17 +301,27 @@ def benchmark(
 @app.command()
 def tables(experiment: ExperimentName, configfile: ConfigFiles = None, set_: Overrides = "{}") -> None:
     """Write the experiment's table as CSV and Markdown."""
+    config = _report_config(experiment, configfile, set_)
     from gancomp.report.stage import write_experiment_tables
 
-    write_experiment_tables(_report_config(experiment, configfile, set_), experiment)
+    write_experiment_tables(config, experiment)
 
 
 @app.command()
 def figures(experiment: ExperimentName, configfile: ConfigFiles = None, set_: Overrides = "{}") -> None:
     """Draw the experiment's figures from its tables alone."""
+    config = _report_config(experiment, configfile, set_)
     from gancomp.report.stage import write_experiment_figures
 
-    write_experiment_figures(_report_config(experiment, configfile, set_), experiment)
+    write_experiment_figures(config, experiment)
+
+
+@app.command()
+def verify(experiment: ExperimentName, configfile: ConfigFiles = None, set_: Overrides = "{}") -> None:
+    """Check results that were made elsewhere: settings, pictures, hashes."""
+    from gancomp.adopt import verify_results
+
+    verify_results(_report_config(experiment, configfile, set_), experiment)
 
 
 def _report_config(experiment: str, configfile: list[Path] | None, set_: str) -> Config:

@@ -216,8 +216,9 @@ def read_subnets(path: Path) -> list[SubnetRow]:
     """The rows of `search.csv` or of one shard, which may hold none."""
     with require(path, "search").open(newline="", encoding="utf-8") as stream:
         reader = csv.DictReader(stream)
+        columns = tuple(reader.fieldnames or ())
         rows = list(reader)
-    if tuple(reader.fieldnames or ()) != SEARCH_COLUMNS:
+    if columns != SEARCH_COLUMNS:
         raise GancompError(
             f"{path}: its columns are not {', '.join(SEARCH_COLUMNS)}; delete it and run the search again"
         )

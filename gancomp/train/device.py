@@ -30,5 +30,6 @@ def make_fabric(precision: Precision, device: Device = "auto") -> Fabric:
     accelerator = "cuda" if device == "auto" and torch.cuda.is_available() else device
     if accelerator == "auto":
         accelerator = "cpu"
-    torch.backends.cudnn.benchmark = True
+    # `precision: 32` means it: TF32 would be a third precision under its name, and autotuning changes the last bits.
+    torch.backends.cudnn.benchmark = torch.backends.cudnn.allow_tf32 = bf16
     return Fabric(accelerator=accelerator, devices=1, precision="bf16-mixed" if bf16 else "32-true")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from torch import nn
@@ -31,7 +33,7 @@ def test_parameters_by_hand(channels: int) -> None:
         return 16 * inputs * outputs + outputs
 
     widths = [channels, 64, 128, 256, 512, 1]
-    expected = sum(convolution(inputs, outputs) for inputs, outputs in zip(widths, widths[1:], strict=False))
+    expected = sum(itertools.starmap(convolution, itertools.pairwise(widths)))
     network = PatchDiscriminator(channels, 64, 3)
     assert sum(parameter.numel() for parameter in network.parameters()) == expected
 

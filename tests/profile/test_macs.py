@@ -94,7 +94,7 @@ def traced(spec: GeneratorSpec) -> tuple[Layer, ...]:
     return tuple(layers)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=20)
 @given(specs(largest=97, largest_side=320))
 def test_closed_form_equals_the_traced_modules(spec: GeneratorSpec) -> None:
     counted = profile(spec)

@@ -1,0 +1,117 @@
+"""Scores: those of every subnet alone, and the same file for any number of shards."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from tiny_run import DATASET, EXPERIMENT, FakeInception, Workspace
+
+from gancomp.artifacts import read_header
+from gancomp.data.datasets import PairedPictures, to_float, to_uint8
+from gancomp.elastic.slicing import extract
+from gancomp.errors import GancompError
+from gancomp.metrics.frechet import frechet_distance
+from gancomp.metrics.kernel import kernel_distance
+from gancomp.metrics.pictures import l1
+from gancomp.metrics.statistics import load_statistics
+from gancomp.nets import load_generator
+from gancomp.report.records import read_search, read_subnets
+from gancomp.search import candidates as candidates_module
+from gancomp.search import scores as scores_module
+from gancomp.search.candidates import candidates, shard_path
+from gancomp.search.scores import score, score_shard
+from gancomp.search.select import merge
+
+#: A budget under which few subnets are left.
+TIGHT = {"search": {"budget": "6.3x", "images": 5, "chunk": 3}}
+
+
+def small_groups(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    for module in (candidates_module, scores_module):
+        monkeypatch.setattr(module, "GROUP", size)
+
+
+@torch.inference_mode()
+def test_scores_are_those_of_each_subnet_alone(workspace: Workspace) -> None:
+    config = workspace.config(**TIGHT)
+    whole = load_generator(workspace.stage("supernet") / "model.safetensors")
+    subnets = candidates(config, EXPERIMENT)
+    rows = list(score(whole, subnets, config, EXPERIMENT, "cpu"))
+    assert [(row.index, row.widths) for row in rows] == [(subnet.index, subnet.widths) for subnet in subnets]
+    assert len(rows) >= 10
+
+    pictures = PairedPictures(workspace.folder / "data" / DATASET, ("train-2",), "AtoB")
+    inputs, targets = pictures.batch(range(5))
+    inception = FakeInception()
+    reference = load_statistics(
+        workspace.folder / "data" / DATASET / "statistics.safetensors", "train-2", inception.key
+    )
+    for row, subnet in zip(rows, subnets, strict=True):
+        alone = extract(whole, subnet.widths)
+        made = np.concatenate([to_uint8(alone(to_float(part))) for part in (inputs[:3], inputs[3:])])
+        features = inception(made)
+        assert row.fid == pytest.approx(frechet_distance(features, reference), rel=1e-6)
+        assert row.kid == pytest.approx(kernel_distance(features, reference), rel=1e-6)
+        assert row.l1 == pytest.approx(l1(made, targets), rel=1e-9)
+        counted = subnet.profile
+        assert (row.macs, row.macs_paper, row.params) == (counted.macs, counted.macs_paper, counted.params)
+    assert len({row.fid for row in rows}) > len(rows) // 2, "subnets differ"
+
+
+def test_search_csv_does_not_depend_on_the_shards(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = workspace.config(**TIGHT)
+    path = workspace.stage("search") / "search.csv"
+    written = set()
+    for count, group in ((1, 32), (2, 3), (3, 3), (7, 3)):
+        small_groups(monkeypatch, group)
+        path.unlink()
+        for index in reversed(range(count)):
+            score_shard(config, EXPERIMENT, index, count, "cpu")
+        sizes = [len(read_subnets(shard_path(EXPERIMENT, index, count))) for index in range(count)]
+        assert sum(sizes) == len(candidates(config, EXPERIMENT))
+        assert (0 in sizes) == (count == 7), "seven shards are more than there are groups"
+        merge(config, EXPERIMENT, count)
+        written.add(path.read_bytes())
+    assert len(written) == 1
+
+
+def test_a_search_repeats_itself(finished: Workspace, workspace: Workspace) -> None:
+    score_shard(workspace.config(), EXPERIMENT, 0, 1, "cpu")
+    name = "shards/0-of-1.csv"
+    assert (workspace.stage("search") / name).read_bytes() == (finished.stage("search") / name).read_bytes()
+
+
+def test_search_csv_of_the_experiment(finished: Workspace) -> None:
+    rows = read_search(finished.stage("search") / "search.csv")
+    config = finished.config()
+    assert [row.widths for row in rows] == [subnet.widths for subnet in candidates(config, EXPERIMENT)]
+    assert (finished.stage("search") / "search.csv").read_text().splitlines()[0] == (
+        "index,widths,macs,macs_paper,params,fid,kid,l1"
+    )
+
+
+def test_statistics_of_other_pictures_are_refused(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    init = PairedPictures.__init__
+
+    def renamed(self: PairedPictures, *arguments: object, **named: object) -> None:
+        init(self, *arguments, **named)  # type: ignore[arg-type]
+        self.data_hash = "f" * 64
+
+    monkeypatch.setattr(PairedPictures, "__init__", renamed)
+    with pytest.raises(GancompError, match=r"statistics\.safetensors: belongs to other pictures"):
+        score_shard(workspace.config(), EXPERIMENT, 0, 1, "cpu")
+
+
+def test_missing_supernet_is_named(workspace: Workspace) -> None:
+    (workspace.stage("supernet") / "model.safetensors").unlink()
+    with pytest.raises(GancompError, match=r"supernet/model\.safetensors"):
+        score_shard(workspace.config(), EXPERIMENT, 0, 1, "cpu")
+
+
+def test_supernet_file_is_only_read(finished: Workspace, workspace: Workspace) -> None:
+    score_shard(workspace.config(**TIGHT), EXPERIMENT, 0, 1, "cpu")
+    name = "supernet/model.safetensors"
+    mine, theirs = ((own.stage("supernet") / "model.safetensors").read_bytes() for own in (workspace, finished))
+    assert mine == theirs
+    assert read_header(workspace.folder / "results" / EXPERIMENT / name).stage == "supernet"

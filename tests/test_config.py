@@ -1,0 +1,472 @@
+"""The configuration: faults are told by name before anything runs, and signatures know what a stage depends on."""
+
+from __future__ import annotations
+
+import copy
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import snakemake.utils
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gancomp.config import (
+    STAGES,
+    UPSTREAM,
+    Config,
+    budget_macs,
+    generator_spec,
+    load,
+    merge,
+    owner,
+    parse,
+    parse_budget,
+    read_yaml,
+    signature,
+    stage_settings,
+)
+from gancomp.errors import GancompError
+from gancomp.profile.macs import profile
+from gancomp.spec import GeneratorSpec
+
+ROOT = Path(__file__).parent.parent
+
+PLAIN: dict[str, Any] = {
+    "run": ["mine"],
+    "datasets": {"pairs": {"source": "aligned", "path": "pairs", "size": 32}},
+    "experiments": {
+        "mine": {
+            "dataset": "pairs",
+            "original": {"widths": 8},
+            "teacher": {"widths": 6},
+            "distill": {"widths": 4},
+            "supernet": {"space": [[4, 2]] * 8},
+            "search": {"budget": "5x"},
+        }
+    },
+}
+
+
+def changed(**experiment: Any) -> Config:
+    """PLAIN with some keys of its experiment changed."""
+    return parse(merge(PLAIN, {"experiments": {"mine": experiment}}))
+
+
+def derived(**experiment: Any) -> Config:
+    """PLAIN with a second experiment, `other`, that overrides the first."""
+    return parse(merge(PLAIN, {"experiments": {"other": {"base": "mine", **experiment}}}))
+
+
+# --- what ships --------------------------------------------------------------------------------
+
+
+def test_the_configuration_that_ships_is_valid() -> None:
+    config = load([ROOT / "config.yaml"])
+    assert config.run == ("emoji-quick",)
+    assert {"emoji-quick", "emoji", "emoji-256"} <= config.experiments.keys()
+    assert set(load([ROOT / "config.yaml", ROOT / "config" / "tiny.yaml"]).run) == {"tiny"}
+
+
+def test_the_large_experiment_has_the_sizes_of_the_paper() -> None:
+    config = load([ROOT / "config.yaml"])
+    original, teacher, student = (
+        generator_spec(config, "emoji-256", stage) for stage in ("original", "teacher", "distill")
+    )
+    assert original == GeneratorSpec(widths=64, block="dense", size=256)
+    assert teacher == GeneratorSpec(widths=64, block="separable", size=256)
+    assert student == GeneratorSpec(widths=48, block="separable", size=256)
+    assert config.experiments["emoji-256"].supernet.subnets == 5_184
+
+
+# --- faults ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ({"lamda_recon": 1}, r"experiments\.mine\.lamda_recon: unknown key"),
+        ({"objective": {"lamda_recon": 1}}, r"objective\.lamda_recon: unknown key \(did you mean 'lambda_recon'\?\)"),
+        ({"distil": {}}, r"mine\.distil: unknown key \(did you mean 'distill'\?\)"),
+        ({"supernet": {"spcae": []}}, r"supernet\.spcae: unknown key \(did you mean 'space'\?\)"),
+        ({"search": {"zzz": 1}}, r"search\.zzz: unknown key \(there are: budget, chunk, images, shards\)"),
+        ({"seed": -1}, r"mine\.seed: .*greater than or equal to 0, not -1"),
+        ({"seed": 2**31}, r"mine\.seed: .*less than"),
+        ({"teacher": {"lr": 0}}, r"teacher\.lr: .*greater than 0, not 0"),
+        ({"teacher": {"lr": math.nan}}, r"teacher\.lr: .*not nan"),
+        ({"teacher": {"batch": 0}}, r"teacher\.batch: .*greater than 0, not 0"),
+        ({"teacher": {"epochs_const": 0, "epochs_decay": 0}}, r"mine\.teacher: .*must be more than 0"),
+        ({"teacher": {"epochs_const": math.inf}}, r"teacher\.epochs_const: .*not inf"),
+        ({"objective": {"gan": "wgan"}}, r"objective\.gan: .*'hinge' or 'lsgan', not 'wgan'"),
+        ({"objective": {"lambda_distill": -1}}, r"objective\.lambda_distill: .*not -1"),
+        ({"precision": "16"}, r"mine\.precision: .*'32'.*not '16'"),
+        ({"generator": {"blocks": 4}}, r"generator\.blocks: .*multiple of 3, not 4"),
+        ({"generator": {"family": "vgg"}}, r"generator\.family: .*not 'vgg'"),
+        ({"discriminator": {"layers": 7}}, r"discriminator\.layers: .*not 7"),
+        ({"discriminator": {"layers": 4}}, r"mine\.discriminator\.layers: 4 layers leave no patch of 32x32 pictures"),
+        ({"original": {"widths": "a_b"}}, r"original\.widths: widths 'a_b': expected integers joined by '_'"),
+        ({"original": {"widths": "8_8"}}, r"mine\.original: a resnet generator has 8 widths, not 2"),
+        ({"original": {"widths": 0}}, r"original\.widths\.0: .*greater than 0, not 0"),
+        ({"original": 5}, r"mine\.original: .*not 5"),
+        ({"search": {"shards": 0}}, r"search\.shards: .*not 0"),
+        ({"search": {"images": "many"}}, r"search\.images: .*integer.*not 'many'"),
+        ({"dataset": "pears"}, r"mine\.dataset: no data set 'pears' \(did you mean 'pairs'\?\)"),
+        ({"supernet": {"space": [[4, 2]] * 7}}, r"mine\.supernet\.space: needs 8 lists of choices, not 7"),
+        ({"supernet": {"space": [[4, 4]] * 8}}, r"supernet\.space: space\[0\]: needs distinct choices, not \[4, 4\]"),
+        ({"supernet": {"space": [[4]] * 7 + [[]]}}, r"supernet\.space: space\[7\]: needs distinct choices, not \[\]"),
+        ({"supernet": {"space": [[4]] * 7 + [[5]]}}, r"space\[7\]: 5 is wider than the student's 4"),
+        ({"distill": {"widths": 7}}, r"mine\.distill\.widths: width 0 is 7, more than the teacher's 6"),
+        ({"base": "nobody"}, r"mine\.base: no experiment 'nobody'"),
+        ({"base": ""}, r"mine\.base: no experiment ''"),
+        ({"base": ["mine"]}, r"mine\.base: no experiment \['mine'\]"),
+        ({"base": "mine"}, r"mine\.base: mine → mine is a circle"),
+    ],
+    ids=lambda value: None if isinstance(value, str) else next(iter(value)),
+)
+def test_a_fault_of_an_experiment_is_told_by_its_key(fault: dict[str, Any], told: str) -> None:
+    with pytest.raises(GancompError, match=told):
+        changed(**fault)
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ({"experiment": {}}, r"^mine\.yaml: experiment: unknown key \(did you mean 'experiments'\?\)"),
+        ({5: {}}, r"^mine\.yaml: 5: Keys should be strings"),
+        ({"run": ["mime"]}, r"run: no experiment 'mime' \(did you mean 'mine'\?\)"),
+        ({"run": "mine"}, r"run: .*not 'mine'"),
+        ({"datasets": {"pairs": {"flop": True}}}, r"datasets\.pairs\.flop: unknown key \(did you mean 'flip'\?\)"),
+        ({"datasets": {"pairs": {"source": "web"}}}, r"datasets\.pairs: .*'web'.*'openmoji', 'aligned'"),
+        ({"datasets": {"aligned": {"source": "aligned"}}}, r"datasets\.aligned\.path: Field required"),
+        ({"datasets": {"pairs": {"size": "8x8x8"}}}, r"datasets\.pairs\.size: .*at most 2 items"),
+        ({"datasets": {"pairs": {"size": "tall"}}}, r"datasets\.pairs\.size: size 'tall': expected H or HxW"),
+        ({"datasets": {"pairs": {"size": 34}}}, r"mine\.original: size 34x34: both sides must be multiples of 4"),
+        ({"datasets": {"pairs": {"load_size": 30}}}, r"datasets\.pairs: load_size must be at least size"),
+        ({"datasets": {"pairs": {"search_fraction": 1}}}, r"datasets\.pairs\.search_fraction: .*less than 1, not 1"),
+        ({"datasets": {"inception": {"source": "openmoji"}}}, r"datasets\.inception: .*choose another name"),
+        ({"experiments": {"mine": 5}}, r"experiments\.mine: .*not 5"),
+        ({"experiments": 5}, r"experiments: .*not 5"),
+        ({"experiments": {"new": {}}}, r"experiments\.new\.dataset: Field required"),
+        ({"experiments": {5: {"base": "mine"}}}, r"experiments\.5"),
+    ],
+    ids=lambda value: None if isinstance(value, str) else str(next(iter(value))),
+)
+def test_a_fault_anywhere_is_told_by_file_and_key(fault: dict[Any, Any], told: str) -> None:
+    with pytest.raises(GancompError, match=told) as error:
+        parse(merge(PLAIN, fault), "mine.yaml")
+    assert str(error.value).startswith("mine.yaml: ")
+
+
+def test_an_openmoji_key_is_not_offered_for_an_aligned_folder() -> None:
+    with pytest.raises(GancompError, match=r"limit: unknown key \(there are: direction, flip, load_size, path"):
+        parse(merge(PLAIN, {"datasets": {"pairs": {"limit": 5}}}))
+
+
+def test_every_fault_is_told_at_once() -> None:
+    with pytest.raises(GancompError) as error:
+        changed(seed=-1, teacher={"lr": 2}, tilte="x")
+    assert len(str(error.value).splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("", ".", "..", "../x", "a/b", "/etc", ".hidden", "-rf", "a b", "a\n", "a\nb", "a\x00", "a\\b", "é"),
+        *("a;b", "$HOME", "`id`", "a'b", 'a"b', "a*", "{a}", "a|b", "a&b", "a>b", "~"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["experiments", "datasets"])
+def test_names_cannot_leave_their_folder_nor_reach_a_shell(kind: str, name: str) -> None:
+    data = copy.deepcopy(PLAIN)
+    (own,) = data[kind].values()
+    data[kind][name] = own
+    with pytest.raises(GancompError, match="a name may hold letters, digits"):
+        parse(data)
+
+
+@pytest.mark.parametrize("name", ["a", "emoji-256", "My_pairs.v2", "2nd"])
+def test_ordinary_names_are_fine(name: str) -> None:
+    data = copy.deepcopy(PLAIN)
+    data["experiments"][name] = data["experiments"]["mine"]
+    data["datasets"][name] = data["datasets"]["pairs"]
+    assert name in parse(data).experiments
+
+
+# --- the budget --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "parsed"),
+    [
+        ("10x", ("reduction", 10)),
+        ("9.5x", ("reduction", 9.5)),
+        ("5.7G", ("macs", 5.7e9)),
+        ("300M", ("macs", 3e8)),
+        ("40k", ("macs", 4e4)),
+        (" 10 x ", ("reduction", 10)),
+    ],
+)
+def test_budgets(text: str, parsed: tuple[str, float]) -> None:
+    assert parse_budget(text) == pytest.approx(parsed)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "x", "10", "0x", "-1x", "10X", "1e9", "5.7 Gx", "5,7G", "infx", "nanG", ".5x", "10x10"]
+)
+def test_what_is_no_budget(text: str) -> None:
+    with pytest.raises(GancompError, match=r"search\.budget: budget .*: expected a reduction such as 10x, or MACs"):
+        changed(search={"budget": text})
+
+
+def test_a_budget_in_macs_or_against_the_original() -> None:
+    original = GeneratorSpec(widths=64)
+    assert budget_macs("10x", original) == profile(original).macs / 10
+    assert budget_macs("5.7G", original) == pytest.approx(5.7e9)
+
+
+def test_a_budget_that_nothing_meets_is_refused_with_both_numbers() -> None:
+    config = changed(search={"budget": "5x"})
+    original, student = (generator_spec(config, "mine", stage) for stage in ("original", "distill"))
+    least = profile(student.with_widths((2,) * 8)).macs
+    most = profile(original).macs / least
+    assert changed(search={"budget": f"{math.floor(most * 10) / 10}x"})
+    with pytest.raises(GancompError, match=r"mine\.search\.budget: ") as error:
+        changed(search={"budget": f"{math.ceil(most * 10 + 1) / 10}x"})
+    limit = profile(original).macs / (math.ceil(most * 10 + 1) / 10)
+    assert f"{least / 1e9:.3f}G" in str(error.value)
+    assert f"{limit / 1e9:.3f}G" in str(error.value)
+    assert "2_2_2_2_2_2_2_2" in str(error.value)
+
+
+# --- bases -------------------------------------------------------------------------------------
+
+
+def test_a_base_gives_what_is_not_overridden() -> None:
+    config = parse(
+        merge(
+            PLAIN,
+            {
+                "experiments": {
+                    "grandchild": {"base": "child", "teacher": {"lr": 0.5}, "supernet": {"space": [[3]] * 8}},
+                    "child": {"base": "mine", "seed": 5, "teacher": {"batch": 7}},
+                }
+            },
+        )
+    )
+    experiment = config.experiments["grandchild"]
+    assert (experiment.seed, experiment.teacher.batch, experiment.teacher.lr) == (5, 7, 0.5)
+    assert experiment.teacher.widths == config.experiments["mine"].teacher.widths == (6,)
+    assert experiment.supernet.space == ((3,),) * 8  # lists replace
+    assert experiment.base == "child"
+
+
+@pytest.mark.parametrize("length", [1, 2, 5])
+def test_a_circle_of_bases_is_told(length: int) -> None:
+    names = [f"e{number}" for number in range(length)]
+    circle = {name: {"base": names[(index + 1) % length]} for index, name in enumerate(names)}
+    with pytest.raises(GancompError, match=r"e\d → e\d.* is a circle"):
+        parse(merge(PLAIN, {"experiments": circle}))
+
+
+# --- signatures and owners ---------------------------------------------------------------------
+
+
+def downstream(stage: str) -> set[str]:
+    """*stage* and all that is made from it."""
+    reached = {stage}
+    for later in STAGES:  # in the order in which they run
+        if reached & set(UPSTREAM[later]):
+            reached.add(later)
+    return reached
+
+
+def altered(config: Config) -> set[str]:
+    """The stages whose signature is not that of PLAIN."""
+    plain = parse(PLAIN)
+    return {stage for stage in STAGES if signature(config, "mine", stage) != signature(plain, "mine", stage)}
+
+
+EVERYTHING = set(STAGES)
+
+
+@pytest.mark.parametrize(
+    ("change", "stages"),
+    [
+        ({"seed": 1}, EVERYTHING - {"dataset", "statistics"}),
+        ({"precision": "32"}, EVERYTHING - {"dataset", "statistics"}),
+        ({"discriminator": {"ndf": 7}}, EVERYTHING - {"dataset", "statistics"}),
+        ({"objective": {"lambda_distill": 0}}, EVERYTHING - {"dataset", "statistics"}),
+        ({"generator": {"blocks": 6}}, EVERYTHING - {"dataset", "statistics"}),
+        ({"original": {"lr": 0.1}}, {"original"}),
+        ({"original": {"widths": 9}}, {"original"} | downstream("search")),  # the budget refers to it
+        ({"teacher": {"lr": 0.1}}, downstream("teacher")),
+        ({"distill": {"prune": False}}, downstream("distill")),
+        ({"supernet": {"space": [[4, 3]] + [[4, 2]] * 7}}, downstream("supernet")),
+        ({"search": {"budget": "4x"}}, downstream("search")),
+        ({"search": {"images": 9}}, downstream("search")),
+        ({"finetune": {"lr": 0.1}}, {"finetune", "export"}),
+        ({"narrow": {"lr": 0.1}}, {"narrow"}),
+        ({"search": {"shards": 9}}, set()),  # only who computes it
+        ({"title": "x", "note": "y", "benchmark": {"runs": 3}}, set()),
+    ],
+    ids=lambda value: "+".join(value) if isinstance(value, dict) else None,
+)
+def test_a_change_reaches_what_depends_on_it_and_nothing_else(change: dict[str, Any], stages: set[str]) -> None:
+    assert altered(changed(**change)) == stages
+
+
+def test_a_change_of_the_data_reaches_everything() -> None:
+    assert altered(parse(merge(PLAIN, {"datasets": {"pairs": {"flip": False}}}))) == EVERYTHING
+
+
+def test_the_teacher_does_not_know_the_supernet() -> None:
+    config = derived(supernet={"batch": 9})
+    assert signature(config, "other", "teacher") == signature(config, "mine", "teacher")
+    assert owner(config, "other", "teacher") == owner(config, "other", "distill") == "mine"
+    for stage in downstream("supernet"):
+        assert owner(config, "other", stage) == "other"
+
+
+def test_a_signature_does_not_depend_on_how_it_is_written() -> None:
+    assert altered(changed(original={"widths": [8] * 8}, supernet={"space": [[2, 4]] * 8})) <= {
+        "original"  # one number and the same number eight times are two settings of this stage alone
+    }
+    renamed = copy.deepcopy(PLAIN)
+    renamed["experiments"] = {"yours": PLAIN["experiments"]["mine"]}
+    renamed["run"] = []
+    assert all(signature(parse(renamed), "yours", stage) == signature(parse(PLAIN), "mine", stage) for stage in STAGES)
+
+
+def test_the_base_owns_what_it_shares() -> None:
+    config = derived(title="another name")
+    assert {owner(config, "other", stage) for stage in STAGES} == {"mine"}
+    assert {owner(config, "mine", stage) for stage in STAGES} == {"mine"}
+
+
+def test_a_stage_that_comes_out_as_the_grandparents_is_the_grandparents() -> None:
+    config = parse(
+        merge(
+            PLAIN,
+            {
+                "experiments": {
+                    "child": {"base": "mine", "teacher": {"lr": 0.1}},
+                    "grandchild": {"base": "child", "teacher": {"lr": 2e-4}},
+                }
+            },
+        )
+    )
+    assert owner(config, "child", "teacher") == "child"
+    assert owner(config, "grandchild", "teacher") == "mine"
+    assert owner(config, "child", "original") == owner(config, "grandchild", "original") == "mine"
+
+
+def test_strangers_share_nothing() -> None:
+    data = copy.deepcopy(PLAIN)
+    data["experiments"]["twin"] = data["experiments"]["mine"]
+    assert owner(parse(data), "twin", "teacher") == "twin"
+
+
+def test_settings_hold_what_lies_upstream() -> None:
+    settings = stage_settings(parse(PLAIN), "mine", "distill")
+    assert settings["stage"] == "distill"
+    assert settings["settings"]["distill"]["widths"] == "4"
+    assert set(settings["upstream"]) == {"dataset", "teacher"}
+    assert settings["upstream"]["teacher"]["upstream"]["dataset"]["settings"]["dataset"]["size"] == "32x32"
+
+
+# --- files -------------------------------------------------------------------------------------
+
+
+def written(folder: Path, name: str, text: str) -> Path:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_later_files_lie_over_earlier_ones_and_overrides_over_all(tmp_path: Path) -> None:
+    files = [
+        written(tmp_path, "a.yaml", yaml.safe_dump(PLAIN)),
+        written(tmp_path, "b.yaml", "experiments: {mine: {seed: 1, title: second}}"),
+        written(tmp_path, "empty.yaml", "# nothing\n"),
+    ]
+    experiment = load(files, {"experiments": {"mine": {"seed": 2}}}).experiments["mine"]
+    assert (experiment.seed, experiment.title) == (2, "second")
+    with pytest.raises(GancompError, match=r"a\.yaml \+ .*b\.yaml \+ .*empty\.yaml: experiments\.mine\.sed: unknown"):
+        load(files, {"experiments": {"mine": {"sed": 2}}})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "!!python/object/apply:os.mkdir [exploded]",
+        "run: !!python/name:os.system",
+        "run: !!python/object/new:os.system [id]",
+        "run: !mine x",
+        "run: [",
+        "a: b: c",
+        "\tx: 1",
+        "[" * 2_000,
+    ],
+    ids=lambda text: text[:20].strip(),
+)
+def test_tags_and_broken_yaml_are_refused_by_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(GancompError, match=r"mine\.yaml: not valid YAML"):
+        read_yaml(written(tmp_path, "mine.yaml", text))
+    assert not Path("exploded").exists()
+
+
+@pytest.mark.parametrize("text", ["[1]", "5", "text"])
+def test_a_file_that_is_no_mapping_is_refused_by_name(tmp_path: Path, text: str) -> None:
+    with pytest.raises(GancompError, match=r"mine\.yaml: expected a mapping at the top, not a (list|int|str)"):
+        read_yaml(written(tmp_path, "mine.yaml", text))
+
+
+def test_a_file_that_cannot_be_read_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(GancompError, match=r"mine\.yaml: no such configuration file"):
+        read_yaml(tmp_path / "mine.yaml")
+    with pytest.raises(GancompError, match="cannot be read: Is a directory"):
+        read_yaml(tmp_path)
+    (tmp_path / "mine.yaml").write_bytes(b"run: \xff")
+    with pytest.raises(GancompError, match=r"mine\.yaml: not valid YAML"):
+        read_yaml(tmp_path / "mine.yaml")
+
+
+KEYS = st.sampled_from("abcd")
+LEAVES = st.none() | st.integers() | st.text(max_size=3) | st.lists(st.integers(), max_size=2)
+
+
+def trees(smallest: int = 0) -> st.SearchStrategy[Any]:
+    """Plain values and mappings of at least *smallest* keys, nested."""
+    return st.recursive(
+        LEAVES, lambda inner: st.dictionaries(KEYS, inner, min_size=smallest, max_size=3), max_leaves=12
+    )
+
+
+TREES = trees()
+
+
+@settings(deadline=None)
+@given(st.dictionaries(KEYS, TREES, max_size=4), st.dictionaries(KEYS, trees(smallest=1), max_size=4))
+def test_files_merge_as_snakemake_merges_them(base: dict[str, Any], override: dict[str, Any]) -> None:
+    """But for an empty mapping over a plain value: it replaces the value here, and does nothing there."""
+    before = copy.deepcopy((base, override))
+    theirs = copy.deepcopy(base)
+    snakemake.utils.update_config(theirs, copy.deepcopy(override))
+    assert merge(base, override) == theirs
+    assert (base, override) == before
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.dictionaries(st.sampled_from([*Config.model_fields, "other"]), TREES, max_size=3), st.data())
+def test_anything_is_a_configuration_or_a_clear_error(tree: dict[str, Any], data: st.DataObject) -> None:
+    experiment = data.draw(st.dictionaries(st.sampled_from([*PLAIN["experiments"]["mine"], "base", "seed"]), TREES))
+    for odd in (tree, merge(PLAIN, {"experiments": {"mine": experiment}}), merge(PLAIN, {"experiments": tree})):
+        try:
+            config = parse(odd, "mine.yaml")
+        except GancompError as error:
+            assert str(error).startswith("mine.yaml: ")  # noqa: PT017 (some are fine)
+        else:
+            assert all(owner(config, name, stage) for name in config.experiments for stage in STAGES)

@@ -1,0 +1,71 @@
+"""What the pages say: their commands exist, their YAML is valid, their links lead somewhere, their costs hold."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer.core
+import typer.main
+import yaml
+
+from benchmarks.cost import table
+from gancomp.cli import app
+from gancomp.config import load, parse, read_yaml
+from gancomp.config import merge as merge_settings
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md")), *sorted((ROOT / "benchmarks").glob("*.md"))]
+COMMANDS = typer.main.get_command(app)
+#: Of the openmoji emoji, those with an outline that is not one flat colour.
+TRAIN_1, TRAIN_2 = 1578, 277
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def gancomp_calls(page: Path) -> list[list[str]]:
+    """Every `gancomp …` of the page's shell blocks, as arguments; loop variables stand for a value."""
+    lines = [line for block in blocks(page, "sh") for line in block.replace("\\\n", " ").splitlines()]
+    found = [match[1] for line in lines for match in re.finditer(r"(?:^|\bdo |\d )gancomp ([^;#]+)", line)]
+    return [shlex.split(call.replace("$shard", "0").replace("$stage", "original")) for call in found]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_exist_and_take_these_arguments(page: Path) -> None:
+    assert isinstance(COMMANDS, typer.core.TyperGroup)
+    for name, *arguments in gancomp_calls(page):
+        assert name in COMMANDS.commands, f"{page.name}: gancomp {name}"
+        COMMANDS.commands[name].make_context(name, arguments)
+
+
+def test_the_run_book_goes_through_every_stage() -> None:
+    named = {name for name, *_ in gancomp_calls(ROOT / "docs/gpu.md")}
+    assert isinstance(COMMANDS, typer.core.TyperGroup)
+    assert named == set(COMMANDS.commands) - {"profile"}
+
+
+def test_yaml_is_a_valid_configuration() -> None:
+    settings = [yaml.safe_load(block) for block in blocks(ROOT / "README.md", "yaml")]
+    assert len(settings) == 2
+    for own in settings:
+        parse(merge_settings(read_yaml(ROOT / "config.yaml"), own), "README.md")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8"))
+    missing = [link for link in links if "://" not in link and not (page.parent / link).exists()]
+    assert not missing
+
+
+def test_the_costs_are_those_of_the_configuration() -> None:
+    page = (ROOT / "docs/gpu.md").read_text(encoding="utf-8")
+    told = re.search(r"<!-- cost:emoji-256 -->\n(.*)\n<!-- /cost -->", page, re.DOTALL)
+    assert told
+    now = table(load([ROOT / "config.yaml"]), "emoji-256", TRAIN_1, TRAIN_2)
+    again = f"python benchmarks/cost.py --train-1 {TRAIN_1} --train-2 {TRAIN_2}"
+    assert told[1] == now, f"docs/gpu.md: replace its cost table by what `{again}` prints"
