@@ -53,6 +53,8 @@ def atomic(path: Path | str) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
+        with temporary.open("rb") as stream:
+            os.fsync(stream.fileno())  # a power loss must not leave the name without the content
         temporary.chmod(0o644 & ~_umask())
         temporary.replace(path)
     except OSError as error:

@@ -12,7 +12,7 @@ INIT_STD = 0.02
 def initialise(module: nn.Module) -> None:
     """Weights ~ N(0, 0.02), biases 0, drawn from torch's global generator."""
     for layer in module.modules():
-        if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
+        if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)) and not layer.weight.is_meta:
             nn.init.normal_(layer.weight, 0.0, INIT_STD)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)

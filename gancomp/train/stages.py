@@ -76,7 +76,7 @@ class StageRun:
             training,
             seed=self.settings.seed,
             stage=self.stage,
-            signature=self.signature,
+            signature=f"{self.signature}-{self.pictures.data_hash[:16]}",
             folder=self.resume_folder,
             device=self.fabric.device,
             before=before,

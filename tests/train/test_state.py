@@ -79,7 +79,11 @@ def test_nothing_to_restore(tmp_path: Path) -> None:
 
 
 def test_another_configuration(path: Path) -> None:
-    refused(path, f"made by another configuration (signature {SIGNATURE}, now fedcba)", signature="fedcba")
+    refused(
+        path,
+        f"made by another configuration or on other pictures (signature {SIGNATURE}, now fedcba)",
+        signature="fedcba",
+    )
 
 
 def test_empty(path: Path) -> None:
