@@ -13,11 +13,12 @@ import typer
 from torch.utils.flop_counter import FlopCounterMode
 
 from gancomp import paths
-from gancomp.config import Config, budget_macs, generator_spec, load
+from gancomp.config import Config, budget_macs, load
 from gancomp.data.manifest import load_manifest
 from gancomp.elastic.space import Widths, enumerate_widths
 from gancomp.nets.discriminators import PatchDiscriminator
 from gancomp.nets.resnet import ResnetGenerator
+from gancomp.pipeline import generator_spec
 from gancomp.profile.macs import profile
 from gancomp.search.candidates import GROUP, candidates
 from gancomp.train.loop import total_steps

@@ -15,7 +15,7 @@ import typer
 
 from gancomp import paths, rng
 from gancomp.artifacts import provenance, write_csv, write_text
-from gancomp.config import Config, Precision, generator_spec, load
+from gancomp.config import Config, Precision, load
 from gancomp.data.augment import augment
 from gancomp.data.datasets import to_float
 from gancomp.elastic.slicing import Elastic, Widths, extract
@@ -24,6 +24,7 @@ from gancomp.metrics.inception import Inception
 from gancomp.nets import build_generator
 from gancomp.nets.discriminators import PatchDiscriminator
 from gancomp.objectives.distill import MappedGenerator
+from gancomp.pipeline import generator_spec
 from gancomp.search.candidates import GROUP, candidates
 from gancomp.search.tree import TreeWalk
 from gancomp.spec import GeneratorSpec

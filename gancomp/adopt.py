@@ -10,9 +10,10 @@ from typing import Any
 
 from gancomp import paths
 from gancomp.artifacts import file_sha256, read_header, read_json
-from gancomp.config import STAGES, Config, owner, signature, stage_settings
+from gancomp.config import Config
 from gancomp.data.manifest import load_manifest
 from gancomp.errors import GancompError
+from gancomp.pipeline import STAGES, owner, signature, stage_settings
 
 #: Beside the stages' folders, as `sha256sum` writes it: what left the other machine.
 SUMS = "SHA256SUMS"

@@ -9,9 +9,10 @@ import torch
 
 from gancomp import paths
 from gancomp.artifacts import provenance, write_json
-from gancomp.config import Config, owner
+from gancomp.config import Config
 from gancomp.data.datasets import PairedPictures, to_float
 from gancomp.nets import load_generator
+from gancomp.pipeline import owner
 from gancomp.profile.latency import latency
 from gancomp.profile.macs import profile
 from gancomp.profile.memory import activation_bytes

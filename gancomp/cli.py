@@ -83,7 +83,7 @@ def read_config(configfiles: list[Path] | None, overrides: str) -> Config:
 
 def stage_config(experiment: str, stage: str, configfiles: list[Path] | None, overrides: str, expect: str) -> Config:
     """The configuration for one stage, checked against what the workflow planned."""
-    from gancomp.config import signature
+    from gancomp.pipeline import signature
 
     config = read_config(configfiles, overrides)
     known_experiment(config, experiment)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import copy
 import difflib
-import hashlib
-import json
 import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator, model_validator
@@ -265,12 +263,26 @@ class Config(Strict):
         return self
 
 
+def spec_of(experiment: Experiment, dataset: DatasetBase, stage: str) -> GeneratorSpec:
+    section: GeneratorTraining = getattr(experiment, stage)
+    return GeneratorSpec.model_validate(
+        {
+            "family": experiment.generator.family,
+            "blocks": experiment.generator.blocks,
+            "norm": experiment.generator.norm,
+            "block": "dense" if stage == "original" else "separable",
+            "widths": section.widths,
+            "size": dataset.size,
+        }
+    )
+
+
 def _check_widths(where: str, experiment: Experiment, dataset: DatasetBase) -> None:
     """Every generator of the experiment must be buildable, and the space must lie within the student."""
     specs = {}
     for stage in ("original", "teacher", "distill"):
         try:
-            specs[stage] = _spec(experiment, dataset, stage)
+            specs[stage] = spec_of(experiment, dataset, stage)
         except ValidationError as error:
             raise ValueError(f"{where}.{stage}: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from None
     _check_discriminator(where, experiment.discriminator.layers, dataset.size)
@@ -431,103 +443,3 @@ def _keys_beside(path: Sequence[str]) -> list[str]:
     if path[0] == "datasets":
         return list(sources[path[2]].model_fields)
     return list((sections[path[2]] if len(path) > 3 else Experiment).model_fields)
-
-
-# --- stages ------------------------------------------------------------------------------------
-
-Stage = Literal[
-    "dataset",
-    "statistics",
-    "original",
-    "teacher",
-    "distill",
-    "supernet",
-    "search",
-    "subnet",
-    "finetune",
-    "narrow",
-    "export",
-]
-STAGES: tuple[str, ...] = get_args(Stage)
-
-#: What each stage reads. A change anywhere upstream changes a stage's signature.
-UPSTREAM: dict[str, tuple[str, ...]] = {
-    "dataset": (),
-    "statistics": ("dataset",),
-    "original": ("dataset",),
-    "teacher": ("dataset",),
-    "distill": ("dataset", "teacher"),
-    "supernet": ("distill",),
-    "search": ("statistics", "supernet"),
-    "subnet": ("search",),
-    "finetune": ("subnet",),
-    "narrow": ("search",),
-    "export": ("finetune",),
-}
-
-#: Raised when a stage's code changes what it computes, so that old files are made anew.
-STAGE_VERSION: dict[str, int] = dict.fromkeys(STAGES, 1)
-
-#: What a stage reads of its experiment besides the section of its own name.
-_SHARED_BY_TRAINING = ("seed", "precision", "generator", "discriminator", "objective")
-
-
-def _spec(experiment: Experiment, dataset: DatasetBase, stage: str) -> GeneratorSpec:
-    section: GeneratorTraining = getattr(experiment, stage)
-    return GeneratorSpec.model_validate(
-        {
-            "family": experiment.generator.family,
-            "blocks": experiment.generator.blocks,
-            "norm": experiment.generator.norm,
-            "block": "dense" if stage == "original" else "separable",
-            "widths": section.widths,
-            "size": dataset.size,
-        }
-    )
-
-
-def generator_spec(config: Config, experiment: str, stage: Literal["original", "teacher", "distill"]) -> GeneratorSpec:
-    """The generator that *stage* of *experiment* trains."""
-    declared = config.experiments[experiment]
-    return _spec(declared, config.datasets[declared.dataset], stage)
-
-
-def stage_settings(config: Config, experiment: str, stage: str) -> dict[str, Any]:
-    """What *stage* of *experiment* depends on, itself and upstream, as plain data (its `config.json`)."""
-    declared = config.experiments[experiment]
-    own: dict[str, Any] = {"version": STAGE_VERSION[stage]}
-    if stage == "dataset":
-        own["dataset"] = config.datasets[declared.dataset].model_dump(mode="json")
-    elif stage in ("statistics", "subnet", "export"):
-        pass
-    elif stage == "search":
-        own["search"] = declared.search.model_dump(mode="json", exclude={"shards"})
-        own["original"] = generator_spec(config, experiment, "original").model_dump(mode="json")
-        own |= {"seed": declared.seed, "precision": declared.precision}
-    else:
-        for key in (*_SHARED_BY_TRAINING, stage):
-            value = getattr(declared, key)
-            own[key] = value.model_dump(mode="json") if isinstance(value, Strict) else value
-    return {
-        "stage": stage,
-        "settings": own,
-        "upstream": {name: stage_settings(config, experiment, name) for name in UPSTREAM[stage]},
-    }
-
-
-def signature(config: Config, experiment: str, stage: str) -> str:
-    """Hash of everything that *stage* of *experiment* depends on: equal signatures, equal files."""
-    text = json.dumps(stage_settings(config, experiment, stage), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def owner(config: Config, experiment: str, stage: str) -> str:
-    """The experiment whose files serve *stage* of *experiment*: the furthest base with the same signature."""
-    owned_by = experiment
-    ancestor = config.experiments[experiment].base
-    wanted = signature(config, experiment, stage)
-    while ancestor is not None:
-        if signature(config, ancestor, stage) == wanted:
-            owned_by = ancestor
-        ancestor = config.experiments[ancestor].base
-    return owned_by

@@ -11,7 +11,7 @@ from PIL import Image
 
 from gancomp import paths
 from gancomp.artifacts import atomic, code_version, provenance, write_json
-from gancomp.config import Config, owner
+from gancomp.config import Config
 from gancomp.data.datasets import PairedPictures, to_float, to_uint8
 from gancomp.metrics.frechet import Statistics, frechet_distance
 from gancomp.metrics.inception import Inception
@@ -19,6 +19,7 @@ from gancomp.metrics.kernel import kernel_distance
 from gancomp.metrics.pictures import l1
 from gancomp.metrics.statistics import load_statistics
 from gancomp.nets import load_generator
+from gancomp.pipeline import owner
 from gancomp.profile.macs import profile
 from gancomp.progress import Progress
 from gancomp.report.records import COPIED, MEAN, REAL, Evaluation, Reference, Scores

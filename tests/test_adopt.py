@@ -10,10 +10,11 @@ import pytest
 from gancomp import paths
 from gancomp.adopt import first_difference, verify_results
 from gancomp.artifacts import file_sha256, read_json, write_json, write_text
-from gancomp.config import Config, generator_spec, load, signature, stage_settings
+from gancomp.config import Config, load
 from gancomp.data.manifest import hash_of
 from gancomp.errors import GancompError
 from gancomp.nets import build_generator, save_generator
+from gancomp.pipeline import generator_spec, signature, stage_settings
 
 ROOT = Path(__file__).parent.parent
 RESULTS = Path("results/tiny")

@@ -15,8 +15,9 @@ import typer
 import yaml
 
 from gancomp import cli
-from gancomp.config import STAGES, parse, signature
+from gancomp.config import parse
 from gancomp.nets import save_generator
+from gancomp.pipeline import STAGES, signature
 from gancomp.profile.macs import profile
 from gancomp.spec import GeneratorSpec
 from tests.strategies import lively

@@ -13,21 +13,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gancomp.config import (
-    STAGES,
-    Config,
-    budget_macs,
-    generator_spec,
-    load,
-    merge,
-    owner,
-    parse,
-    parse_budget,
-    read_yaml,
-    signature,
-    stage_settings,
-)
+from gancomp.config import Config, budget_macs, load, merge, parse, parse_budget, read_yaml
 from gancomp.errors import GancompError
+from gancomp.pipeline import STAGES, generator_spec, owner, signature, stage_settings
 from gancomp.profile.macs import profile
 from gancomp.spec import GeneratorSpec
 

@@ -11,12 +11,12 @@ from tiny_run import DATASET, EXPERIMENT, Workspace
 
 import gancomp
 from gancomp.artifacts import file_sha256, read_header, read_json
-from gancomp.config import signature
 from gancomp.data.datasets import PairedPictures, to_float
 from gancomp.elastic.slicing import extract
 from gancomp.errors import GancompError
 from gancomp.export.slim import TOLERANCE, export_slim
 from gancomp.nets import load_generator, save_generator
+from gancomp.pipeline import signature
 from gancomp.profile.macs import profile
 
 

@@ -6,11 +6,12 @@ import torch
 
 from gancomp import paths
 from gancomp.artifacts import file_sha256, provenance, write_json
-from gancomp.config import Config, owner, signature
+from gancomp.config import Config
 from gancomp.data.datasets import PairedPictures, to_float
 from gancomp.elastic.slicing import Elastic
 from gancomp.errors import GancompError
 from gancomp.nets import build_generator, load_generator, save_generator
+from gancomp.pipeline import owner, signature
 from gancomp.profile.macs import profile
 
 #: Largest difference between two computations of the same picture, in [-1, 1]: 1/8 of an 8-bit step.

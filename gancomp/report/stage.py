@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from gancomp import paths
-from gancomp.config import STAGES, Config, owner
+from gancomp.config import Config
+from gancomp.pipeline import STAGES, owner
 from gancomp.report.figures import write_figures
 from gancomp.report.tables import write_tables
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gancomp import paths
-from gancomp.config import Config, budget_macs, generator_spec
+from gancomp.config import Config, budget_macs
 from gancomp.elastic.space import Subnet, under_budget
+from gancomp.pipeline import generator_spec
 from gancomp.report.records import SubnetRow
 from gancomp.spec import format_widths
 

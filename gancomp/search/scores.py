@@ -10,7 +10,7 @@ import torch
 
 from gancomp import paths
 from gancomp.artifacts import write_csv
-from gancomp.config import Config, owner
+from gancomp.config import Config
 from gancomp.data.datasets import PairedPictures, to_float, to_uint8
 from gancomp.elastic.space import Subnet
 from gancomp.metrics.frechet import frechet_distance
@@ -20,6 +20,7 @@ from gancomp.metrics.pictures import l1
 from gancomp.metrics.statistics import load_statistics
 from gancomp.nets import load_generator
 from gancomp.nets.generator import Generator
+from gancomp.pipeline import owner
 from gancomp.progress import Progress
 from gancomp.report.records import SEARCH_COLUMNS, SubnetRow
 from gancomp.search.candidates import GROUP, as_text, candidates, shard_of, shard_path

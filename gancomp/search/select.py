@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from gancomp import paths
 from gancomp.artifacts import write_csv, write_json
-from gancomp.config import Config, budget_macs, generator_spec, stage_settings
+from gancomp.config import Config, budget_macs
 from gancomp.data.build import load_manifest
 from gancomp.errors import GancompError
 from gancomp.metrics.inception import inception_key
+from gancomp.pipeline import generator_spec, stage_settings
 from gancomp.report.records import SEARCH_COLUMNS, Selection, SubnetRow, read_search, read_subnets
 from gancomp.search.candidates import as_text, candidates, shard_path
 

@@ -11,7 +11,7 @@ import torch
 
 from gancomp import paths, rng
 from gancomp.artifacts import provenance, read_json, save_tensors, write_json, write_text
-from gancomp.config import Config, Experiment, Split, Training, generator_spec, owner, signature, stage_settings
+from gancomp.config import Config, Experiment, Split, Training
 from gancomp.data.datasets import PairedPictures, to_float
 from gancomp.elastic.pruning import prune
 from gancomp.elastic.slicing import Elastic, Widths, cut
@@ -21,6 +21,7 @@ from gancomp.nets import build_generator, load_generator, load_weights, save_gen
 from gancomp.nets.discriminators import PatchDiscriminator
 from gancomp.nets.generator import Generator
 from gancomp.objectives.distill import MappedGenerator
+from gancomp.pipeline import generator_spec, owner, signature, stage_settings
 from gancomp.profile.macs import profile
 from gancomp.report.records import Selection
 from gancomp.spec import GeneratorSpec

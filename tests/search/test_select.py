@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from tiny_run import EXPERIMENT, Workspace
 
 from gancomp.artifacts import read_json
-from gancomp.config import stage_settings
 from gancomp.errors import GancompError
+from gancomp.pipeline import stage_settings
 from gancomp.report.records import SEARCH_COLUMNS, Selection, SubnetRow, read, read_search
 from gancomp.search.select import merge, pareto_front, select, winner
 

@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from tiny_run import DATASET, EXPERIMENT, TRAINS, Workspace, train
 
 from gancomp.artifacts import load_tensors, read_header, read_json
-from gancomp.config import signature, stage_settings
 from gancomp.data.datasets import PairedPictures, to_float
 from gancomp.elastic.pruning import prune
 from gancomp.elastic.slicing import Elastic, extract
 from gancomp.errors import GancompError
 from gancomp.nets import build_generator, load_generator
 from gancomp.objectives.distill import MappedGenerator
+from gancomp.pipeline import signature, stage_settings
 from gancomp.profile.macs import profile
 from gancomp.report.records import Selection, SupernetMetrics, read, read_log
 from gancomp.spec import GeneratorSpec

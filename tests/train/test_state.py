@@ -12,8 +12,8 @@ import torch
 from tiny_run import Workspace, train
 from torch import nn
 
-from gancomp.config import signature
 from gancomp.errors import GancompError
+from gancomp.pipeline import signature
 from gancomp.train.state import Progressed, forget_state, load_state, save_state
 
 # Garbage that looks like a pickle makes torch warn before it fails.

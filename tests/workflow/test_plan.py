@@ -13,7 +13,8 @@ import pytest
 import typer
 
 from gancomp.cli import app
-from gancomp.config import load, signature
+from gancomp.config import load
+from gancomp.pipeline import signature
 from tests.workflow.conftest import ROOT, Workspace
 
 QUICK = load([ROOT / "config.yaml"]).experiments["emoji-quick"]

@@ -8,7 +8,8 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from gancomp import paths
-from gancomp.config import STAGE_VERSION, STAGES, load, owner, signature
+from gancomp.config import load
+from gancomp.pipeline import STAGE_VERSION, STAGES, owner, signature
 from gancomp.errors import GancompError
 
 FIGURES = [f"{figure}.{suffix}" for figure in ("tradeoff", "losses", "grid") for suffix in ("svg", "png")]
