@@ -37,6 +37,7 @@ rule all:
     input:
         files_of_run("tables", "table.md", "table.csv"),
         files_of_run("figures", *FIGURES),
+        [f"results/{experiment}/report.html" for experiment in CONFIG.run],
         files_of_run("export", "model.safetensors", "card.json"),
         files_of_run("benchmark", "benchmark.json"),
 

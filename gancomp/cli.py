@@ -317,6 +317,16 @@ def figures(experiment: ExperimentName, configfile: ConfigFiles = None, set_: Ov
 
 
 @app.command()
+def report(experiment: ExperimentName, configfile: ConfigFiles = None, set_: Overrides = "{}") -> None:
+    """Gather the table and the figures in one web page, report.html."""
+    from gancomp import paths
+    from gancomp.report.page import write_page
+
+    _report_config(experiment, configfile, set_)
+    write_page(paths.RESULTS, experiment)
+
+
+@app.command()
 def verify(experiment: ExperimentName, configfile: ConfigFiles = None, set_: Overrides = "{}") -> None:
     """Check results that were made elsewhere: settings, pictures, hashes."""
     from gancomp.adopt import verify_results

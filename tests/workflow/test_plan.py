@@ -35,6 +35,7 @@ EVERYTHING = TRAININGS | {
     "benchmark": 1,
     "tabulate": 1,
     "draw": 1,
+    "page": 1,
 }
 
 
@@ -70,10 +71,11 @@ def test_any_file_is_a_target(fresh: Workspace) -> None:
         ("data", {"dataset": 1}),
         (
             "models",
-            EVERYTHING.keys() - {"evaluate", "reference", "narrow", "original", "benchmark", "tabulate", "draw"},
+            EVERYTHING.keys()
+            - {"evaluate", "reference", "narrow", "original", "benchmark", "tabulate", "draw", "page"},
         ),
-        ("tables", EVERYTHING.keys() - {"export", "draw"}),
-        ("figures", EVERYTHING.keys() - {"export", "benchmark", "tabulate"}),
+        ("tables", EVERYTHING.keys() - {"export", "draw", "page"}),
+        ("figures", EVERYTHING.keys() - {"export", "benchmark", "tabulate", "page"}),
     ],
 )
 def test_named_targets(fresh: Workspace, target: str, expected: set[str]) -> None:
@@ -171,7 +173,7 @@ CHILD = "run=[emoji-quick, child]", "experiments={child: {base: emoji-quick, fin
 
 def test_a_base_shares_the_stages_that_are_equal(fresh: Workspace) -> None:
     plan = fresh.plan("--config", *CHILD)
-    own = {"finetune": 2, "evaluate": 5, "reference": 2, "export": 2, "benchmark": 2, "tabulate": 2, "draw": 2}
+    own = {"finetune": 2, "evaluate": 5, "reference": 2, "export": 2, "benchmark": 2, "tabulate": 2, "draw": 2, "page": 2}
     assert plan.jobs == EVERYTHING | own
     assert not [name for name in plan.outputs if name.startswith("results/child/original")]
 
@@ -193,17 +195,17 @@ def test_with_everything_built_there_is_nothing_to_be_done_and_it_says_so_fast(f
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 5
 
 
-AFTER_FINETUNE = {"finetune", "export", "evaluate", "benchmark", "tabulate", "draw"}
+AFTER_FINETUNE = {"finetune", "export", "evaluate", "benchmark", "tabulate", "draw", "page"}
 AFTER_SEARCH = AFTER_FINETUNE | {"search", "merge", "select", "subnet", "narrow"}
 
 
 @pytest.mark.parametrize(
     ("change", "again"),
     [
-        ("title: Another", {"tabulate"}),
-        ("benchmark: {runs: 77}", {"benchmark", "tabulate"}),
+        ("title: Another", {"tabulate", "page"}),
+        ("benchmark: {runs: 77}", {"benchmark", "tabulate", "page"}),
         ("finetune: {epochs_decay: 77}", AFTER_FINETUNE),
-        ("narrow: {epochs_decay: 77}", {"narrow", "evaluate", "benchmark", "tabulate", "draw"}),
+        ("narrow: {epochs_decay: 77}", {"narrow", "evaluate", "benchmark", "tabulate", "draw", "page"}),
         ("search: {images: 77}", AFTER_SEARCH),
         ("distill: {prune: false}", AFTER_SEARCH | {"distill", "supernet"}),
         ("seed: 77", set(EVERYTHING) - {"dataset", "inception", "statistics"}),

@@ -95,6 +95,14 @@ def data_file(dataset, name):
     return str(paths.dataset(dataset) / name)
 
 
+def source_folders(wildcards):
+    """Input function: a user's own folders, so that adding or removing a picture builds the data set anew."""
+    declared = CONFIG.datasets[wildcards.dataset]
+    if declared.source != "aligned":
+        return []
+    return [str(folder) for name in ("train", "val", "test") if (folder := Path(declared.path) / name).is_dir()]
+
+
 def shard_files(wildcards):
     """Input function: every shard of the search, by the number that the experiment asks for."""
     count = CONFIG.experiments[wildcards.experiment].search.shards

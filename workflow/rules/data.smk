@@ -7,6 +7,8 @@ localrules:
 
 
 rule dataset:
+    input:
+        source_folders,
     output:
         "data/{dataset}/manifest.json",
     log:

@@ -4,6 +4,7 @@
 localrules:
     tabulate,
     draw,
+    page,
 
 
 rule tabulate:
@@ -71,3 +72,21 @@ rule draw:
         options=options,
     shell:
         "gancomp figures {wildcards.experiment} {params.options} 2>&1 | tee {log:q}"
+
+
+rule page:
+    input:
+        "results/{experiment}/tables/table.md",
+        "results/{experiment}/figures/grid.png",
+        "results/{experiment}/figures/tradeoff.svg",
+        "results/{experiment}/figures/losses.svg",
+    output:
+        "results/{experiment}/report.html",
+    log:
+        "results/{experiment}/logs/report.log",
+    benchmark:
+        "results/{experiment}/logs/report.tsv"
+    params:
+        options=options,
+    shell:
+        "gancomp report {wildcards.experiment} {params.options} 2>&1 | tee {log:q}"

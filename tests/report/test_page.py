@@ -1,0 +1,46 @@
+"""The page: self-contained, nothing from the text runs, and it says what the table says."""
+
+from __future__ import annotations
+
+import base64
+import re
+from pathlib import Path
+
+import pytest
+
+from gancomp.errors import GancompError
+from gancomp.report.figures import write_figures
+from gancomp.report.page import write_page
+from gancomp.report.tables import write_tables
+
+from .made_up_results import EXPERIMENT
+
+
+def page(results: Path, title: str = "A title") -> str:
+    write_figures(results, EXPERIMENT)
+    write_tables(results, EXPERIMENT, title, "undertrained on purpose")
+    write_page(results, EXPERIMENT)
+    return (results / EXPERIMENT / "report.html").read_text(encoding="utf-8")
+
+
+def test_holds_table_note_and_figures_and_asks_for_nothing(results: Path) -> None:
+    text = page(results)
+    assert "undertrained on purpose" in text
+    assert text.index("Pictures</h2>") < text.index("<table>") < text.index("Losses</h2>")
+    sources = re.findall(r'(?:src|href)="([^"]*)"', text)
+    assert len(sources) == 3
+    assert all(source.startswith("data:image/") for source in sources)
+    grid = base64.b64decode(sources[0].split(",")[1])
+    assert grid == (results / EXPERIMENT / "figures" / "grid.png").read_bytes()
+
+
+def test_a_title_is_text(results: Path) -> None:
+    text = page(results, "<script>alert(1)</script>")
+    assert "<script>" not in text
+    assert "&lt;script&gt;" in text
+
+
+def test_without_a_table_the_stage_is_named(results: Path) -> None:
+    write_figures(results, EXPERIMENT)
+    with pytest.raises(GancompError, match="'tables'"):
+        write_page(results, EXPERIMENT)
