@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -62,16 +63,23 @@ class Judge:
         scores = distances(np.concatenate(features), self.targets, errors / len(self.pictures))
         return scores, np.stack(samples)
 
+    def about(self) -> dict[str, Any]:
+        """What every record of scores says besides them."""
+        return {
+            "images": len(self.pictures),
+            "seed": self.settings.seed,
+            "data_hash": self.pictures.data_hash,
+            "code_version": code_version(),
+            "samples": tuple(self.pictures.names[index] for index in self.samples),
+            "provenance": provenance() | {"inception": self.inception.key},
+        }
+
     @property
     def samples(self) -> range:
         """Indices of the pictures that the grids show, spread evenly over the validation set."""
         count = min(SAMPLES, len(self.pictures))
         step = len(self.pictures) // count
         return range(0, count * step, step)
-
-    @property
-    def sample_names(self) -> tuple[str, ...]:
-        return tuple(self.pictures.names[index] for index in self.samples)
 
 
 def distances(features: np.ndarray, targets: Statistics, error: float | None) -> Scores:
@@ -101,12 +109,7 @@ def evaluate(config: Config, experiment: str, stage: str, device: Device = "auto
         macs=counted.macs,
         macs_paper=counted.macs_paper,
         **scores.model_dump(),
-        images=len(judge.pictures),
-        seed=judge.settings.seed,
-        data_hash=judge.pictures.data_hash,
-        code_version=code_version(),
-        samples=judge.sample_names,
-        provenance=provenance() | {"inception": judge.inception.key},
+        **judge.about(),
     )
     write_strip(folder / "samples.png", samples)
     write_json(folder / "evaluation.json", record.model_dump(mode="json"))
@@ -123,12 +126,7 @@ def evaluate_reference(config: Config, experiment: str, device: Device = "auto")
     record = Reference(
         experiment=experiment,
         rows={REAL: distances(real_features, judge.targets, None), COPIED: copied, MEAN: flat},
-        images=len(judge.pictures),
-        seed=judge.settings.seed,
-        data_hash=judge.pictures.data_hash,
-        code_version=code_version(),
-        samples=judge.sample_names,
-        provenance=provenance() | {"inception": judge.inception.key},
+        **judge.about(),
     )
     folder = paths.stage(experiment, "reference")
     write_strip(folder / "inputs.png", inputs)

@@ -173,7 +173,16 @@ CHILD = "run=[emoji-quick, child]", "experiments={child: {base: emoji-quick, fin
 
 def test_a_base_shares_the_stages_that_are_equal(fresh: Workspace) -> None:
     plan = fresh.plan("--config", *CHILD)
-    own = {"finetune": 2, "evaluate": 5, "reference": 2, "export": 2, "benchmark": 2, "tabulate": 2, "draw": 2, "page": 2}
+    own = {
+        "finetune": 2,
+        "evaluate": 5,
+        "reference": 2,
+        "export": 2,
+        "benchmark": 2,
+        "tabulate": 2,
+        "draw": 2,
+        "page": 2,
+    }
     assert plan.jobs == EVERYTHING | own
     assert not [name for name in plan.outputs if name.startswith("results/child/original")]
 
