@@ -11,8 +11,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-# Read when OpenMP is loaded. Threads that sleep between operations cost a third of the speed; threads that spin for long
-# make two processes on the same cores many times slower than one. Tens of microseconds suffer neither.
+# Read when OpenMP is loaded. Threads that sleep between operations cost a third of the speed; threads that spin for
+# long make two processes on the same cores many times slower than one. Tens of microseconds suffer neither.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
