@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 # Read when OpenMP is loaded. Threads that sleep between operations cost a third of the speed; threads that spin for
-# long make two processes on the same cores many times slower than one. Tens of microseconds suffer neither.
+# long make two processes on the same cores many times slower than one. Tens of microseconds avoid the first.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
