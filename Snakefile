@@ -16,7 +16,7 @@ container: "docker://python:3.12-slim"
 
 
 include: "workflow/rules/common.smk"  # reads and checks the configuration, before anything else
-include: "workflow/rules/data.smk"  # pictures · weights and statistics of the scores
+include: "workflow/rules/data.smk"  # pictures · what scores them: statistics, weights, judges
 include: "workflow/rules/train.smk"  # original · teacher → distill → supernet · finetune · narrow
 include: "workflow/rules/search.smk"  # shards → merge → select → subnet
 include: "workflow/rules/evaluate.smk"  # scores on the validation pictures
@@ -36,7 +36,7 @@ rule all:
     default_target: True
     input:
         files_of_run("tables", "table.md", "table.csv"),
-        files_of_run("figures", *FIGURES),
+        figures_of_run(),
         [f"results/{experiment}/report.html" for experiment in CONFIG.run],
         files_of_run("export", "model.safetensors", "card.json"),
         files_of_run("benchmark", "benchmark.json"),
@@ -59,4 +59,4 @@ rule tables:
 
 rule figures:
     input:
-        files_of_run("figures", *FIGURES),
+        figures_of_run(),

@@ -16,6 +16,7 @@ from gancomp import paths
 from gancomp.config import Config, budget_macs, load
 from gancomp.data.manifest import load_manifest
 from gancomp.elastic.space import Widths, enumerate_widths
+from gancomp.errors import GancompError
 from gancomp.nets.discriminators import PatchDiscriminator
 from gancomp.nets.resnet import ResnetGenerator
 from gancomp.pipeline import generator_spec
@@ -48,6 +49,8 @@ def costs(config: Config, experiment: str, train_1: int, train_2: int) -> Iterat
     weights), and eight of the discriminator: six on real and made pictures to train it, two to judge through it.
     """
     settings = config.experiments[experiment]
+    if settings.model != "pix2pix" or settings.supernet is None:
+        raise GancompError(f"{experiment}: costs are counted for compressions of pix2pix alone")
     original, teacher, student = (generator_spec(config, experiment, s) for s in ("original", "teacher", "distill"))
     judge = 8 * discriminator_macs(settings.discriminator.ndf, settings.discriminator.layers, original.size)
     teaching = profile(teacher).macs

@@ -13,7 +13,7 @@ from gancomp.artifacts import file_sha256, read_header, read_json
 from gancomp.config import Config
 from gancomp.data.manifest import load_manifest
 from gancomp.errors import GancompError
-from gancomp.pipeline import STAGES, owner, signature, stage_settings
+from gancomp.pipeline import owner, signature, stage_settings, stages_of
 
 #: Beside the stages' folders, as `sha256sum` writes it: what left the other machine.
 SUMS = "SHA256SUMS"
@@ -31,7 +31,7 @@ def verify_results(config: Config, experiment: str) -> None:
     """
     root = paths.RESULTS / experiment
     data_hash = load_manifest(paths.dataset(config.experiments[experiment].dataset)).data_hash
-    own = [stage for stage in STAGES if owner(config, experiment, stage) == experiment]
+    own = [stage for stage in stages_of(config, experiment) if owner(config, experiment, stage) == experiment]
     there = [stage for stage in (*own, "reference") if any(paths.stage(experiment, stage).glob("*.*"))]
     if not there:
         raise GancompError(f"{root}: holds no stage of {experiment!r}; copy the folder there first")
@@ -55,6 +55,11 @@ def _stage_faults(config: Config, experiment: str, stage: str, data_hash: str) -
     for path in (folder / name for name in OF_THE_DATA):
         if path.is_file() and _value(path, "data_hash") != data_hash:
             yield f"{path}: made on other pictures (its data_hash is not that of the data set's manifest)"
+    metrics = folder / "metrics.json"
+    if imported := _value(metrics, "imported") if metrics.is_file() else None:
+        source = Path(imported["checkpoint"])
+        if source.is_file() and file_sha256(source) != imported["sha256"]:
+            yield f"{metrics}: imported from another file than {source} is here (its sha256 differs)"
     model = folder / "model.safetensors"
     if model.is_file() and read_header(model).signature != signature(config, experiment, stage):
         yield f"{model}: made with other settings, or by another stage (its header's signature)"

@@ -10,9 +10,9 @@ import torch
 from gancomp import paths
 from gancomp.artifacts import provenance, write_json
 from gancomp.config import Config
-from gancomp.data.datasets import PairedPictures, to_float
+from gancomp.data.datasets import Pictures
 from gancomp.nets import load_generator
-from gancomp.pipeline import owner
+from gancomp.pipeline import owner, stages_of
 from gancomp.profile.latency import latency
 from gancomp.profile.macs import profile
 from gancomp.profile.memory import activation_bytes
@@ -25,18 +25,20 @@ MEASURED = ("original", "narrow", "finetune")
 
 
 def benchmark(config: Config, experiment: str, device: Device = "auto") -> None:
-    """Measure each generator on a validation drawing, in PyTorch eager at fp32, and write `benchmark.json`."""
+    """Measure each generator that the experiment has on a validation input, in PyTorch eager at fp32, and write
+    `benchmark.json`."""
     settings = config.experiments[experiment]
     threads = settings.benchmark.threads or psutil.cpu_count(logical=False) or 1
     torch.set_num_threads(threads)
     on_gpu = device != "cpu" and torch.cuda.is_available()
     where = torch.device("cuda" if on_gpu else "cpu")
-    pictures = PairedPictures(paths.dataset(settings.dataset), ("val",), config.datasets[settings.dataset].direction)
-    picture = to_float(pictures.batch([0])[0]).to(where)
+    pictures = Pictures(paths.dataset(settings.dataset), ("val",), config.datasets[settings.dataset].direction)
+    picture = pictures.encode(pictures.inputs([0])).to(where)
+    measured = [stage for stage in MEASURED if stage in stages_of(config, experiment)]
 
     rows = {}
-    with Progress(f"benchmark {experiment}", len(MEASURED), "generators") as progress:
-        for stage in MEASURED:
+    with Progress(f"benchmark {experiment}", len(measured), "generators") as progress:
+        for stage in measured:
             path = paths.stage(owner(config, experiment, stage), stage) / "model.safetensors"
             generator = load_generator(path, where)
             counted = profile(generator.spec)

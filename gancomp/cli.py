@@ -51,6 +51,20 @@ class Evaluated(StrEnum):
     finetune = "finetune"
 
 
+class Direction(StrEnum):
+    """Which side of a pair is the input."""
+
+    AtoB = "AtoB"
+    BtoA = "BtoA"
+
+
+class Upsampling(StrEnum):
+    """How often a SPADE generator doubles the size: six times or five."""
+
+    more = "more"
+    normal = "normal"
+
+
 ExperimentName = Annotated[str, typer.Argument(help="an experiment of the configuration")]
 DatasetName = Annotated[str, typer.Argument(help="a data set of the configuration")]
 ConfigFiles = Annotated[
@@ -58,6 +72,8 @@ ConfigFiles = Annotated[
 ]
 Overrides = Annotated[str, typer.Option("--set", help='JSON over the files, such as \'{"run": ["emoji"]}\'')]
 Expect = Annotated[str, typer.Option(help="refuse unless the stage's settings still have this signature")]
+SizeOption = Annotated[str | None, typer.Option(help="H or HxW of the pictures, in pixels")]
+UpsamplingOption = Annotated[Upsampling | None, typer.Option(help="of a SPADE generator; its file does not say")]
 DeviceOption = Annotated[Device, typer.Option(help="where networks run; auto takes a GPU where there is one")]
 
 
@@ -144,6 +160,39 @@ def statistics(
         networks[network.key] = network
     root = paths.dataset(name)
     write_statistics(root, list(networks.values()), root / "statistics.safetensors")
+
+
+@app.command()
+def judge(
+    name: DatasetName,
+    configfile: ConfigFiles = None,
+    set_: Overrides = "{}",
+    device: DeviceOption = Device.auto,
+) -> None:
+    """Make the network that reads classes off generated pictures, and measure it on real ones."""
+    config = read_config(configfile, set_)
+    known_dataset(config, name)
+    from gancomp.train.judge import train_judge
+
+    train_judge(config, name, device.value)
+
+
+@app.command()
+def perceptual(name: Annotated[str, typer.Argument(help="vgg19 or efficientnet-lite0")]) -> None:
+    """Fetch and verify the network of GauGAN's perceptual loss."""
+    from gancomp import paths
+    from gancomp.objectives.perceptual import fetch_perceptual
+
+    fetch_perceptual(name, paths.perceptual(name), paths.DOWNLOADS)
+
+
+@app.command()
+def lpips() -> None:
+    """Fetch the networks of LPIPS; where its backbone cannot be had, say so instead."""
+    from gancomp import paths
+    from gancomp.metrics.lpips import fetch_lpips
+
+    fetch_lpips(paths.LPIPS, paths.DOWNLOADS)
 
 
 def known_dataset(config: Config, name: str) -> None:
@@ -321,11 +370,10 @@ def figures(experiment: ExperimentName, configfile: ConfigFiles = None, set_: Ov
 @app.command()
 def report(experiment: ExperimentName, configfile: ConfigFiles = None, set_: Overrides = "{}") -> None:
     """Gather the table and the figures in one web page, report.html."""
-    from gancomp import paths
-    from gancomp.report.page import write_page
+    config = _report_config(experiment, configfile, set_)
+    from gancomp.report.stage import write_experiment_page
 
-    _report_config(experiment, configfile, set_)
-    write_page(paths.RESULTS, experiment)
+    write_experiment_page(config, experiment)
 
 
 @app.command()
@@ -334,6 +382,74 @@ def verify(experiment: ExperimentName, configfile: ConfigFiles = None, set_: Ove
     from gancomp.adopt import verify_results
 
     verify_results(_report_config(experiment, configfile, set_), experiment)
+
+
+@app.command()
+def convert(
+    checkpoint: Annotated[Path, typer.Argument(help="a generator (.pth) that another project trained")],
+    out: Annotated[Path, typer.Argument(help="the .safetensors to write")],
+    size: SizeOption = None,
+    upsampling: UpsamplingOption = None,
+    discriminator: Annotated[bool, typer.Option("--discriminator", help="it is a discriminator")] = False,
+) -> None:
+    """Read a checkpoint from elsewhere, as tensors alone, and write it as gancomp's own."""
+    shape = _parsed_size(size)
+    from gancomp import convert as module
+
+    if discriminator:
+        print(f"{out}: {module.convert_discriminator(checkpoint, out)}")
+    else:
+        spec = module.convert(checkpoint, out, shape, upsampling.value if upsampling else None)
+        print(f"{out}: {module.describe(spec)}")
+
+
+@app.command()
+def compress(
+    generator: Annotated[Path, typer.Option(help="a trained generator: .pth or gancomp's .safetensors")],
+    data: Annotated[
+        Path, typer.Option(help="a folder of pictures: train/ + val/, trainA/ + trainB/, images/ + labels/")
+    ],
+    budget: Annotated[str, typer.Option(help="10x fewer exact MACs, or at most 5.7G")] = "10x",
+    name: Annotated[str | None, typer.Option(help="of the experiment, its folders and NAME.yaml")] = None,
+    discriminator: Annotated[Path | None, typer.Option(help="the one that the generator was trained with")] = None,
+    size: SizeOption = None,
+    upsampling: UpsamplingOption = None,
+    direction: Annotated[Direction, typer.Option(help="BtoA: B is the input")] = Direction.AtoB,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="of the student; by the number of pictures if unset")
+    ] = None,
+    cores: Annotated[int | None, typer.Option(min=1, help="of this machine; all if unset")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would be done")] = False,
+) -> None:
+    """From a trained generator and a folder of pictures to a compressed generator and its report."""
+    shape = _parsed_size(size)
+    from gancomp.compress import compress as run
+
+    run(
+        generator,
+        data,
+        budget,
+        name=name,
+        discriminator=discriminator,
+        size=shape,
+        upsampling=upsampling.value if upsampling else None,
+        direction=direction.value,
+        epochs=epochs,
+        cores=cores,
+        dry_run=dry_run,
+    )
+
+
+def _parsed_size(text: str | None) -> tuple[int, int] | None:
+    from gancomp.spec import parse_size
+
+    if text is None:
+        return None
+    try:
+        height, width = parse_size(text)
+    except ValueError:
+        raise GancompError(f"--size {text}: expected H or HxW, such as 256 or 256x512") from None
+    return height, width
 
 
 def _report_config(experiment: str, configfile: list[Path] | None, set_: str) -> Config:
@@ -345,11 +461,15 @@ def _report_config(experiment: str, configfile: list[Path] | None, set_: str) ->
 @app.command()
 def profile(
     checkpoint: Annotated[Path | None, typer.Argument(help="a checkpoint, instead of the options below")] = None,
-    family: Annotated[str, typer.Option(help="resnet")] = "resnet",
+    family: Annotated[str, typer.Option(help="resnet, unet or spade")] = "resnet",
     block: Annotated[str, typer.Option(help="dense or separable")] = "dense",
     widths: Annotated[str, typer.Option(help="one width for all, or such as 32_32_48_32_48_48_16_16")] = "64",
     size: Annotated[str, typer.Option(help="H or HxW, in pixels")] = "256",
-    blocks: Annotated[int, typer.Option(help="residual blocks")] = 9,
+    in_channels: Annotated[int | None, typer.Option(help="channels of the input; 36 for spade, else 3")] = None,
+    norm: Annotated[str | None, typer.Option(help="instance or batch; the family's own if unset")] = None,
+    blocks: Annotated[int, typer.Option(help="resnet: residual blocks")] = 9,
+    downs: Annotated[int, typer.Option(help="unet: stride-2 convolutions")] = 8,
+    upsampling: Annotated[str, typer.Option(help="spade: more or normal")] = "more",
     as_json: Annotated[bool, typer.Option("--json", help="machine-readable, with layers")] = False,
 ) -> None:
     """Count a generator's parameters and multiply-accumulates in both conventions."""
@@ -367,7 +487,17 @@ def profile(
     else:
         try:
             spec = GeneratorSpec.model_validate(
-                {"family": family, "block": block, "widths": widths, "size": size, "blocks": blocks}
+                {
+                    "family": family,
+                    "block": block,
+                    "widths": widths,
+                    "size": size,
+                    "in_channels": in_channels or (36 if family == "spade" else 3),
+                    "norm": norm,
+                    "blocks": blocks,
+                    "downs": downs,
+                    "upsampling": upsampling,
+                }
             )
         except ValidationError as error:
             faults = [": ".join([*map(str, fault["loc"][:1]), fault["msg"]]) for fault in error.errors()]

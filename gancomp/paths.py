@@ -11,6 +11,20 @@ DOWNLOADS = DATA / "downloads"
 INCEPTION = DATA / "inception" / "weights.safetensors"
 
 
+def perceptual(name: str) -> Path:
+    """Weights of a perceptual network: vgg19 or efficientnet-lite0."""
+    return DATA / "perceptual" / f"{name}.safetensors"
+
+
+#: Weights of LPIPS: its backbone and linear heads.
+LPIPS = DATA / "lpips" / "weights.safetensors"
+
+
+def judge(name: str) -> Path:
+    """Folder of a data set's judge: model.safetensors and metrics.json."""
+    return DATA / name / "judge"
+
+
 def dataset(name: str) -> Path:
     """Folder of a prepared data set: train/, val/, manifest.json, ATTRIBUTION.txt, statistics.safetensors."""
     return DATA / name

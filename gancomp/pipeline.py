@@ -12,6 +12,7 @@ from gancomp.spec import GeneratorSpec, Strict
 Stage = Literal[
     "dataset",
     "statistics",
+    "judge",
     "original",
     "teacher",
     "distill",
@@ -28,11 +29,12 @@ STAGES: tuple[str, ...] = get_args(Stage)
 UPSTREAM: dict[str, tuple[str, ...]] = {
     "dataset": (),
     "statistics": ("dataset",),
+    "judge": ("dataset",),
     "original": ("dataset",),
     "teacher": ("dataset",),
     "distill": ("dataset", "teacher"),
     "supernet": ("distill",),
-    "search": ("statistics", "supernet"),
+    "search": ("statistics", "judge", "supernet"),
     "subnet": ("search",),
     "finetune": ("subnet",),
     "narrow": ("search",),
@@ -43,7 +45,7 @@ UPSTREAM: dict[str, tuple[str, ...]] = {
 STAGE_VERSION: dict[str, int] = dict.fromkeys(STAGES, 1)
 
 #: What a stage reads of its experiment besides the section of its own name.
-_SHARED_BY_TRAINING = ("seed", "precision", "generator", "discriminator", "objective")
+_SHARED_BY_TRAINING = ("model", "seed", "precision", "generator", "discriminator", "objective", "calibration")
 
 
 def generator_spec(config: Config, experiment: str, stage: Literal["original", "teacher", "distill"]) -> GeneratorSpec:
@@ -57,13 +59,21 @@ def stage_settings(config: Config, experiment: str, stage: str) -> dict[str, Any
     declared = config.experiments[experiment]
     own: dict[str, Any] = {"version": STAGE_VERSION[stage]}
     if stage == "dataset":
-        own["dataset"] = config.datasets[declared.dataset].model_dump(mode="json")
-    elif stage in ("statistics", "subnet", "export"):
+        dataset = config.datasets[declared.dataset]
+        own["dataset"] = dataset.model_dump(mode="json", exclude={"judge"})
+        own["judged"] = dataset.judge is not None  # Cityscapes then keeps its truth at full resolution
+    elif stage == "judge":
+        judge = config.datasets[declared.dataset].judge
+        own["judge"] = judge.model_dump(mode="json") if judge else None
+    elif stage in ("statistics", "export"):
         pass
+    elif stage == "subnet":
+        own["calibration"] = declared.calibration.model_dump(mode="json")
     elif stage == "search":
         own["search"] = declared.search.model_dump(mode="json", exclude={"shards"})
         own["original"] = generator_spec(config, experiment, "original").model_dump(mode="json")
-        own |= {"seed": declared.seed, "precision": declared.precision}
+        own["calibration"] = declared.calibration.model_dump(mode="json")
+        own |= {"seed": declared.seed, "precision": declared.precision, "metric": declared.metric}
     else:
         for key in (*_SHARED_BY_TRAINING, stage):
             value = getattr(declared, key)
@@ -79,6 +89,13 @@ def signature(config: Config, experiment: str, stage: str) -> str:
     """Hash of everything that *stage* of *experiment* depends on: equal signatures, equal files."""
     text = json.dumps(stage_settings(config, experiment, stage), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def stages_of(config: Config, experiment: str) -> tuple[str, ...]:
+    """The stages that *experiment* has: all, or those of an original that is trained and scored alone."""
+    if config.experiments[experiment].compressed:
+        return STAGES
+    return tuple(stage for stage in STAGES if stage in ("dataset", "statistics", "judge", "original"))
 
 
 def owner(config: Config, experiment: str, stage: str) -> str:

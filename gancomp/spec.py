@@ -6,14 +6,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
-Family = Literal["resnet"]
+Family = Literal["resnet", "unet", "spade"]
 Block = Literal["dense", "separable"]
-Norm = Literal["instance"]
+Norm = Literal["instance", "batch"]
+Upsampling = Literal["more", "normal"]
 
-#: Number of widths (K in the paper, Section 3.2) of each family.
-WIDTHS_PER_FAMILY: dict[str, int] = {"resnet": 8}
-#: Spatial reduction of each family: height and width must be multiples of it.
-STRIDE_PER_FAMILY: dict[str, int] = {"resnet": 4}
+#: Number of widths (K in the paper, Section 3.2) of each family; the U-Net has one, and is not elastic.
+WIDTHS_PER_FAMILY: dict[str, int] = {"resnet": 8, "unet": 1, "spade": 8}
+#: The normalisation of each family where none is named.
+NORM_PER_FAMILY: dict[str, Norm] = {"resnet": "instance", "unet": "batch", "spade": "batch"}
+#: Families whose widths can be searched: no channels are packed or concatenated in them.
+ELASTIC_FAMILIES = frozenset({"resnet", "spade"})
 
 
 class Strict(BaseModel):
@@ -79,27 +82,39 @@ Size = Annotated[
 class GeneratorSpec(Strict):
     """Everything needed to build a generator; the header of every checkpoint carries it.
 
-    `widths` are the paper's c_1 … c_K (Section 3.2); a single number stands for all K.
+    `widths` are the paper's c_1 … c_K (Section 3.2); a single number stands for all K. `blocks` counts the residual
+    blocks of a resnet, `downs` the stride-2 convolutions of a unet; `upsampling` of a spade generator is `more` (six
+    doublings, for 256x512) or `normal` (five, for small pictures). A spade generator's input channels are its classes
+    and the edge channel.
     """
 
     family: Family = "resnet"
     block: Block = "dense"
     widths: Widths
     size: Size = (256, 256)
-    in_channels: Annotated[int, Field(ge=1, le=64)] = 3
+    in_channels: Annotated[int, Field(ge=1, le=256)] = 3  # of a label map, one for each class
     out_channels: Annotated[int, Field(ge=1, le=64)] = 3
     blocks: Annotated[int, Field(gt=0, le=99, multiple_of=3)] = 9
     norm: Norm = "instance"
+    downs: Annotated[int, Field(ge=3, le=12)] = 8
+    upsampling: Upsampling = "more"
 
     @model_validator(mode="before")
     @classmethod
-    def _one_width_means_all(cls, data: Any) -> Any:
-        if isinstance(data, dict) and "widths" in data:
+    def _defaults_of_the_family(cls, data: Any) -> Any:
+        """One width means all of them; a norm that is not named is the family's."""
+        if not isinstance(data, dict):
+            return data
+        family = data.get("family", "resnet")
+        if not isinstance(family, str) or family not in WIDTHS_PER_FAMILY:
+            return data
+        if data.get("norm") is None:
+            data = {**data, "norm": NORM_PER_FAMILY[family]}
+        if "widths" in data:
             widths = parse_widths(data["widths"])
             if isinstance(widths, (tuple, list)) and len(widths) == 1:
-                family = data.get("family", "resnet")
-                widths = tuple(widths) * (WIDTHS_PER_FAMILY.get(family, 1) if isinstance(family, str) else 1)
-            return {**data, "widths": widths}
+                widths = tuple(widths) * WIDTHS_PER_FAMILY[family]
+            data = {**data, "widths": widths}
         return data
 
     @model_validator(mode="after")
@@ -107,13 +122,27 @@ class GeneratorSpec(Strict):
         count = WIDTHS_PER_FAMILY[self.family]
         if len(self.widths) != count:
             raise ValueError(f"a {self.family} generator has {count} widths, not {len(self.widths)}")
-        stride = STRIDE_PER_FAMILY[self.family]
-        if any(side % stride or side < 2 * stride for side in self.size):  # one pixel has no surroundings to reflect
+        if self.family == "spade" and self.norm != "batch":
+            raise ValueError("a spade generator normalises by batch statistics: norm must be batch")
+        if self.family == "unet" and self.block != "dense":
+            raise ValueError("a unet generator has no residual blocks to decompose: block must be dense")
+        # One pixel has no surroundings to reflect, and no variance.
+        least = self.stride * (1 if self.family == "unet" else 2)
+        if any(side % self.stride or side < least for side in self.size):
             raise ValueError(
-                f"size {self.size[0]}x{self.size[1]}: both sides must be multiples of {stride}, and at least "
-                f"{2 * stride}, for a {self.family} generator"
+                f"size {self.size[0]}x{self.size[1]}: both sides must be multiples of {self.stride}, and at least "
+                f"{least}, for this {self.family} generator"
             )
         return self
+
+    @property
+    def stride(self) -> int:
+        """Spatial reduction: height and width are multiples of it."""
+        if self.family == "resnet":
+            return 4
+        if self.family == "unet":
+            return int(2**self.downs)
+        return 64 if self.upsampling == "more" else 32
 
     def with_widths(self, widths: tuple[int, ...]) -> GeneratorSpec:
         """The same generator at other widths."""

@@ -1,4 +1,4 @@
-"""A tiny data set and a tiny experiment, made once by the real code: no network, no weights."""
+"""Tiny data sets and experiments, made once by the real code: no network, no weights."""
 
 from __future__ import annotations
 
@@ -10,26 +10,25 @@ from pathlib import Path
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import pytest
-from tiny_run import DATASET, FakeInception, Workspace, fake_inception, one_thread, run_stages, write_pictures
+from tiny_run import Workspace, fake_inception, finish, one_thread
 
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """The finished tiny experiment. Read it only; a test that writes asks for `workspace`."""
-    from gancomp.data.build import build
-    from gancomp.metrics.statistics import write_statistics
+    """The finished tiny experiment of pix2pix. Read it only; a test that writes asks for `workspace`."""
+    return finish(tmp_path_factory.mktemp("tiny"), "pix2pix")
 
-    made = Workspace(tmp_path_factory.mktemp("tiny"))
-    with pytest.MonkeyPatch.context() as patch, one_thread():
-        patch.chdir(made.folder)
-        fake_inception(patch)
-        write_pictures(Path("pictures"))
-        config = made.config()
-        root = Path("data") / DATASET
-        build(DATASET, config.datasets[DATASET], root, Path("data/downloads"))
-        write_statistics(root, [FakeInception()], root / "statistics.safetensors")
-        run_stages(config)
-    return made
+
+@pytest.fixture(scope="session")
+def finished_cyclegan(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """The same of CycleGAN: two domains, pseudo-pairs. Read it only, or copy it."""
+    return finish(tmp_path_factory.mktemp("cyclegan"), "cyclegan")
+
+
+@pytest.fixture(scope="session")
+def finished_gaugan(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """The same of GauGAN: label maps. Read it only, or copy it."""
+    return finish(tmp_path_factory.mktemp("gaugan"), "gaugan")
 
 
 @pytest.fixture

@@ -87,6 +87,25 @@ def test_other_pictures_are_refused(config: Config) -> None:
     assert "teacher/metrics.json: made on other pictures" in refused(config)
 
 
+def test_an_import_of_another_file_is_refused(config: Config, tmp_path: Path) -> None:
+    source = tmp_path / "latest_net_G.pth"
+    data_hash = read_json(RESULTS / "teacher/metrics.json")["data_hash"]
+    imported = {"checkpoint": str(source), "sha256": "0" * 64}
+    write_json(RESULTS / "teacher/metrics.json", {"data_hash": data_hash, "imported": imported})
+    seal()
+    verify_results(config, "tiny")  # it need not be here
+    source.write_bytes(b"another")
+    assert "teacher/metrics.json: imported from another file than" in refused(config)
+
+
+def test_an_original_alone(config: Config, capsys: pytest.CaptureFixture[str]) -> None:
+    """Stages that the experiment does not have are not asked for, nor taken."""
+    experiment = config.experiments["tiny"].model_copy(update={"teacher": None, "distill": None, "supernet": None})
+    alone = config.model_copy(update={"experiments": {"tiny": experiment}})
+    verify_results(alone, "tiny")
+    assert "agree: reference\n" in capsys.readouterr().out
+
+
 def test_a_changed_file_is_refused(config: Config) -> None:
     card = RESULTS / "export/card.json"
     card.write_text(card.read_text(encoding="utf-8") + "\n", encoding="utf-8")

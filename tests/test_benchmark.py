@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from tiny_run import DATASET, EXPERIMENT, Workspace
+from untrained import prepare
 
 from gancomp.artifacts import read_header
 from gancomp.benchmark import MEASURED, benchmark
-from gancomp.data.datasets import PairedPictures, to_float
+from gancomp.data.datasets import Pictures, to_float
 from gancomp.errors import GancompError
 from gancomp.nets.generator import Generator
 from gancomp.profile.macs import profile
@@ -44,7 +47,7 @@ def test_protocol(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(Generator, "forward", watched)
     benchmark(workspace.config(benchmark={"warmup": 2, "runs": 4, "threads": 1}), EXPERIMENT, "cpu")
-    val = PairedPictures(workspace.folder / "data" / DATASET, ("val",), "AtoB")
+    val = Pictures(workspace.folder / "data" / DATASET, ("val",), "AtoB")
     drawing = to_float(val.batch([0])[0])
     assert all(torch.equal(x, drawing) for _, x, _ in seen)
     assert {threads for _, _, threads in seen} == {1}
@@ -57,3 +60,16 @@ def test_missing_model_is_named(workspace: Workspace) -> None:
     with pytest.raises(GancompError, match=r"narrow/model\.safetensors"):
         benchmark(workspace.config(), EXPERIMENT, "cpu")
     assert not workspace.stage("benchmark").exists()
+
+
+@pytest.mark.parametrize("experiment", ["batch", "gaugan", "alone"])
+def test_every_family(experiment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On what its generators read; of an original that is not compressed, alone."""
+    made = prepare(experiment, tmp_path, monkeypatch)
+    benchmark(made.config(), experiment, "cpu")
+    record = read(made.stage("benchmark") / "benchmark.json", Benchmark, "benchmark")
+    assert sorted(record.rows) == (["original"] if experiment == "alone" else sorted(MEASURED))
+    for stage, row in record.rows.items():
+        spec = read_header(made.stage(stage) / "model.safetensors").spec
+        assert row.macs == profile(spec).macs
+        assert row.activation_bytes >= 3 * spec.size[0] * spec.size[1] * 4

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from gancomp.config import Config, budget_macs, load, merge, parse, parse_budget, read_yaml
 from gancomp.errors import GancompError
-from gancomp.pipeline import STAGES, generator_spec, owner, signature, stage_settings
+from gancomp.pipeline import STAGES, generator_spec, owner, signature, stage_settings, stages_of
 from gancomp.profile.macs import profile
 from gancomp.spec import GeneratorSpec
 
@@ -146,8 +146,78 @@ def test_a_fault_anywhere_is_told_by_file_and_key(fault: dict[Any, Any], told: s
     assert str(error.value).startswith("mine.yaml: ")
 
 
+LABELS: dict[str, Any] = {"source": "labels", "images": "photos", "labels": "maps", "names": ["sky", "sea"], "size": 64}
+ALONE: dict[str, Any] = {"teacher": None, "distill": None, "supernet": None}
+
+
+@pytest.mark.parametrize(
+    ("dataset", "fault", "told"),
+    [
+        ({}, {"model": "cyclegan"}, r"mine\.dataset: cyclegan learns from unpaired, and 'pairs' holds pairs"),
+        ({"source": "folders", "a": "a", "b": "b"}, {}, r"mine\.dataset: pix2pix learns from pairs, .* holds unpaired"),
+        (LABELS, {"model": "gaugan"}, r"mine\.generator\.family: resnet does not go with gaugan"),
+        ({}, {"generator": {"family": "spade"}}, r"mine\.generator\.family: spade does not go with pix2pix"),
+        (
+            {},
+            {"generator": {"family": "unet", "downs": 4}},
+            r"family: a unet is not elastic, so it cannot be compressed",
+        ),
+        ({}, {"teacher": None}, r"mine: teacher missing: a compression declares teacher, distill, supernet"),
+        ({}, {"metric": "miou"}, r"mine\.metric: miou needs datasets\.pairs\.judge"),
+        ({"judge": {"network": "small"}}, {}, r"datasets\.pairs: judge: this data set has no label maps"),
+        (
+            {"source": "folders", "a": "a", "b": "b"},
+            {"model": "cyclegan", "metric": "l1"},
+            r"mine\.metric: l1 needs the truth of each picture, and these are unpaired",
+        ),
+        ({}, {"teacher": {"block": "dense"}}, r"distill\.prune: the teacher is dense and the student separable"),
+        (
+            {},
+            {"original": {"discriminator": "d.pth"}},
+            r"original: discriminator: names a file, but checkpoint does not",
+        ),
+        (
+            {},
+            {"discriminator": {"layers": 3, "scales": 2}},
+            r"discriminator\.layers: 3 layers at 2 scales leave no patch",
+        ),
+        ({"source": "earth", "task": "relief2photo", "size": 256}, {}, r"size: .* use at most 128"),
+    ],
+)
+def test_what_does_not_belong_together_is_told(dataset: dict[str, Any], fault: dict[str, Any], told: str) -> None:
+    declared = copy.deepcopy(PLAIN)
+    if "source" in dataset:
+        declared["datasets"]["pairs"] = {"size": 32, **dataset}
+    else:
+        declared["datasets"]["pairs"] |= dataset
+    with pytest.raises(GancompError, match=told):
+        parse(merge(declared, {"experiments": {"mine": fault}}))
+
+
+def test_an_original_alone_is_an_experiment() -> None:
+    config = changed(**ALONE, generator={"family": "unet", "downs": 4})
+    assert not config.experiments["mine"].compressed
+    assert stages_of(config, "mine") == ("dataset", "statistics", "judge", "original")
+    assert generator_spec(config, "mine", "original") == GeneratorSpec(family="unet", widths=8, size=32, downs=4)
+
+
+def test_the_input_of_a_generator_is_what_the_data_set_holds() -> None:
+    gray = parse(merge(PLAIN, {"datasets": {"pairs": {"channels": 1}}}))
+    assert generator_spec(gray, "mine", "distill").in_channels == 1
+    labels = merge(PLAIN, {"experiments": {"mine": {"model": "gaugan", **ALONE}}})
+    labels["datasets"]["pairs"] = LABELS
+    labels["experiments"]["mine"]["generator"] = {"family": "spade", "upsampling": "normal"}
+    assert generator_spec(parse(labels), "mine", "original").in_channels == 2 + 1 + 1  # classes, unlabelled, edges
+
+
+def test_an_imported_dense_teacher_takes_an_unpruned_student() -> None:
+    config = changed(teacher={"block": "dense", "checkpoint": "model.pth"}, distill={"prune": False})
+    assert generator_spec(config, "mine", "teacher").block == "dense"
+    assert generator_spec(config, "mine", "distill").block == "separable"
+
+
 def test_an_openmoji_key_is_not_offered_for_an_aligned_folder() -> None:
-    with pytest.raises(GancompError, match=r"limit: unknown key \(there are: direction, flip, load_size, path"):
+    with pytest.raises(GancompError, match=r"limit: unknown key \(there are: channels, direction, fid_targets, flip"):
         parse(merge(PLAIN, {"datasets": {"pairs": {"limit": 5}}}))
 
 
@@ -275,16 +345,17 @@ def altered(config: Config) -> set[str]:
 
 
 EVERYTHING = set(STAGES)
+OF_THE_DATA = {"dataset", "statistics", "judge"}
 
 
 @pytest.mark.parametrize(
     ("change", "stages"),
     [
-        ({"seed": 1}, EVERYTHING - {"dataset", "statistics"}),
-        ({"precision": "32"}, EVERYTHING - {"dataset", "statistics"}),
-        ({"discriminator": {"ndf": 7}}, EVERYTHING - {"dataset", "statistics"}),
-        ({"objective": {"lambda_distill": 0}}, EVERYTHING - {"dataset", "statistics"}),
-        ({"generator": {"blocks": 6}}, EVERYTHING - {"dataset", "statistics"}),
+        ({"seed": 1}, EVERYTHING - OF_THE_DATA),
+        ({"precision": "32"}, EVERYTHING - OF_THE_DATA),
+        ({"discriminator": {"ndf": 7}}, EVERYTHING - OF_THE_DATA),
+        ({"objective": {"lambda_distill": 0}}, EVERYTHING - OF_THE_DATA),
+        ({"generator": {"blocks": 6}}, EVERYTHING - OF_THE_DATA),
         ({"original": {"lr": 0.1}}, {"original"}),
         ({"original": {"widths": 9}}, {"original"} | downstream("search")),  # the budget refers to it
         ({"teacher": {"lr": 0.1}}, downstream("teacher")),
@@ -305,6 +376,19 @@ def test_a_change_reaches_what_depends_on_it_and_nothing_else(change: dict[str, 
 
 def test_a_change_of_the_data_reaches_everything() -> None:
     assert altered(parse(merge(PLAIN, {"datasets": {"pairs": {"flip": False}}}))) == EVERYTHING
+
+
+def test_another_judge_trains_no_generator_anew() -> None:
+    plain = merge(
+        PLAIN, {"experiments": {"mine": {"model": "gaugan", "teacher": None, "distill": None, "supernet": None}}}
+    )
+    plain["datasets"]["pairs"] = LABELS | {"judge": {"network": "small"}}
+    plain["experiments"]["mine"]["generator"] = {"family": "spade", "upsampling": "normal"}
+    before, after = parse(plain), parse(merge(plain, {"datasets": {"pairs": {"judge": {"epochs": 9}}}}))
+    changed_stages = [
+        s for s in stages_of(before, "mine") if signature(before, "mine", s) != signature(after, "mine", s)
+    ]
+    assert changed_stages == ["judge"]
 
 
 def test_the_teacher_does_not_know_the_supernet() -> None:

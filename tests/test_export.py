@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 from tiny_run import DATASET, EXPERIMENT, Workspace
+from untrained import prepare
 
 import gancomp
 from gancomp.artifacts import file_sha256, read_header, read_json
-from gancomp.data.datasets import PairedPictures, to_float
+from gancomp.data.datasets import Pictures, to_float
 from gancomp.elastic.slicing import extract
 from gancomp.errors import GancompError
 from gancomp.export.slim import TOLERANCE, export_slim
@@ -38,7 +39,7 @@ def test_card(finished: Workspace) -> None:
 
 
 def test_gives_the_fine_tuned_generators_pictures(finished: Workspace) -> None:
-    pictures = PairedPictures(finished.folder / "data" / DATASET, ("val",), "AtoB")
+    pictures = Pictures(finished.folder / "data" / DATASET, ("val",), "AtoB")
     x = to_float(pictures.batch(range(len(pictures)))[0])
     with torch.inference_mode():
         exported, tuned, subnet = (
@@ -108,3 +109,20 @@ def test_two_exports_are_the_same_bytes(finished: Workspace, workspace: Workspac
     export_slim(workspace.config(), EXPERIMENT)
     for name in ("model.safetensors", "card.json"):
         assert (workspace.stage("export") / name).read_bytes() == (finished.stage("export") / name).read_bytes()
+
+
+@pytest.mark.parametrize("experiment", ["batch", "cyclegan", "gaugan"])
+def test_every_family(experiment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A subnet is what was cut out of the once-for-all network, with statistics of its own."""
+    made = prepare(experiment, tmp_path, monkeypatch)
+    export_slim(made.config(), experiment)
+    card = read_json(made.stage("export") / "card.json")
+    assert all(0 <= difference < 1e-4 for difference in card["max_difference"].values())
+
+    path = made.stage("subnet") / "model.safetensors"
+    subnet = load_generator(path)
+    weight = next(weight for name, weight in subnet.named_parameters() if name.endswith("weight"))
+    weight.data[0, 0] += 0.5
+    made.save("subnet", subnet)
+    with pytest.raises(GancompError, match=r"subnet/model\.safetensors: its pictures differ"):
+        export_slim(made.config(), experiment)

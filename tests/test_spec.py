@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from gancomp.spec import GeneratorSpec, format_widths, parse_size, parse_widths
-from tests.strategies import specs, widths
+from tests.strategies import elastic_specs, specs, widths
 
 
 @pytest.mark.parametrize("written", [16, "16", [16], (16,), [16] * 8, "16_16_16_16_16_16_16_16"])
@@ -55,10 +55,56 @@ def test_what_is_no_size(written: Any) -> None:
         GeneratorSpec(widths=4, size=written)
 
 
-@pytest.mark.parametrize("size", ["255", "256x254", 4, "4x256"])
-def test_sizes_that_the_family_cannot_halve_twice(size: Any) -> None:
-    with pytest.raises(ValidationError, match=r"size \d+x\d+: both sides must be multiples of 4, and at least 8"):
-        GeneratorSpec(widths=4, size=size)
+@pytest.mark.parametrize(
+    ("family", "size", "stride", "least"),
+    [
+        *(({"family": "resnet"}, size, 4, 8) for size in ("255", "256x254", 4, "4x256")),
+        *(({"family": "unet"}, size, 256, 256) for size in (128, "256x384")),
+        ({"family": "unet", "downs": 5}, 48, 32, 32),
+        *(({"family": "spade"}, size, 64, 128) for size in (64, "128x160", "64x128")),
+        *(({"family": "spade", "upsampling": "normal"}, size, 32, 64) for size in (32, "64x80")),
+    ],
+)
+def test_sizes_that_the_family_cannot_halve(family: dict[str, Any], size: Any, stride: int, least: int) -> None:
+    message = rf"size \d+x\d+: both sides must be multiples of {stride}, and at least {least}, for this"
+    with pytest.raises(ValidationError, match=message):
+        GeneratorSpec.model_validate({"widths": 4, "size": size} | family)
+
+
+@pytest.mark.parametrize(
+    ("family", "size"),
+    [
+        ({"family": "resnet"}, "8x12"),
+        ({"family": "unet"}, "256x512"),
+        ({"family": "unet", "downs": 3}, "8x24"),
+        ({"family": "spade"}, "128x192"),
+        ({"family": "spade", "upsampling": "normal"}, "64x96"),
+    ],
+)
+def test_the_smallest_sizes(family: dict[str, Any], size: str) -> None:
+    assert GeneratorSpec.model_validate({"widths": 4, "size": size} | family).size == parse_size(size)
+
+
+def test_the_norm_is_the_familys_where_none_is_named() -> None:
+    norms = {
+        family: GeneratorSpec.model_validate({"family": family, "widths": 4, "norm": None}).norm
+        for family in ("resnet", "unet", "spade")
+    }
+    assert norms == {"resnet": "instance", "unet": "batch", "spade": "batch"}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"family": "unet", "block": "separable"}, "block must be dense"),
+        ({"family": "spade", "norm": "instance"}, "norm must be batch"),
+        ({"family": "unet", "widths": [4] * 8}, "a unet generator has 1 widths, not 8"),
+        ({"family": "spade", "widths": [4] * 7}, "a spade generator has 8 widths, not 7"),
+    ],
+)
+def test_what_a_family_cannot_be(wrong: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValidationError, match=told):
+        GeneratorSpec.model_validate({"widths": 4} | wrong)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +115,9 @@ def test_sizes_that_the_family_cannot_halve_twice(size: Any) -> None:
         {"block": "mobile"},
         {"blocks": 4},
         {"blocks": 0},
-        {"norm": "batch"},
+        {"norm": "layer"},
+        {"downs": 2},
+        {"upsampling": "most"},
         {"in_channels": 0},
         {"out_channels": 65},
         {"width": 4},
@@ -86,7 +134,7 @@ def test_a_spec_survives_json(spec: GeneratorSpec) -> None:
     assert GeneratorSpec.model_validate_json(spec.model_dump_json()) == spec
 
 
-@given(specs(), widths())
+@given(elastic_specs(), widths())
 def test_other_widths_and_nothing_else(spec: GeneratorSpec, other: tuple[int, ...]) -> None:
     changed = spec.with_widths(other)
     assert changed.widths == other

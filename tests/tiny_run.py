@@ -1,4 +1,4 @@
-"""The tiny experiment that tests share: settings, generated pictures, stages, and a stand-in for Inception."""
+"""The tiny experiments that tests share, one a model: settings, generated pictures, stages, stand-ins for networks."""
 
 from __future__ import annotations
 
@@ -49,6 +49,51 @@ SETTINGS: dict[str, Any] = {
 }
 
 
+#: What the other models' experiments change of it.
+OF_MODEL: dict[str, dict[str, Any]] = {
+    "pix2pix": {},
+    "cyclegan": {
+        "model": "cyclegan",
+        "objective": {"gan": "lsgan", "lambda_recon": 10, "lambda_distill": 0.1, "pool": 6},
+    },
+    "gaugan": {
+        "model": "gaugan",
+        "generator": {"family": "spade", "upsampling": "normal"},
+        "discriminator": {"ndf": 4, "layers": 2, "scales": 2},
+        "objective": {"lambda_recon": 10, "lambda_distill": 10},
+        "calibration": {"images": 8, "batch": 4},
+        "original": {"widths": 4, "lr": 1e-3, "lr_discriminator": 4e-3},
+        "teacher": {"widths": 3, "lr": 1e-3, "lr_discriminator": 4e-3},
+        "distill": {"widths": 2, "lr_discriminator": 4e-3},
+        "supernet": {"lr_discriminator": 4e-3, "space": [[2], [2, 1], [2], [1], [2, 1], [2, 1], [2], [2, 1]]},
+        "search": {"budget": "2x"},
+        "finetune": {"lr_discriminator": 4e-3},
+        "narrow": {"lr_discriminator": 4e-3},
+    },
+}
+#: And their data sets, in place of its own: two domains, and label maps of the smallest size that there is for SPADE.
+DATASET_OF_MODEL: dict[str, dict[str, Any]] = {
+    "pix2pix": SETTINGS["datasets"][DATASET],
+    "cyclegan": {
+        "source": "folders",
+        "a": "pictures/a",
+        "b": "pictures/b",
+        "size": SIDE,
+        "load_size": SIDE + 2,
+        "search_fraction": 0.3,
+    },
+    "gaugan": {
+        "source": "labels",
+        "images": "pictures/images",
+        "labels": "pictures/labels",
+        "names": ["ground", "box", "tree"],
+        "size": 64,
+        "load_size": 68,
+        "search_fraction": 0.3,
+    },
+}
+
+
 class FakeInception:
     """In place of the FID network: fixed random features of pictures, with the key of full precision."""
 
@@ -68,15 +113,19 @@ class FakeInception:
 
 @dataclass(frozen=True)
 class Workspace:
-    """A working directory that holds `pictures/`, `data/` and `results/` of the tiny experiment."""
+    """A working directory that holds `pictures/`, `data/` and `results/` of a model's tiny experiment."""
 
     folder: Path
+    model: str = "pix2pix"
 
     def settings(self, **experiment: Any) -> dict[str, Any]:
-        """SETTINGS with some keys of the experiment changed, mappings merged."""
+        """The model's SETTINGS with some keys of the experiment changed, mappings merged."""
         from gancomp.config import merge
 
-        return merge(SETTINGS, {"experiments": {EXPERIMENT: experiment}})
+        own = {**SETTINGS, "datasets": {DATASET: DATASET_OF_MODEL[self.model]}}
+        return merge(
+            merge(own, {"experiments": {EXPERIMENT: OF_MODEL[self.model]}}), {"experiments": {EXPERIMENT: experiment}}
+        )
 
     def config(self, **experiment: Any) -> Any:
         """The parsed configuration with some keys of the experiment changed."""
@@ -93,7 +142,7 @@ class Workspace:
     def copy(self, folder: Path) -> Workspace:
         """The same files in another folder."""
         shutil.copytree(self.folder, folder, dirs_exist_ok=True)
-        return Workspace(folder)
+        return Workspace(folder, self.model)
 
 
 def draw_pair(rng: np.random.Generator) -> np.ndarray:
@@ -115,6 +164,35 @@ def write_pictures(folder: Path) -> None:
         (folder / kind).mkdir(parents=True)
         for index in range(count):
             Image.fromarray(draw_pair(rng)).save(folder / kind / f"{index:02}.png")
+
+
+def write_domains(folder: Path) -> None:
+    """Outlines in `a`, and fewer filled rectangles, of other pairs, in `b`."""
+    rng = np.random.default_rng(0)
+    for side, count, half in (("a", 34, slice(SIDE)), ("b", 24, slice(SIDE, None))):
+        (folder / side).mkdir(parents=True)
+        for index in range(count):
+            Image.fromarray(draw_pair(rng)[:, half]).save(folder / side / f"{index:02}.png")
+
+
+def write_label_maps(folder: Path) -> None:
+    """Label maps of two rectangles on the ground, and photos in which each class has a colour and some noise."""
+    rng = np.random.default_rng(0)
+    colours = np.array([[200, 180, 140], [40, 60, 200], [30, 150, 50]])
+    for kind in ("images", "labels"):
+        (folder / kind).mkdir(parents=True)
+    for index in range(26):
+        labels = np.zeros((64, 64), np.uint8)
+        for class_ in (1, 2):
+            top, left = rng.integers(0, 32, 2)
+            bottom, right = rng.integers(33, 64, 2)
+            labels[top:bottom, left:right] = class_
+        photo = colours[labels] + rng.integers(-20, 20, (64, 64, 3))
+        Image.fromarray(labels).save(folder / "labels" / f"{index:02}.png")
+        Image.fromarray(photo.astype(np.uint8)).save(folder / "images" / f"{index:02}.png")
+
+
+WRITES_PICTURES = {"pix2pix": write_pictures, "cyclegan": write_domains, "gaugan": write_label_maps}
 
 
 #: The function of `gancomp.train.stages` that trains each stage.
@@ -153,6 +231,21 @@ def fake_inception(patch: pytest.MonkeyPatch) -> None:
         patch.setattr(f"{user}.Inception", FakeInception)
 
 
+def fake_perceptual(patch: pytest.MonkeyPatch) -> None:
+    """In place of the perceptual network, whose weights no test fetches: the difference of coarse pictures."""
+    from torch import Tensor, nn
+    from torch.nn import functional as F
+
+    class FakePerceptual(nn.Module):
+        def __init__(self, name: str, weights: Path) -> None:
+            super().__init__()
+
+        def forward(self, fake: Tensor, real: Tensor) -> Tensor:
+            return F.l1_loss(F.avg_pool2d(fake.float(), 4), F.avg_pool2d(real, 4))
+
+    patch.setattr("gancomp.train.run.PerceptualLoss", FakePerceptual)
+
+
 def run_stages(config: Any) -> None:
     """Every stage up to the export, in the current folder."""
     from gancomp.export.slim import export_slim
@@ -169,3 +262,22 @@ def run_stages(config: Any) -> None:
     for stage in ("finetune", "narrow"):
         train(config, stage)
     export_slim(config, EXPERIMENT)
+
+
+def finish(folder: Path, model: str) -> Workspace:
+    """The tiny experiment of *model* from its pictures to the export, in *folder*."""
+    from gancomp.data.build import build
+    from gancomp.metrics.statistics import write_statistics
+
+    made = Workspace(folder, model)
+    with pytest.MonkeyPatch.context() as patch, one_thread():
+        patch.chdir(folder)
+        fake_inception(patch)
+        fake_perceptual(patch)
+        WRITES_PICTURES[model](Path("pictures"))
+        config = made.config()
+        root = Path("data") / DATASET
+        build(DATASET, config.datasets[DATASET], root, Path("data/downloads"))
+        write_statistics(root, [FakeInception()], root / "statistics.safetensors")
+        run_stages(config)
+    return made

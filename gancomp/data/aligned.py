@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
-from gancomp.config import AlignedDataset, Split
-from gancomp.data.images import SUFFIXES, read_rgb, resize
-from gancomp.data.plan import Picture, Plan, split_of
+from gancomp.data.images import pictures_in, read_input, read_rgb, resize
+from gancomp.data.plan import Picture, Plan, Side, file_of, split_names
+from gancomp.data.settings import AlignedDataset, Split
 from gancomp.errors import GancompError
 
 ATTRIBUTION = """\
@@ -24,21 +25,32 @@ def plan(dataset: AlignedDataset) -> Plan:
     or cannot be halved.
     """
     folder = Path(dataset.path)
+    training = by_name(pictures_in(_subfolder(folder, "train")))
+    split_of = split_names((path.stem for path in training.values()), dataset, 0.0)
     splits: dict[str, Split] = {}
     source_of: dict[str, Path] = {}
-    for kind, pictures in (("train", _pictures(folder, "train")), ("val", _pictures(folder, "val", "test"))):
-        for source in pictures:
-            name = safe_name(source.stem)
-            file = f"{kind}/{name}.png"
-            if file in source_of:
-                raise GancompError(f"{source}: would get the same name as {source_of[file].name}; rename one of them")
-            source_of[file] = source
-            splits[file] = "val" if kind == "val" else split_of(source.stem, 0.0, dataset.search_fraction)
+    for name, path in training.items():
+        file = file_of(split_of[path.stem], name)
+        splits[file], source_of[file] = split_of[path.stem], path
+    for name, path in by_name(pictures_in(_subfolder(folder, "val", "test"))).items():
+        file = file_of("val", name)
+        splits[file], source_of[file] = "val", path
 
     def draw(file: str) -> tuple[Picture, Picture]:
-        return read_pair(source_of[file], dataset.size)
+        return read_pair(source_of[file], dataset.size, "A" if dataset.direction == "AtoB" else "B", dataset.channels)
 
     return Plan(splits, draw, ATTRIBUTION.format(path=dataset.path))
+
+
+def by_name(pictures: Iterable[Path]) -> dict[str, Path]:
+    """Pictures by the names that they are stored under; GancompError when two would get the same."""
+    named: dict[str, Path] = {}
+    for path in pictures:
+        name = safe_name(path.stem)
+        if name in named:
+            raise GancompError(f"{path}: would get the same name as {named[name].name}; rename one of them")
+        named[name] = path
+    return named
 
 
 def safe_name(stem: str) -> str:
@@ -46,30 +58,26 @@ def safe_name(stem: str) -> str:
     return re.sub(r"^[.-]", "_", re.sub(r"[^\w.-]", "_", stem))
 
 
-def read_pair(path: Path, size: tuple[int, int]) -> tuple[Picture, Picture]:
+def read_pair(path: Path, size: tuple[int, int], input_side: Side = "A", channels: int = 3) -> tuple[Picture, Picture]:
     """The left and right half of a picture, each resized on its own to *size*, so that neither bleeds into the other.
 
-    Raises GancompError as `read_rgb`, and when the width is odd.
+    The *input_side* is read as `read_input` does by its *channels*, the other as colours. Raises GancompError as
+    `read_rgb`, and when the width is odd.
     """
-    picture = read_rgb(path)
-    width = picture.shape[1]
+    target = read_rgb(path)
+    width = target.shape[1]
     if width % 2:
         raise GancompError(
             f"{path}: is {width} pixels wide; a picture A|B has two halves of equal width, so an even number"
         )
-    return resize(picture[:, : width // 2], size), resize(picture[:, width // 2 :], size)
+    source = target if channels == 3 else read_input(path, channels)
+    a, b = (source, target) if input_side == "A" else (target, source)
+    return resize(a[:, : width // 2], size), resize(b[:, width // 2 :], size)
 
 
-def _pictures(folder: Path, *kinds: str) -> list[Path]:
-    """The pictures in the first of the subfolders *kinds* that exists, sorted by name."""
+def _subfolder(folder: Path, *kinds: str) -> Path:
+    """The first of the subfolders *kinds* that exists."""
     found = next((folder / kind for kind in kinds if (folder / kind).is_dir()), None)
     if found is None:
         raise GancompError(f"{folder}: has no folder {' or '.join(f'{kind}/' for kind in kinds)} with pictures A|B")
-    pictures = [path for path in found.iterdir() if _is_picture(path)]
-    if not pictures:
-        raise GancompError(f"{found}: holds no pictures ({', '.join(sorted(SUFFIXES))})")
-    return sorted(pictures)
-
-
-def _is_picture(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+    return found

@@ -16,28 +16,52 @@ def augment(
     rng: np.random.Generator,
     load_size: tuple[int, int] | None,
     flip: bool,
+    *,
+    paired: bool = True,
+    labels: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Enlarge to *load_size*, crop back at random and mirror half of the pictures (as pix2pix trains).
 
-    *inputs* and *targets* are float (n, channels, height, width) in [-1, 1], and so are the results. Every picture
-    has its own draw, from *rng* alone, and both pictures of a pair share it. Without *load_size* nothing is cropped.
+    *inputs* and *targets* are float (n, channels, height, width), photos in [-1, 1], and so are the results. Every
+    picture has its own draw, from *rng* alone, which both pictures of a pair share; where they are not *paired*, the
+    targets have their own, after the inputs'. Inputs that are *labels* take their nearest neighbours' values, so that
+    no class is mixed with another. Without *load_size* nothing is cropped.
     """
-    import torch
+    size = (inputs.shape[2], inputs.shape[3])
+    enlarge = load_size if load_size and load_size != size else None
+    of_inputs = _draw(rng, len(inputs), size, enlarge or size, flip)
+    of_targets = of_inputs if paired else _draw(rng, len(targets), size, enlarge or size, flip)
+    return _cut(_enlarged(inputs, enlarge, labels), *of_inputs), _cut(_enlarged(targets, enlarge, False), *of_targets)
+
+
+def _draw(
+    rng: np.random.Generator, count: int, size: tuple[int, int], enlarged: tuple[int, int], flip: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """The rows (count, height) and columns (count, width) that are cut out of each enlarged picture."""
+    height, width = size
+    top = rng.integers(0, enlarged[0] - height + 1, count)
+    left = rng.integers(0, enlarged[1] - width + 1, count)
+    mirrored = rng.random(count) < (0.5 if flip else 0.0)
+    across = np.where(mirrored[:, None], np.arange(width)[::-1], np.arange(width))
+    return top[:, None] + np.arange(height), left[:, None] + across
+
+
+def _enlarged(pictures: torch.Tensor, size: tuple[int, int] | None, labels: bool) -> torch.Tensor:
     from torch.nn import functional
 
-    count, _, height, width = inputs.shape
-    pairs = torch.cat([inputs, targets], dim=1)
-    if load_size and load_size != (height, width):
-        # Bicubic overshoots at edges.
-        pairs = functional.interpolate(pairs, size=load_size, mode="bicubic", align_corners=False).clamp_(-1.0, 1.0)
-    top = rng.integers(0, pairs.shape[2] - height + 1, count)
-    left = rng.integers(0, pairs.shape[3] - width + 1, count)
-    mirrored = rng.random(count) < (0.5 if flip else 0.0)
+    if size is None:
+        return pictures
+    if labels:
+        return functional.interpolate(pictures, size=size, mode="nearest-exact")
+    # Bicubic overshoots at edges.
+    return functional.interpolate(pictures, size=size, mode="bicubic", align_corners=False).clamp_(-1.0, 1.0)
 
-    rows = top[:, None] + np.arange(height)
-    columns = left[:, None] + np.where(mirrored[:, None], np.arange(width)[::-1], np.arange(width))
-    index = [torch.from_numpy(part).to(pairs.device) for part in (np.arange(count), rows, columns)]
-    # One gather crops and mirrors: (n, height, width, channels), since the indexed axes come first.
-    cropped = pairs[index[0][:, None, None], :, index[1][:, :, None], index[2][:, None, :]]
-    both = cropped.permute(0, 3, 1, 2).contiguous()
-    return both[:, : inputs.shape[1]].contiguous(), both[:, inputs.shape[1] :].contiguous()
+
+def _cut(pictures: torch.Tensor, rows: np.ndarray, columns: np.ndarray) -> torch.Tensor:
+    """One gather crops and mirrors."""
+    import torch
+
+    index = [torch.from_numpy(part).to(pictures.device) for part in (np.arange(len(rows)), rows, columns)]
+    # (n, height, width, channels), since the indexed axes come first.
+    cut = pictures[index[0][:, None, None], :, index[1][:, :, None], index[2][:, None, :]]
+    return cut.permute(0, 3, 1, 2).contiguous()

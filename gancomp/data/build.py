@@ -1,10 +1,9 @@
-"""Build a data set: aligned pictures A|B, their attribution, and at last the manifest."""
+"""Build a data set: pictures, their attribution, and at last the manifest."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,55 +12,72 @@ from typing import Any, get_args
 import numpy as np
 
 from gancomp import artifacts
-from gancomp.config import AlignedDataset, Dataset, Split
-from gancomp.data import aligned, manifest, openmoji
+from gancomp.data import aligned, cityscapes, earth, folders, labels, manifest, openmoji, published
 from gancomp.data.images import encode_png
 from gancomp.data.manifest import Manifest, hash_of, load_manifest, verify
-from gancomp.data.plan import Plan
+from gancomp.data.plan import Picture, Plan, Side
+from gancomp.data.settings import (
+    AlignedDataset,
+    CityscapesDataset,
+    Dataset,
+    DownloadDataset,
+    EarthDataset,
+    FoldersDataset,
+    LabelsDataset,
+    OpenmojiDataset,
+    Split,
+)
 from gancomp.errors import GancompError
 from gancomp.progress import Progress
 
 __all__ = ["Manifest", "build", "load_manifest", "verify"]
 
 ATTRIBUTION = "ATTRIBUTION.txt"
+#: What a build writes its pictures into.
+FOLDERS = ("train", "val", "truth")
 
 
 def build(name: str, dataset: Dataset, root: Path, downloads: Path) -> dict[str, Any]:
     """Write `train/`, `val/`, `ATTRIBUTION.txt` and, last, `manifest.json` into *root*; returns the manifest.
 
-    Equal settings and sources give equal bytes, also after a build that was killed; files in `train/` and `val/`
-    that do not belong to the data set are removed. Pairs whose input side (by `direction`) is one colour are left
-    out and listed under "rejected": instance normalisation amplifies zero variance to noise.
-    Raises GancompError when a source is missing or damaged, a picture is unusable, a split would be empty, or the
-    disk is full.
+    Equal settings and sources give equal bytes, also after a build that was killed; files in `train/`, `val/` and
+    `truth/` that do not belong to the data set are removed. Photos of one colour that a generator would read, or of
+    label maps would be shown as truth, are left out and listed under "rejected": instance normalisation amplifies zero
+    variance to noise. Raises GancompError when a source is missing or damaged, a picture is unusable, a split would be
+    empty, or the disk is full.
     """
-    if isinstance(dataset, AlignedDataset):
-        _refuse_overwriting(dataset, root)
-        plan = aligned.plan(dataset)
-    else:
-        plan = openmoji.plan(dataset, downloads)
-    _check_splits(name, plan.splits)
+    _refuse_overwriting(dataset, root)
+    plan = _plan(dataset, downloads)
+    _check_splits(name, plan, set(plan.splits))
     (root / manifest.NAME).unlink(missing_ok=True)  # it vouches for pictures that may now change
-    _remove_stale(root, set(plan.splits))
+    _remove_stale(root, {*plan.splits, *map(_truth_of, plan.splits)})
 
-    hashes: dict[str, str] = {}
+    written: dict[str, str] = {}
     rejected: dict[str, str] = {}
-    for file, digest in _write_pictures(plan, dataset, root, f"data set {name}"):
-        if digest is None:
-            rejected[file] = f"input side {dataset.direction[0]} is one colour"
+    for file, outcome in _write_pictures(plan, dataset, root, f"data set {name}"):
+        if isinstance(outcome, str):
+            rejected[file] = outcome
         else:
-            hashes[file] = digest
-    splits = {file: split for file, split in plan.splits.items() if file in hashes}
-    _check_splits(name, splits)
-    _remove_stale(root, set(hashes))
+            written |= outcome
+    splits = {file: split for file, split in plan.splits.items() if file in written}
+    _check_splits(name, plan, set(splits))
+    _remove_stale(root, set(written))
 
     built = Manifest(
         name=name,
         dataset=dataset.model_dump(mode="json"),
+        kind=dataset.kind,
         size=dataset.size,
-        splits={split: tuple(sorted(f for f in splits if splits[f] == split)) for split in get_args(Split)},
-        sha256=hashes,
-        data_hash=hash_of(hashes),
+        splits=_members(splits, {file for file in splits if plan.alone.get(file) != "B"}),
+        splits_b={
+            split: files
+            for split, files in _members(splits, {file for file in splits if plan.alone.get(file) == "B"}).items()
+            if files
+        },
+        classes=plan.classes,
+        sha256={file: digest for file, digest in written.items() if file in splits},
+        truth={file: digest for file, digest in written.items() if file not in splits},
+        data_hash=hash_of(written),
         attribution=plan.attribution,
         rejected=rejected,
     ).model_dump(mode="json")
@@ -70,56 +86,132 @@ def build(name: str, dataset: Dataset, root: Path, downloads: Path) -> dict[str,
     return built
 
 
-def _write_pictures(plan: Plan, dataset: Dataset, root: Path, label: str) -> Iterable[tuple[str, str | None]]:
-    """Draw and write every picture; yields its file and sha256, or None for one that is rejected."""
+def _plan(dataset: Dataset, downloads: Path) -> Plan:
+    match dataset:
+        case OpenmojiDataset():
+            return openmoji.plan(dataset, downloads)
+        case AlignedDataset():
+            return aligned.plan(dataset)
+        case FoldersDataset():
+            return folders.plan(dataset)
+        case LabelsDataset():
+            return labels.plan(dataset)
+        case DownloadDataset():
+            return published.plan(dataset, downloads)
+        case CityscapesDataset():
+            return cityscapes.plan(dataset)
+        case EarthDataset():
+            return earth.plan(dataset, downloads)
 
-    def write(file: str) -> str | None:
+
+def _members(splits: Mapping[str, Split], files: set[str]) -> dict[Split, tuple[str, ...]]:
+    """Those of *files* that each split has, sorted."""
+    return {split: tuple(sorted(file for file in files if splits[file] == split)) for split in get_args(Split)}
+
+
+def _write_pictures(plan: Plan, dataset: Dataset, root: Path, label: str) -> Iterable[tuple[str, dict[str, str] | str]]:
+    """Draw and write every picture; yields its file and the hashes of what was written, or why it is rejected."""
+
+    def write(file: str) -> dict[str, str] | str:
         sides = plan.draw(file)
-        source = sides[0 if dataset.direction == "AtoB" else 1]
-        if (source == source[0, 0]).all():
-            return None
-        png = encode_png(np.concatenate(sides, axis=1))
-        with artifacts.atomic(root / file) as temporary:
-            temporary.write_bytes(png)
-        return hashlib.sha256(png).hexdigest()
+        reason = _rejected(sides, plan.alone.get(file), dataset)
+        if reason:
+            return reason
+        pictures = {file: _side_by_side(sides)}
+        if plan.truth and plan.splits[file] != "train-1":
+            pictures[_truth_of(file)] = plan.truth(file)
+        return {path: _write(root / path, picture) for path, picture in pictures.items()}
 
     files = sorted(plan.splits)
     # Threads: decoding and encoding release the interpreter lock. map() cancels what is left when one fails.
     with (
         ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool,
-        Progress(label, len(files), "pairs") as bar,
+        Progress(label, len(files), "pictures") as bar,
     ):
-        for file, digest in zip(files, pool.map(write, files), strict=True):
+        for file, outcome in zip(files, pool.map(write, files), strict=True):
             bar.advance(1)
-            yield file, digest
+            yield file, outcome
 
 
-def _check_splits(name: str, splits: Mapping[str, Split]) -> None:
-    """Every later stage needs all three splits, so an empty one is an error here, before any work."""
-    counts = Counter(splits.values())
+def _write(path: Path, picture: Picture) -> str:
+    """Write a PNG; returns its sha256."""
+    png = encode_png(picture)
+    with artifacts.atomic(path) as temporary:
+        temporary.write_bytes(png)
+    return hashlib.sha256(png).hexdigest()
+
+
+def _side_by_side(sides: tuple[Picture, ...]) -> Picture:
+    """A|B, or the one side there is; where one has alpha, the other becomes opaque."""
+    channels = max(side.shape[2] for side in sides)
+    opaque = [(0, 0), (0, 0), (0, 1)]
+    return np.concatenate(
+        [side if side.shape[2] == channels else np.pad(side, opaque, constant_values=255) for side in sides], axis=1
+    )
+
+
+def _rejected(sides: tuple[Picture, ...], alone: Side | None, dataset: Dataset) -> str:
+    """Why a picture is not taken, or nothing. A label map of one class is taken: its photo decides."""
+    input_side: Side = "A" if dataset.direction == "AtoB" else "B"
+    if alone:
+        judged, name = sides[0], f"side {alone}"
+    elif dataset.kind == "labels":
+        judged, name = sides[1 if input_side == "A" else 0], "photo"
+    else:
+        judged, name = sides[0 if input_side == "A" else 1], f"input side {input_side}"
+    return f"{name} is one colour" if (judged == judged[0, 0]).all() else ""
+
+
+def _truth_of(file: str) -> str:
+    return f"truth/{Path(file).name}"
+
+
+def _check_splits(name: str, plan: Plan, files: set[str]) -> None:
+    """Every later stage needs both sides of all three splits, so a lack is an error here, before any work."""
     for split in get_args(Split):
-        if not counts[split]:
-            raise GancompError(
-                f"data set {name}: split {split} has no pictures ({len(splits)} in all); give it more pictures "
-                "(limit), or change val_fraction or search_fraction"
-            )
+        members = [file for file in files if plan.splits[file] == split]
+        for side in get_args(Side):
+            if all(plan.alone.get(file, side) != side for file in members):
+                of_side = f" of side {side}" if members else ""
+                raise GancompError(
+                    f"data set {name}: split {split} has no pictures{of_side} ({len(files)} in all); give it more "
+                    "pictures (limit), or change val_fraction, search_fraction or search_count"
+                )
 
 
-def _refuse_overwriting(dataset: AlignedDataset, root: Path) -> None:
+def _refuse_overwriting(dataset: Dataset, root: Path) -> None:
     """The pictures one brings must not lie where the prepared ones are written, and stale ones removed."""
-    own = {(Path(dataset.path) / kind).resolve() for kind in ("train", "val", "test")}
-    for kind in ("train", "val"):
-        written = (root / kind).resolve()
-        if any(written == source or written in source.parents or source in written.parents for source in own):
-            raise GancompError(
-                f"{dataset.path}: these pictures lie where the prepared data set is written ({root}); "
-                "move them elsewhere or give the data set another name"
-            )
+    for source in _brought(dataset):
+        own = source.resolve()
+        for kind in FOLDERS:
+            written = (root / kind).resolve()
+            if written == own or written in own.parents or own in written.parents:
+                raise GancompError(
+                    f"{source}: these pictures lie where the prepared data set is written ({root}); "
+                    "move them elsewhere or give the data set another name"
+                )
+
+
+def _brought(dataset: Dataset) -> list[Path]:
+    """The folders of pictures that the user named."""
+    match dataset:
+        case AlignedDataset():
+            return [Path(dataset.path) / kind for kind in ("train", "val", "test")]
+        case CityscapesDataset():
+            return [Path(dataset.path)]
+        case FoldersDataset():
+            named = [dataset.a, dataset.b, dataset.val_a, dataset.val_b]
+        case LabelsDataset():
+            named = [dataset.images, dataset.labels, dataset.instances]
+            named += [dataset.val_images, dataset.val_labels, dataset.val_instances]
+        case _:
+            named = []
+    return [Path(folder) for folder in named if folder is not None]
 
 
 def _remove_stale(root: Path, files: set[str]) -> None:
-    """Remove what other settings or a killed build left in train/ and val/, and nothing elsewhere."""
-    for kind in ("train", "val"):
+    """Remove what other settings or a killed build left in the folders of pictures, and nothing elsewhere."""
+    for kind in FOLDERS:
         folder = root / kind
         if folder.is_symlink():
             raise GancompError(f"{folder}: is a link; stale pictures are removed there, so it must be a plain folder")

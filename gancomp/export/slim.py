@@ -7,10 +7,10 @@ import torch
 from gancomp import paths
 from gancomp.artifacts import file_sha256, provenance, write_json
 from gancomp.config import Config
-from gancomp.data.datasets import PairedPictures, to_float
-from gancomp.elastic.slicing import Elastic
+from gancomp.data.datasets import Pictures
+from gancomp.elastic.slicing import extract
 from gancomp.errors import GancompError
-from gancomp.nets import build_generator, load_generator, save_generator
+from gancomp.nets import load_generator, save_generator
 from gancomp.pipeline import owner, signature
 from gancomp.profile.macs import profile
 
@@ -23,21 +23,23 @@ CHECKED_PICTURES = 8
 def export_slim(config: Config, experiment: str) -> None:
     """Write the winner's generator and its card.
 
-    Before that, on real drawings: the extracted subnet must give the once-for-all network's picture at those widths,
-    and the file just written must give the fine-tuned generator's. Raises GancompError, naming the difference,
-    if either does not.
+    Before that, on real inputs: the extracted subnet must give the once-for-all network's picture at those widths,
+    and the file just written must give the fine-tuned generator's. BatchNorm's running statistics are the subnet's
+    own, estimated for it, and the once-for-all network borrows them. Raises GancompError, naming the difference, if
+    either does not.
     """
 
     def upstream(stage: str) -> str:
         return str(paths.stage(owner(config, experiment, stage), stage) / "model.safetensors")
 
     settings = config.experiments[experiment]
-    pictures = PairedPictures(paths.dataset(settings.dataset), ("val",), config.datasets[settings.dataset].direction)
-    x = to_float(pictures.batch(range(min(CHECKED_PICTURES, len(pictures))))[0])
+    pictures = Pictures(paths.dataset(settings.dataset), ("val",), config.datasets[settings.dataset].direction)
+    x = pictures.encode(pictures.inputs(range(min(CHECKED_PICTURES, len(pictures)))))
 
     whole, subnet, tuned = (load_generator(upstream(stage)) for stage in ("supernet", "subnet", "finetune"))
-    elastic = Elastic(whole, lambda widths: build_generator(whole.spec.with_widths(widths)))
-    extracted = _difference(elastic(x, subnet.spec.widths), subnet(x), upstream("subnet"))
+    same = extract(whole, subnet.spec.widths)
+    same.load_state_dict(dict(subnet.named_buffers()), strict=False)
+    extracted = _difference(same(x), subnet(x), upstream("subnet"))
 
     folder = paths.stage(experiment, "export")
     path = folder / "model.safetensors"

@@ -10,11 +10,17 @@ from gancomp.artifacts import Header, load_tensors, read_header, save_tensors
 from gancomp.errors import GancompError
 from gancomp.nets.generator import Generator, Segment
 from gancomp.nets.resnet import ResnetGenerator
+from gancomp.nets.spade import SpadeGenerator
+from gancomp.nets.unet import UnetGenerator
 from gancomp.spec import GeneratorSpec
 
 __all__ = ["Generator", "Segment", "build_generator", "load_generator", "load_weights", "save_generator"]
 
-FAMILIES: dict[str, type[Generator]] = {"resnet": ResnetGenerator}
+FAMILIES: dict[str, type[Generator]] = {
+    "resnet": ResnetGenerator,
+    "unet": UnetGenerator,
+    "spade": SpadeGenerator,
+}
 
 
 def build_generator(spec: GeneratorSpec) -> Generator:
@@ -41,7 +47,8 @@ def load_generator(path: Path | str, device: torch.device | str = "cpu") -> Gene
     """
     generator = build_skeleton(read_header(path).spec)
     tensors, _ = load_tensors(path)
-    own = {name: tensor.to(device, torch.float32, copy=True) for name, tensor in tensors.items()}
+    types = {name: tensor.dtype for name, tensor in generator.state_dict().items()}
+    own = {name: tensor.to(device, types.get(name), copy=True) for name, tensor in tensors.items()}
     _fill(generator, own, path, assign=True)  # no memory is taken for what a header only promises
     return generator.eval()
 

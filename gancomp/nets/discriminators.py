@@ -1,10 +1,32 @@
-"""The PatchGAN discriminator."""
+"""The PatchGAN discriminators: of pix2pix and CycleGAN, and GauGAN's at several scales."""
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from collections.abc import Iterator
 
-from gancomp.nets.layers import initialise, normalisation
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils import parametrizations
+
+from gancomp.config import Discriminator, Model
+from gancomp.nets.layers import initialise, initialise_xavier, normalisation
+
+#: Channels of the pictures that are judged.
+COLOURS = 3
+#: GauGAN's widest layer.
+MOST_CHANNELS = 512
+
+
+def build_discriminator(model: Model, settings: Discriminator, input_channels: int) -> nn.Module:
+    """The discriminator of *model*, with fresh weights drawn from torch's global generator.
+
+    pix2pix and gaugan: conditional, on input ⊕ output (Eq. 2), *input_channels* being the encoded input's; cyclegan:
+    on the output alone.
+    """
+    if model == "gaugan":
+        return MultiscaleDiscriminator(input_channels + COLOURS, settings.ndf, settings.layers, settings.scales)
+    channels = COLOURS if model == "cyclegan" else input_channels + COLOURS
+    return PatchDiscriminator(channels, settings.ndf, settings.layers)
 
 
 class PatchDiscriminator(nn.Module):
@@ -33,3 +55,49 @@ class PatchDiscriminator(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         scores: Tensor = self.model(x)
         return scores
+
+
+class MultiscaleDiscriminator(nn.Module):
+    """GauGAN's: the same PatchGAN on the picture at full size, half, a quarter, …, each with weights of its own."""
+
+    def __init__(self, channels: int, ndf: int, layers: int = 4, scales: int = 2) -> None:
+        super().__init__()
+        self.scales = nn.ModuleList(FeatureDiscriminator(channels, ndf, layers) for _ in range(scales))
+
+    def forward(self, x: Tensor) -> list[list[Tensor]]:
+        """(n, channels, h, w) → for each scale the activations of its layers, the last of them the scores."""
+        found = []
+        for index, network in enumerate(self.scales):
+            if index:
+                x = F.avg_pool2d(x, 3, stride=2, padding=1, count_include_pad=False)
+            found.append(list(network(x)))
+        return found
+
+
+class FeatureDiscriminator(nn.Module):
+    """A PatchGAN that shows every layer: *layers* convolutions, all but the last of stride 2, and that of the scores.
+
+    Those between the first and the scores have spectral and instance normalisation, and so no bias.
+    """
+
+    def __init__(self, channels: int, ndf: int, layers: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList()
+        width = channels
+        for layer in range(layers):
+            wider = min(ndf * 2**layer, max(MOST_CHANNELS, ndf))
+            stride = 2 if layer < layers - 1 or layer == 0 else 1
+            conv = nn.Conv2d(width, wider, 4, stride=stride, padding=2, bias=layer == 0)
+            norm = [normalisation(wider)] if layer else []
+            self.layers.append(nn.Sequential(conv, *norm, nn.LeakyReLU(0.2, inplace=True)))
+            width = wider
+        self.layers.append(nn.Sequential(nn.Conv2d(width, 1, 4, padding=2)))
+        initialise_xavier(self)
+        for hidden in list(self.layers)[1:layers]:
+            assert isinstance(hidden, nn.Sequential)
+            parametrizations.spectral_norm(hidden[0])
+
+    def forward(self, x: Tensor) -> Iterator[Tensor]:
+        for layer in self.layers:
+            x = layer(x)
+            yield x

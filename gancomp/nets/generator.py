@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 
 from gancomp.spec import GeneratorSpec
+
+#: What passes between segments: the input at first, the pictures at last, and between them what the family likes.
+State = Any
 
 
 @dataclass(frozen=True)
@@ -21,41 +25,41 @@ class Segment:
 class Generator(nn.Module):
     """A generator is one class a family, given its widths.
 
-    `segments` run in order, each on the output of the one before; the search shares the activations of
-    subnets that agree in the widths of the first segments. `distilled` names the segments whose outputs
-    are matched with the teacher's (Eq. 3).
+    `segments` run in order, each on the state that the one before left; the search shares the states of subnets that
+    agree in the widths of the first segments. `distilled` names the segments whose activations are matched with the
+    teacher's (Eq. 3).
     """
 
     segments: Sequence[Segment]
-    distilled: Sequence[str]
+    distilled: Sequence[str] = ()
 
     def __init__(self, spec: GeneratorSpec) -> None:
         super().__init__()
         self.spec = spec
 
-    def run_segment(self, index: int, x: Tensor) -> Tensor:
-        """Output of segment *index* on the output of the one before (on the pictures, for the first)."""
-        out: Tensor = getattr(self, self.segments[index].name)(x)
-        return out
+    def run_segment(self, index: int, state: State) -> State:
+        """The state after segment *index*, given the one before (the input, for the first); that one is not changed."""
+        return getattr(self, self.segments[index].name)(state)
+
+    def activation(self, state: State) -> Tensor:
+        """The activation (n, c, h, w) in a state between segments."""
+        activation: Tensor = state
+        return activation
 
     def forward(self, x: Tensor) -> Tensor:
-        """Pictures (n, in, h, w) in [-1, 1] → pictures (n, out, h, w) in [-1, 1]."""
+        """Inputs (n, in, h, w) → pictures (n, out, h, w) in [-1, 1]; pictures as inputs are in [-1, 1] too."""
         return self.with_features(x)[0]
 
     def with_features(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         """The pictures, and the activations that Eq. 3 matches."""
+        state: State = x
         features = []
         for index, segment in enumerate(self.segments):
-            x = self.run_segment(index, x)
+            state = self.run_segment(index, state)
             if segment.name in self.distilled:
-                features.append(x)
-        return x, features
+                features.append(self.activation(state))
+        return state, features
 
     def feature_channels(self) -> list[int]:
         """Channels of each distilled activation."""
-        return [self.channels_after(name) for name in self.distilled]
-
-    def channels_after(self, segment: str) -> int:
-        """Channels of the output of a segment."""
-        last = [layer for layer in getattr(self, segment).modules() if isinstance(layer, nn.InstanceNorm2d)][-1]
-        return last.num_features
+        return []

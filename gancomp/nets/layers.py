@@ -2,58 +2,129 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from typing import Any
 
-from gancomp.spec import Block
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn import functional as F
+
+from gancomp.spec import Block, Norm
 
 INIT_STD = 0.02
 
 
 def initialise(module: nn.Module) -> None:
-    """Weights ~ N(0, 0.02), biases 0, drawn from torch's global generator."""
+    """Weights ~ N(0, 0.02), biases 0, scales of BatchNorm ~ N(1, 0.02), drawn from torch's global generator."""
     for layer in module.modules():
         if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)) and not layer.weight.is_meta:
             nn.init.normal_(layer.weight, 0.0, INIT_STD)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
+        elif isinstance(layer, BatchNorm) and layer.affine and not layer.weight.is_meta:
+            nn.init.normal_(layer.weight, 1.0, INIT_STD)
 
 
-def normalisation(channels: int) -> nn.Module:
-    """Instance normalisation without affine parameters or running statistics."""
-    return nn.InstanceNorm2d(channels)
+def initialise_xavier(module: nn.Module) -> None:
+    """SPADE's: weights by Xavier's normal rule with gain 0.02, biases 0."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d) and not layer.weight.is_meta:
+            nn.init.xavier_normal_(layer.weight, gain=INIT_STD)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+
+class _SumOverRanks(torch.autograd.Function):
+    """The sum of a tensor over all ranks; its gradient is the sum of theirs."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        total = x.clone()
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        total = gradients[0].contiguous().clone()
+        distributed.all_reduce(total)
+        return total
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """Batch normalisation whose training statistics are those of the whole batch, over all ranks.
+
+    On one process it is `nn.BatchNorm2d`. Unlike `nn.SyncBatchNorm` it also runs on processors.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        several = distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
+        return self._over_ranks(x) if self.training and several else super().forward(x)
+
+    def _over_ranks(self, x: Tensor) -> Tensor:
+        # Two passes, as the difference of two large sums would cancel; in float32 at least.
+        wide = x if x.dtype == torch.float64 else x.float()
+        count = _SumOverRanks.apply(wide.new_tensor(x.numel() // x.shape[1]))
+        mean = _SumOverRanks.apply(wide.sum(dim=(0, 2, 3))) / count
+        centred = wide - mean.view(-1, 1, 1)
+        variance = _SumOverRanks.apply(centred.square().sum(dim=(0, 2, 3))) / count
+        self._remember(mean.detach(), variance.detach() * count / (count - 1))
+        out: Tensor = centred * (variance + self.eps).rsqrt().view(-1, 1, 1)
+        if self.affine:
+            out = out * self.weight.view(-1, 1, 1) + self.bias.view(-1, 1, 1)
+        return out.to(x.dtype)
+
+    def _remember(self, mean: Tensor, variance: Tensor) -> None:
+        """Move the running statistics: exponentially, or to the average of all batches where momentum is None."""
+        if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
+            return
+        self.num_batches_tracked.add_(1)
+        share = 1 / int(self.num_batches_tracked) if self.momentum is None else self.momentum
+        self.running_mean.lerp_(mean.to(self.running_mean.dtype), share)
+        self.running_var.lerp_(variance.to(self.running_var.dtype), share)
+
+
+def normalisation(channels: int, norm: Norm = "instance") -> nn.Module:
+    """Instance normalisation without parameters or running statistics, or batch normalisation with both."""
+    return BatchNorm(channels) if norm == "batch" else nn.InstanceNorm2d(channels)
 
 
 class SeparableConv(nn.Sequential):
-    """Depthwise 3x3 → InstanceNorm → pointwise 1x1, all with bias (Section 3.2, convolution decomposition)."""
+    """Depthwise 3x3 → normalisation → pointwise 1x1, both with bias (Section 3.2, convolution decomposition)."""
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    def __init__(self, inputs: int, outputs: int, norm: Norm = "instance", padding: int = 0) -> None:
         super().__init__(
-            nn.Conv2d(inputs, inputs, 3, groups=inputs),
-            normalisation(inputs),
+            nn.Conv2d(inputs, inputs, 3, padding=padding, groups=inputs),
+            normalisation(inputs, norm),
             nn.Conv2d(inputs, outputs, 1),
         )
 
 
-def convolution(block: Block, inputs: int, outputs: int) -> nn.Module:
-    """The 3x3 convolution of a residual block, whole or decomposed; unpadded."""
-    return SeparableConv(inputs, outputs) if block == "separable" else nn.Conv2d(inputs, outputs, 3)
+def convolution(block: Block, inputs: int, outputs: int, norm: Norm = "instance", padding: int = 0) -> nn.Module:
+    """A 3x3 convolution, whole or decomposed."""
+    if block == "separable":
+        return SeparableConv(inputs, outputs, norm, padding)
+    return nn.Conv2d(inputs, outputs, 3, padding=padding)
 
 
 class ResidualBlock(nn.Module):
     """x + conv-norm-ReLU-conv-norm(x) on *trunk* channels, with *inner* channels between the convolutions."""
 
-    def __init__(self, trunk: int, inner: int, block: Block) -> None:
+    def __init__(self, trunk: int, inner: int, block: Block, norm: Norm = "instance") -> None:
         super().__init__()
         self.branch = nn.Sequential(
             nn.ReflectionPad2d(1),
-            convolution(block, trunk, inner),
-            normalisation(inner),
+            convolution(block, trunk, inner, norm),
+            normalisation(inner, norm),
             nn.ReLU(inplace=True),
             nn.ReflectionPad2d(1),
-            convolution(block, inner, trunk),
-            normalisation(trunk),
+            convolution(block, inner, trunk, norm),
+            normalisation(trunk, norm),
         )
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = x + self.branch(x)
         return out
+
+
+def nearest(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Label maps or activations (n, c, h, w) at another *size*, without new values."""
+    return x if x.shape[2:] == size else F.interpolate(x, size=size, mode="nearest")

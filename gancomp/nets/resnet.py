@@ -6,7 +6,7 @@ from torch import nn
 
 from gancomp.nets.generator import Generator, Segment
 from gancomp.nets.layers import ResidualBlock, initialise, normalisation
-from gancomp.spec import GeneratorSpec
+from gancomp.spec import GeneratorSpec, Norm
 
 
 class ResnetGenerator(Generator):
@@ -14,7 +14,7 @@ class ResnetGenerator(Generator):
 
     Widths: c0 stem; c1 x2 and c2 x4 the stride-2 convolutions (c2 x4 is the residual trunk); c3, c4, c5 x4 the
     inner width of the three groups of blocks; c6 x2 and c7 the transposed convolutions. Only the residual
-    blocks are decomposed when `block="separable"` (Section 3.2).
+    blocks are decomposed when `block="separable"` (Section 3.2). Convolutions have a bias with either norm.
     """
 
     segments = (
@@ -31,43 +31,47 @@ class ResnetGenerator(Generator):
 
     def __init__(self, spec: GeneratorSpec) -> None:
         super().__init__(spec)
-        c = spec.widths
+        c, norm = spec.widths, spec.norm
         trunk = 4 * c[2]
 
         self.stem = nn.Sequential(
             nn.ReflectionPad2d(3),
             nn.Conv2d(spec.in_channels, c[0], 7),
-            normalisation(c[0]),
+            normalisation(c[0], norm),
             nn.ReLU(inplace=True),
         )
-        self.down1 = _down(c[0], 2 * c[1])
-        self.down2 = _down(2 * c[1], trunk)
+        self.down1 = _down(c[0], 2 * c[1], norm)
+        self.down2 = _down(2 * c[1], trunk, norm)
 
         def group(inner: int) -> nn.Sequential:
-            return nn.Sequential(*(ResidualBlock(trunk, inner, spec.block) for _ in range(spec.blocks // 3)))
+            return nn.Sequential(*(ResidualBlock(trunk, inner, spec.block, norm) for _ in range(spec.blocks // 3)))
 
         self.blocks1 = group(4 * c[3])
         self.blocks2 = group(4 * c[4])
         self.blocks3 = group(4 * c[5])
-        self.up1 = nn.Sequential(*_up(trunk, 2 * c[6]))
+        self.up1 = nn.Sequential(*_up(trunk, 2 * c[6], norm))
         self.output = nn.Sequential(
-            *_up(2 * c[6], c[7]),
+            *_up(2 * c[6], c[7], norm),
             nn.ReflectionPad2d(3),
             nn.Conv2d(c[7], spec.out_channels, 7),
             nn.Tanh(),
         )
         initialise(self)
 
+    def feature_channels(self) -> list[int]:
+        """Every distilled activation is the trunk's."""
+        return [4 * self.spec.widths[2]] * len(self.distilled)
 
-def _down(inputs: int, outputs: int) -> nn.Sequential:
+
+def _down(inputs: int, outputs: int, norm: Norm) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, stride=2, padding=1), normalisation(outputs), nn.ReLU(inplace=True)
+        nn.Conv2d(inputs, outputs, 3, stride=2, padding=1), normalisation(outputs, norm), nn.ReLU(inplace=True)
     )
 
 
-def _up(inputs: int, outputs: int) -> list[nn.Module]:
+def _up(inputs: int, outputs: int, norm: Norm) -> list[nn.Module]:
     return [
         nn.ConvTranspose2d(inputs, outputs, 3, stride=2, padding=1, output_padding=1),
-        normalisation(outputs),
+        normalisation(outputs, norm),
         nn.ReLU(inplace=True),
     ]

@@ -5,6 +5,10 @@ Two conventions (both reported everywhere):
 - **exact**: every convolution at the resolution at which it multiplies;
 - **paper**: as *GAN Compression* counts: convolutions, one per element that an InstanceNorm writes, and
   transposed convolutions at their output resolution (four times too many at stride 2).
+
+BatchNorm counts nothing in either: at inference it is a constant scale and shift, which the convolution before it can
+absorb. Its learned scales and shifts count as parameters; running statistics do not. What the printed figures tell of
+this is in the docstrings of the families.
 """
 
 from __future__ import annotations
@@ -12,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from gancomp.spec import GeneratorSpec
+from gancomp.spec import GeneratorSpec, Norm
 
 
 @dataclass(frozen=True)
@@ -47,57 +51,143 @@ def profile(spec: GeneratorSpec) -> Profile:
 
 
 def _convolution(
-    name: str, inputs: int, outputs: int, kernel: int, pixels: int, *, groups: int = 1, input_pixels: int | None = None
+    name: str,
+    inputs: int,
+    outputs: int,
+    kernel: int,
+    pixels: int,
+    *,
+    groups: int = 1,
+    input_pixels: int | None = None,
+    bias: bool = True,
 ) -> Layer:
-    """A convolution with bias that writes *pixels* per channel.
+    """A convolution that writes *pixels* per channel.
 
     *input_pixels* is given for transposed convolutions: there each input pixel, not each output pixel, multiplies
     with the whole kernel.
     """
     weights = inputs // groups * outputs * kernel**2
     paper = weights * pixels
-    return Layer(name, weights + outputs, paper if input_pixels is None else weights * input_pixels, paper)
+    return Layer(name, weights + outputs * bias, paper if input_pixels is None else weights * input_pixels, paper)
 
 
-def _norm(name: str, channels: int, pixels: int) -> Layer:
+def _norm(name: str, channels: int, pixels: int, norm: Norm = "instance") -> Layer:
+    if norm == "batch":
+        return Layer(name, 2 * channels, 0, 0)
     return Layer(name, 0, 0, channels * pixels)
 
 
+def _block_convolution(
+    spec: GeneratorSpec, name: str, inputs: int, outputs: int, pixels: int, norm: Norm
+) -> Iterator[Layer]:
+    """A 3x3 convolution, whole or decomposed. On padded input, the depthwise norm sees as many pixels as it writes."""
+    if spec.block == "dense":
+        yield _convolution(name, inputs, outputs, 3, pixels)
+    else:
+        yield _convolution(f"{name}.0", inputs, inputs, 3, pixels, groups=inputs)
+        yield _norm(f"{name}.1", inputs, pixels, norm)
+        yield _convolution(f"{name}.2", inputs, outputs, 1, pixels)
+
+
 def _resnet(spec: GeneratorSpec) -> Iterator[Layer]:
-    """Layers of `nets.resnet.ResnetGenerator`, under its module names."""
-    c = spec.widths
+    """Layers of `nets.resnet.ResnetGenerator`, under its module names.
+
+    The paper's 56.8G (Table 1) needs both of its oddities, the InstanceNorm elements and the resolution of transposed
+    convolutions; the exact count is 49.6G.
+    """
+    c, norm = spec.widths, spec.norm
     full = spec.size[0] * spec.size[1]
     half, quarter = full // 4, full // 16
     trunk = 4 * c[2]
 
     yield _convolution("stem.1", spec.in_channels, c[0], 7, full)
-    yield _norm("stem.2", c[0], full)
+    yield _norm("stem.2", c[0], full, norm)
     yield _convolution("down1.0", c[0], 2 * c[1], 3, half)
-    yield _norm("down1.1", 2 * c[1], half)
+    yield _norm("down1.1", 2 * c[1], half, norm)
     yield _convolution("down2.0", 2 * c[1], trunk, 3, quarter)
-    yield _norm("down2.1", trunk, quarter)
+    yield _norm("down2.1", trunk, quarter, norm)
     for group, inner in enumerate((4 * c[3], 4 * c[4], 4 * c[5]), start=1):
         for block in range(spec.blocks // 3):
             branch = f"blocks{group}.{block}.branch"
-            yield from _block_convolution(spec, f"{branch}.1", trunk, inner, quarter)
-            yield _norm(f"{branch}.2", inner, quarter)
-            yield from _block_convolution(spec, f"{branch}.5", inner, trunk, quarter)
-            yield _norm(f"{branch}.6", trunk, quarter)
+            yield from _block_convolution(spec, f"{branch}.1", trunk, inner, quarter, norm)
+            yield _norm(f"{branch}.2", inner, quarter, norm)
+            yield from _block_convolution(spec, f"{branch}.5", inner, trunk, quarter, norm)
+            yield _norm(f"{branch}.6", trunk, quarter, norm)
     yield _convolution("up1.0", trunk, 2 * c[6], 3, half, input_pixels=quarter)
-    yield _norm("up1.1", 2 * c[6], half)
+    yield _norm("up1.1", 2 * c[6], half, norm)
     yield _convolution("output.0", 2 * c[6], c[7], 3, full, input_pixels=half)
-    yield _norm("output.1", c[7], full)
+    yield _norm("output.1", c[7], full, norm)
     yield _convolution("output.4", c[7], spec.out_channels, 7, full)
 
 
-def _block_convolution(spec: GeneratorSpec, name: str, inputs: int, outputs: int, pixels: int) -> Iterator[Layer]:
-    """A residual block's 3x3 convolution. On padded input, the depthwise norm sees as many pixels as it writes."""
-    if spec.block == "dense":
-        yield _convolution(name, inputs, outputs, 3, pixels)
-    else:
-        yield _convolution(f"{name}.0", inputs, inputs, 3, pixels, groups=inputs)
-        yield _norm(f"{name}.1", inputs, pixels)
-        yield _convolution(f"{name}.2", inputs, outputs, 1, pixels)
+def _unet(spec: GeneratorSpec) -> Iterator[Layer]:
+    """Layers of `nets.unet.UnetGenerator`, under its module names.
+
+    The paper's 18.1G (Table 6) are transposed convolutions at their output resolution; the exact count is 6.05G.
+    Counting what the normalisations write (3.0M) would not change it, nor would InstanceNorm change 54.4M.
+    """
+    widths = [spec.widths[0] * min(2**level, 8) for level in range(spec.downs)]
+    bottom = spec.downs - 1
+    pixels = [spec.size[0] * spec.size[1] // 4**level for level in range(spec.downs + 1)]
+    bias = spec.norm == "instance"
+
+    for level, width in enumerate(widths):
+        inputs = widths[level - 1] if level else spec.in_channels
+        yield _convolution(f"down.{level}.conv", inputs, width, 4, pixels[level + 1], bias=bias)
+        if 0 < level < bottom:
+            yield _norm(f"down.{level}.norm", width, pixels[level + 1], spec.norm)
+    for level in reversed(range(spec.downs)):
+        inputs = widths[level] * (1 if level == bottom else 2)
+        outputs = widths[level - 1] if level else spec.out_channels
+        yield _convolution(
+            f"up.{level}.conv",
+            inputs,
+            outputs,
+            4,
+            pixels[level],
+            input_pixels=pixels[level + 1],
+            bias=bias or level == 0,
+        )
+        if level:
+            yield _norm(f"up.{level}.norm", outputs, pixels[level], spec.norm)
 
 
-_LAYERS = {"resnet": _resnet}
+def _spade(spec: GeneratorSpec) -> Iterator[Layer]:
+    """Layers of `nets.spade.SpadeGenerator`, under its module names.
+
+    None of its convolutions is transposed, so a dense one has the same count in both conventions: the paper's 281G
+    (Table 1). Counting the elements that BatchNorm writes (80M) would not change that figure.
+    """
+    c, labels = spec.widths, spec.in_channels
+    trunk = 16 * c[0]
+    pixels = spec.size[0] * spec.size[1] // spec.stride**2
+
+    def modulation(name: str, channels: int, hidden: int) -> Iterator[Layer]:
+        yield _convolution(f"{name}.shared.0", labels, hidden, 3, pixels)
+        yield from _block_convolution(spec, f"{name}.gamma", hidden, channels, pixels, "instance")
+        yield from _block_convolution(spec, f"{name}.beta", hidden, channels, pixels, "instance")
+
+    def block(name: str, inputs: int, inner: int, outputs: int, hidden: int, learned: bool) -> Iterator[Layer]:
+        if learned:
+            yield from modulation(f"{name}.norm_s", inputs, hidden)
+            yield _convolution(f"{name}.conv_s", inputs, outputs, 1, pixels, bias=False)
+        yield from modulation(f"{name}.norm_0", inputs, hidden)
+        yield _convolution(f"{name}.conv_0", inputs, inner, 3, pixels)
+        yield from modulation(f"{name}.norm_1", inner, hidden)
+        yield _convolution(f"{name}.conv_1", inner, outputs, 3, pixels)
+
+    yield _convolution("fc", labels, trunk, 3, pixels)
+    for name, width in (("head", c[1]), ("middle1", c[2]), ("middle2", c[3])):
+        if name == "middle1" or (name == "middle2" and spec.upsampling == "more"):
+            pixels *= 4
+        yield from block(name, trunk, 16 * width, trunk, 2 * width, learned=False)
+    inputs = trunk
+    for number, width in enumerate(c[4:], start=1):
+        pixels *= 4
+        outputs = 2 ** (4 - number) * width
+        yield from block(f"up{number}", inputs, min(inputs, outputs), outputs, 2 * width, learned=True)
+        inputs = outputs
+    yield _convolution("output", inputs, spec.out_channels, 3, pixels)
+
+
+_LAYERS = {"resnet": _resnet, "unet": _unet, "spade": _spade}

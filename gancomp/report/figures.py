@@ -14,15 +14,14 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from gancomp.artifacts import atomic
 from gancomp.errors import GancompError
+from gancomp.report.metrics import BY_KEY, Metric
 from gancomp.report.records import (
-    COMPARED,
-    COPIED,
     REAL,
     Folders,
     Scoreboard,
@@ -79,8 +78,8 @@ STYLE: Any = {
     "savefig.facecolor": "white",
 }
 
-#: Stages that train, in order, and how the figures call them.
-TRAINED: Mapping[str, str] = {
+#: How the figures call the stages that train.
+STAGES: Mapping[str, str] = {
     "original": "Original",
     "teacher": "Teacher",
     "distill": "Distillation",
@@ -90,6 +89,10 @@ TRAINED: Mapping[str, str] = {
 }
 LOSSES: Mapping[str, str] = {
     "g_recon": "Reconstruction",
+    "g_cycle": "Cycle",
+    "g_identity": "Identity",
+    "g_perceptual": "Perceptual",
+    "g_feature": "Features of D",
     "g_distill": "Distillation",
     "g_gan": "Generator, GAN",
     "d_loss": "Discriminator",
@@ -98,20 +101,23 @@ LOSSES: Mapping[str, str] = {
 Pixels = NDArray[np.uint8]
 
 
-def write_figures(results: Path, experiment: str, owners: Mapping[str, str] | None = None) -> None:
-    """Write `figures/{tradeoff,losses,grid}.{svg,png}` of *experiment* from what its stages wrote.
+def write_figures(folders: Folders) -> None:
+    """Write `figures/{tradeoff,losses,grid}.{svg,png}` of an experiment from what its stages wrote; there is no
+    trade-off where nothing is compressed.
 
-    *owners* says which experiment's folder holds a stage that a base trained. Raises GancompError naming the
-    file, and the stage to run, when one is missing or wrong; all are read before the first figure is written.
+    Raises GancompError naming the file, and the stage to run, when one is missing or wrong; all are read before the
+    first figure is written.
     """
-    folders = Folders(results, experiment, owners or {})
     board = read_scoreboard(folders)
-    subnets = read_search(folders.file("search", "search.csv"))
-    selection = read(folders.file("search", "selection.json"), Selection, "search")
-    logs = {stage: read_log(folders.file(stage, "log.csv"), stage) for stage in TRAINED}
+    search = None
+    if folders.compressed:
+        subnets = read_search(folders.file("search", "search.csv"))
+        search = subnets, read(folders.file("search", "selection.json"), Selection, "search")
+    logs = {stage: read_log(folders.file(stage, "log.csv"), stage) for stage in folders.trained}
     columns = picture_columns(folders, board)
     with _style():
-        _save(tradeoff(subnets, selection, board), folders.output("figures", "tradeoff"))
+        if search:
+            _save(tradeoff(*search, board), folders.output("figures", "tradeoff"))
         _save(losses(logs), folders.output("figures", "losses"))
         figure, dpi = grid(columns, board)
         _save(figure, folders.output("figures", "grid"), dpi)
@@ -139,19 +145,22 @@ def _save(figure: Figure, stem: Path, dpi: float = DPI) -> None:
 
 
 def tradeoff(subnets: Sequence[SubnetRow], selection: Selection, board: Scoreboard) -> Figure:
-    """Quality against exact MACs: the search on train-2 (left), the compared generators on validation (right).
+    """Quality against exact MACs: the search on train-2 (left), the compared generators on validation (right); above
+    by the metric that chose the winner, below by FID or KID.
 
     The two are scored against different reference pictures, so they share no axis.
     """
     figure = Figure(figsize=(PAGE, 5.6), layout="constrained")
     axes = figure.subplots(2, 2, sharex="col")
     unit = _macs_unit([subnet.macs for subnet in subnets])
-    unit_all = _macs_unit([board.evaluations[stage].macs for stage in COMPARED])
-    for row, (key, name, scale) in enumerate((("fid", "FID", 1.0), ("kid", "KID × 10³", 1e3))):
-        _draw_search(axes[row, 0], subnets, selection, key, scale, unit)
-        _draw_validation(axes[row, 1], board, key, scale, unit_all)
-        axes[row, 0].set_ylabel(f"{name} on train-2  (lower is better)")
-        axes[row, 1].set_ylabel(f"{name} on validation")
+    unit_all = _macs_unit([evaluation.macs for evaluation in board.evaluations.values()])
+    chosen_by = BY_KEY[selection.metric]
+    beside = BY_KEY["kid" if chosen_by.key == "fid" else "fid"]
+    for row, metric in enumerate((chosen_by, beside)):
+        _draw_search(axes[row, 0], subnets, selection, metric, unit)
+        _draw_validation(axes[row, 1], board, metric, unit_all)
+        axes[row, 0].set_ylabel(f"{metric.head} {metric.arrow} on train-2  ({metric.direction} is better)")
+        axes[row, 1].set_ylabel(f"{metric.head} {metric.arrow} on validation")
     axes[0, 0].set_title(f"Search: {len(subnets):,} subnets, {selection.images:,} pictures of train-2")
     axes[0, 1].set_title(f"Outcome: {board.reference.images:,} pictures of validation")
     axes[1, 0].set_xlabel(f"MACs a picture, exact count ({unit[1]})")
@@ -169,24 +178,26 @@ def _macs_unit(macs: Sequence[int]) -> tuple[float, str]:
 
 
 def _draw_search(
-    axes: Axes, subnets: Sequence[SubnetRow], selection: Selection, key: str, scale: float, unit: tuple[float, str]
+    axes: Axes, subnets: Sequence[SubnetRow], selection: Selection, metric: Metric, unit: tuple[float, str]
 ) -> None:
     def points(rows: Sequence[SubnetRow]) -> tuple[list[float], list[float]]:
-        return [row.macs / unit[0] for row in rows], [getattr(row, key) * scale for row in rows]
+        values = [(row.macs, metric.of(row)) for row in rows]
+        known = [(macs, value) for macs, value in values if value is not None]
+        return [macs / unit[0] for macs, _ in known], [value * metric.scale for _, value in known]
 
     front = sorted((subnet for subnet in subnets if subnet.index in set(selection.pareto)), key=lambda row: row.macs)
     size = 14 if len(subnets) < 500 else 5
     axes.scatter(
         *points(subnets), s=size, color=GREY, alpha=0.55, linewidths=0, label="subnet", rasterized=len(subnets) > 2000
     )
-    # The front is that of FID; in the panel of KID the same subnets are only marked.
+    # The front is that of the metric that chose; in the panel of the other one the same subnets are only marked.
     axes.plot(
         *points(front),
         color=BLUE,
-        linewidth=1.2 if key == "fid" else 0,
+        linewidth=1.2 if metric.key == selection.metric else 0,
         marker="o",
         markersize=3.5,
-        label="Pareto front (FID)",
+        label=f"Pareto front ({BY_KEY[selection.metric].name})",
     )
     axes.plot(
         *points([selection.winner]),
@@ -207,13 +218,14 @@ def _draw_search(
     )
 
 
-def _draw_validation(axes: Axes, board: Scoreboard, key: str, scale: float, unit: tuple[float, str]) -> None:
-    macs = [board.evaluations[stage].macs / unit[0] for stage in COMPARED]
-    for stage in COMPARED:
-        evaluation = board.evaluations[stage]
+def _draw_validation(axes: Axes, board: Scoreboard, metric: Metric, unit: tuple[float, str]) -> None:
+    macs = [evaluation.macs / unit[0] for evaluation in board.evaluations.values()]
+    for stage, evaluation in board.evaluations.items():
+        if (value := metric.of(evaluation)) is None:
+            continue
         axes.plot(
             evaluation.macs / unit[0],
-            getattr(evaluation, key) * scale,
+            value * metric.scale,
             color=COLOURS[stage],
             marker=MARKERS[stage],
             markersize=12 if stage == "finetune" else 6.5,
@@ -222,10 +234,9 @@ def _draw_validation(axes: Axes, board: Scoreboard, key: str, scale: float, unit
             zorder=4 if stage == "finetune" else 3,
             label=label(evaluation),
         )
-    for name, colour, dashes in ((COPIED, PURPLE, (0, (5, 2))), (REAL, GREEN, (0, (1, 1.2)))):
-        axes.axhline(
-            getattr(board.reference.rows[name], key) * scale, color=colour, linewidth=1.3, linestyle=dashes, label=name
-        )
+    for name, colour, dashes in ((board.reference.baseline, PURPLE, (0, (5, 2))), (REAL, GREEN, (0, (1, 1.2)))):
+        if (value := metric.of(board.reference.rows[name])) is not None:
+            axes.axhline(value * metric.scale, color=colour, linewidth=1.3, linestyle=dashes, label=name)
     low, high = min(macs), max(macs)
     if high > 4 * low:
         axes.set_xscale("log")
@@ -240,20 +251,24 @@ def _draw_validation(axes: Axes, board: Scoreboard, key: str, scale: float, unit
 
 
 def losses(logs: Mapping[str, tuple[list[float], dict[str, list[float]]]]) -> Figure:
-    """Every loss (rows) of every training (columns) against images seen: raw faint, running mean on top."""
+    """Every loss (rows) of every training (columns) against images seen: raw faint, running mean on top.
+
+    A log without rows is that of a generator which was imported instead.
+    """
     present = {name for _, terms in logs.values() for name in terms}
-    names = [name for name in LOSSES if name in present] + sorted(present - LOSSES.keys())
+    names = [name for name in LOSSES if name in present] + sorted(present - LOSSES.keys()) or [""]
     figure = Figure(figsize=(PAGE, 0.7 + 1.25 * len(names)), layout=ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.03))
     axes = figure.subplots(len(names), len(logs), sharex="col", sharey="row", squeeze=False)
     for column, (stage, (images, terms)) in enumerate(logs.items()):
-        axes[0, column].set_title(TRAINED[stage])
+        axes[0, column].set_title(STAGES[stage])
         for row, name in enumerate(names):
             panel = axes[row, column]
-            if name in terms:
+            if images and name in terms:
                 _draw_loss(panel, np.asarray(images) / 1e3, np.asarray(terms[name]))
             else:
-                panel.text(0.5, 0.5, BLANK_PANEL, transform=panel.transAxes, ha="center", va="center", color=GREY)
-            panel.xaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10]))
+                words = "not used" if images else "imported"
+                panel.text(0.5, 0.5, words, transform=panel.transAxes, ha="center", va="center", color=GREY)
+            panel.xaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10]) if images else NullLocator())
             panel.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
     for row, name in enumerate(names):
         axes[row, 0].set_ylabel(LOSSES.get(name, name))
@@ -263,9 +278,6 @@ def losses(logs: Mapping[str, tuple[list[float], dict[str, list[float]]]]) -> Fi
     )
     figure.align_ylabels()
     return figure
-
-
-BLANK_PANEL = "not used"
 
 
 def _draw_loss(axes: Axes, images: NDArray[np.float64], values: NDArray[np.float64]) -> None:
@@ -297,19 +309,23 @@ def _frame_row(row: Sequence[Axes], series: Sequence[NDArray[np.float64]]) -> No
 
 # --- picture grid ------------------------------------------------------------------------------
 
-#: A picture's width on the page in inches (twelve fit beside each other), and the narrowest it may be in pixels.
-TILE_INCHES, TILE_PIXELS = 0.56, 192
+#: A picture's width: at most so many inches on the page, at least so many pixels.
+TILE_INCHES, TILE_PIXELS = 1.1, 192
 ROWS_A_BLOCK, MOST_ROWS = 6, 12
+#: Pictures so many times wider than tall fill a page without a second block.
+WIDE = 1.5
 
 
 def picture_columns(folders: Folders, board: Scoreboard) -> dict[str, Pixels]:
-    """The strips of the grid's columns as (n, h, w, 3), each from its own vertical strip of n pictures."""
+    """The strips of the grid's columns as (n, h, w, 3), each from its own vertical strip of n pictures.
+
+    There is a column of targets only where they are the truth of these inputs.
+    """
     height, width = board.evaluations["original"].spec.size
     shape = (len(board.reference.samples), height, width, 3)
-    files = {
-        "input": (folders.file("reference", "inputs.png"), "reference"),
-        "target": (folders.file("reference", "targets.png"), "reference"),
-    } | {stage: (folders.file(stage, "samples.png"), stage) for stage in COMPARED}
+    given = {"input": "inputs.png"} | ({"target": "targets.png"} if board.reference.paired else {})
+    files = {name: (folders.file("reference", file), "reference") for name, file in given.items()}
+    files |= {stage: (folders.file(stage, "samples.png"), stage) for stage in folders.compared}
     return {name: _read_strip(path, shape, stage) for name, (path, stage) in files.items()}
 
 
@@ -331,7 +347,8 @@ def grid(columns: Mapping[str, Pixels], board: Scoreboard) -> tuple[Figure, floa
     """Pictures (rows) as every generator draws them (columns), and the resolution at which a pixel is a pixel."""
     sheet, centres = contact_sheet(list(columns.values()))
     height, width, _ = sheet.shape
-    dpi = (centres[1] - centres[0]) / TILE_INCHES
+    tile = centres[1] - centres[0]
+    dpi = max(tile / TILE_INCHES, width / PAGE)
     margin, head, foot = round(0.04 * dpi), round(0.6 * dpi), round(0.2 * dpi)
     full_width, full_height = width + 2 * margin, height + head + foot
     figure = Figure(figsize=(full_width / dpi, full_height / dpi))
@@ -342,7 +359,9 @@ def grid(columns: Mapping[str, Pixels], board: Scoreboard) -> tuple[Figure, floa
     blocks = len(centres) // len(columns)
     for centre, words in zip(centres, _heads(columns, board) * blocks, strict=True):
         axes.annotate(words, (centre, 0), xytext=(0, 3), ha="center", va="bottom", **text)
-    caption = "Over a column: exact MACs a picture, and × fewer than the original."
+    caption = "Over a column: exact MACs a picture" + (
+        ", and × fewer than the original." if len(board.evaluations) > 1 else "."
+    )
     axes.annotate(caption, (0, height), xytext=(0, -3), ha="left", va="top", **text)
     return figure, dpi
 
@@ -350,11 +369,11 @@ def grid(columns: Mapping[str, Pixels], board: Scoreboard) -> tuple[Figure, floa
 def contact_sheet(strips: Sequence[Pixels]) -> tuple[Pixels, list[float]]:
     """The strips, each (n, h, w, 3), side by side as one picture, and the centre of each column in its pixels.
 
-    Beyond six rows the pictures continue in a second block to the right, which suits a page better.
+    Beyond six rows, pictures that are not wide continue in a second block to the right, which suits a page better.
     """
     count, height, width, _ = strips[0].shape
     count = min(count, MOST_ROWS)
-    blocks = math.ceil(count / ROWS_A_BLOCK)
+    blocks = 1 if width >= WIDE * height else math.ceil(count / ROWS_A_BLOCK)
     rows = math.ceil(count / blocks)
     factor = math.ceil(TILE_PIXELS / width)
     tall, wide = height * factor, width * factor
@@ -392,5 +411,6 @@ def _heads(columns: Mapping[str, Pixels], board: Scoreboard) -> list[str]:
             heads.append(column)
             continue
         macs = board.evaluations[column].macs
-        heads.append(f"{names[column]}\n{quantity(macs)}\n{times(reduction(original, macs))}")
+        fewer = f"\n{times(reduction(original, macs))}" if len(board.evaluations) > 1 else ""
+        heads.append(f"{names[column]}\n{quantity(macs)}{fewer}")
     return heads

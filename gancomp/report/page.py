@@ -12,11 +12,9 @@ from gancomp.artifacts import write_text
 from gancomp.report.records import require
 
 #: Figures of the page: file, heading, description for those who cannot see it.
-ABOVE_THE_TABLE = (
-    ("grid.png", "Pictures", "Validation pictures: input, target, and what each generator makes of the input"),
-    ("tradeoff.svg", "Quality against cost", "Quality against MACs: every subnet, the Pareto front, the winner"),
-)
-BELOW_THE_TABLE = (("losses.svg", "Losses", "Losses of every training against images seen"),)
+GRID = ("grid.png", "Pictures", "Validation pictures: input, target, and what each generator makes of the input")
+TRADEOFF = ("tradeoff.svg", "Quality against cost", "Quality against MACs: every subnet, the Pareto front, the winner")
+LOSSES = ("losses.svg", "Losses", "Losses of every training against images seen")
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
@@ -28,10 +26,11 @@ th { vertical-align: bottom; }
 """
 
 
-def write_page(results: Path, experiment: str) -> None:
+def write_page(results: Path, experiment: str, compressed: bool = True) -> None:
     """Write `report.html` of *experiment* from its table and figures; it needs no other file and no network.
 
-    Raises GancompError naming the stage to run when one is missing.
+    There is a trade-off to show only where something is *compressed*. Raises GancompError naming the stage to run when
+    one is missing.
     """
     folder = results / experiment
     table = require(folder / "tables" / "table.md", "tables").read_text(encoding="utf-8")
@@ -40,9 +39,8 @@ def write_page(results: Path, experiment: str) -> None:
     # js-default: tables are understood, HTML in the text is shown, not run.
     body = MarkdownIt("js-default").render(rest)
     body = body.replace("<table>", '<div class="table"><table>').replace("</table>", "</table></div>")
-    sections = [_figure(folder, *figure) for figure in ABOVE_THE_TABLE]
-    sections += [f"<h2>Numbers</h2>\n{body}"]
-    sections += [_figure(folder, *figure) for figure in BELOW_THE_TABLE]
+    sections = [_figure(folder, *figure) for figure in ((GRID, TRADEOFF) if compressed else (GRID,))]
+    sections += [f"<h2>Numbers</h2>\n{body}", _figure(folder, *LOSSES)]
     write_text(
         folder / "report.html",
         f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'

@@ -9,16 +9,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from gancomp.artifacts import read_json
+from gancomp.config import Metric
 from gancomp.errors import GancompError
 from gancomp.spec import GeneratorSpec, Widths, format_widths
 
-REAL, COPIED, MEAN = "real against real", "input copied", "mean colour"
-#: The honesty rows: what real pictures, the input itself and one flat colour score.
-REFERENCE_ROWS: tuple[str, ...] = (REAL, COPIED, MEAN)
+REAL, COPIED, PAINTED, MEAN = "real against real", "input copied", "class colours", "mean colour"
+#: What a generator must beat to have learned: the input itself, or of label maps each class in its mean colour.
+BASELINES: tuple[str, ...] = (COPIED, PAINTED)
 
+#: A score, None (in CSV an empty cell) where it was not measured.
+Score = Annotated[float | None, BeforeValidator(lambda value: None if value == "" else value)]
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
 
@@ -30,15 +33,18 @@ class Record(BaseModel):
 
 
 class Scores(Record):
-    """Quality against real pictures; lower is better in all three.
+    """Quality against real pictures; `gancomp.report.metrics` says which way each is better.
 
     `kid` is the unbiased MMD² itself (polynomial kernel of degree 3), never scaled, and may be negative.
-    `l1` is the mean absolute difference as a share of the 8-bit range, None where nothing is paired.
+    `l1` is the mean absolute difference as a share of the 8-bit range, `lpips` the mean perceptual distance; both are
+    None where the truth is not known. `miou` is a share, what a judge reads off the pictures; None without a judge.
     """
 
     fid: float
     kid: float
-    l1: float | None
+    l1: Score
+    miou: Score = None
+    lpips: Score = None
 
 
 class Cost(Record):
@@ -49,7 +55,7 @@ class Cost(Record):
     macs_paper: Positive
 
 
-class Evaluation(Cost):
+class Evaluation(Cost, Scores):
     """`{stage}/evaluation.json`: one generator's scores on the validation pictures.
 
     `samples` names the pictures of `{stage}/samples.png`, top to bottom.
@@ -58,9 +64,6 @@ class Evaluation(Cost):
     stage: Literal["original", "narrow", "subnet", "finetune"]
     experiment: str
     spec: GeneratorSpec
-    fid: float
-    kid: float
-    l1: float
     images: Positive
     seed: int
     data_hash: str
@@ -68,15 +71,23 @@ class Evaluation(Cost):
     samples: Annotated[tuple[str, ...], Field(min_length=1)]
     provenance: dict[str, Any] = {}
 
-    @property
-    def scores(self) -> Scores:
-        return Scores(fid=self.fid, kid=self.kid, l1=self.l1)
+
+class JudgeMetrics(Record):
+    """What the report needs of a data set's `judge/metrics.json`: mean IoU on real validation pictures, and that of
+    always answering the most frequent class. `usable`: the former is at least twice the latter."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    miou: float
+    majority: float
+    usable: bool
 
 
 class Reference(Record):
     """`reference/evaluation.json`: the honesty rows, scored on the same validation pictures.
 
-    `samples` names the pictures of `reference/inputs.png` and `reference/targets.png`, top to bottom.
+    `samples` names the pictures of `reference/inputs.png`, top to bottom; where `paired`, those of
+    `reference/targets.png` are their truth. `absent` says of metrics that no row has why that is so.
     """
 
     experiment: str = ""
@@ -86,13 +97,23 @@ class Reference(Record):
     data_hash: str
     code_version: str
     samples: Annotated[tuple[str, ...], Field(min_length=1)]
+    paired: bool = True
+    judge: JudgeMetrics | None = None
+    absent: dict[str, str] = {}
     provenance: dict[str, Any] = {}
 
     @model_validator(mode="after")
     def _has_every_row(self) -> Reference:
-        if missing := [name for name in REFERENCE_ROWS if name not in self.rows]:
+        if missing := [name for name in (REAL, MEAN) if name not in self.rows]:
             raise ValueError(f"rows: {', '.join(missing)} missing")
+        if len([name for name in BASELINES if name in self.rows]) != 1:
+            raise ValueError(f"rows: expected one of {', '.join(BASELINES)}")
         return self
+
+    @property
+    def baseline(self) -> str:
+        """The row that a generator must beat."""
+        return next(name for name in BASELINES if name in self.rows)
 
 
 class Latency(Record):
@@ -123,23 +144,21 @@ class Benchmark(Record):
     rows: dict[str, BenchmarkRow]
 
 
-class SubnetRow(Cost):
+class SubnetRow(Cost, Scores):
     """One row of `search/search.csv`: a subnet's widths, cost and scores on train-2."""
 
     index: Count
     widths: Widths
-    fid: float
-    kid: float
-    l1: float
 
 
 #: The columns of `search/search.csv`, in order.
-SEARCH_COLUMNS: tuple[str, ...] = ("index", "widths", "macs", "macs_paper", "params", "fid", "kid", "l1")
+SEARCH_COLUMNS: tuple[str, ...] = ("index", "widths", "macs", "macs_paper", "params", "fid", "kid", "l1", "miou")
 
 
 class Selection(Record):
-    """`search/selection.json`: the winner under the budget (exact MACs) and the Pareto front, by index."""
+    """`search/selection.json`: by *metric*, the winner under the budget (exact MACs) and the Pareto front, by index."""
 
+    metric: Metric = "fid"
     winner: SubnetRow
     pareto: tuple[Count, ...]
     budget_macs: Positive
@@ -165,11 +184,30 @@ class StartEnd(Record):
         return self
 
 
+class Imported(Record):
+    """Where a stage that was not trained took its generator from."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    checkpoint: str
+    sha256: str
+    discriminator: str | None = None
+
+
+class TrainingMetrics(Record):
+    """What the report needs of `{stage}/metrics.json`; the file may say more."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    imported: Imported | None = None
+
+
 class SupernetMetrics(Record):
     """What the report needs of `supernet/metrics.json`; the file may say more."""
 
     model_config = ConfigDict(extra="ignore")
 
+    l1_against: Literal["truth", "teacher"] = "truth"
     largest: StartEnd
     smallest: StartEnd
     improved: bool
@@ -260,19 +298,50 @@ def _finite(text: str | None, where: str, stage: str) -> float:
 # --- what is compared --------------------------------------------------------------------------
 
 
+#: The generators that the report compares, in the order of the paper's Table 1.
+COMPARED: tuple[str, ...] = ("original", "narrow", "subnet", "finetune")
+#: The stages that train, in order.
+TRAINED: tuple[str, ...] = ("original", "teacher", "distill", "supernet", "finetune", "narrow")
+
+
 @dataclass(frozen=True)
 class Folders:
-    """Where an experiment's stages wrote: its own folders, or those of the base that owns the stage."""
+    """Where an experiment's stages wrote: its own folders, or those of the base that owns the stage.
+
+    Unless it is *compressed*, the experiment has the original alone.
+    """
 
     results: Path
     experiment: str
     owners: Mapping[str, str] = field(default_factory=dict)
+    compressed: bool = True
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        return COMPARED if self.compressed else ("original",)
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        return TRAINED if self.compressed else ("original",)
 
     def file(self, stage: str, name: str) -> Path:
         return self.results / self.owners.get(stage, self.experiment) / stage / name
 
     def output(self, kind: str, name: str) -> Path:
         return self.results / self.experiment / kind / name
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What the configuration declares of the experiment that is reported; *perceptual* names the network of its
+    perceptual loss, where it has one, and *all_targets* says that FID and KID look at every real target."""
+
+    folders: Folders
+    title: str = ""
+    note: str = ""
+    metric: Metric = "fid"
+    perceptual: str | None = None
+    all_targets: bool = False
 
 
 @dataclass(frozen=True)
@@ -283,16 +352,12 @@ class Scoreboard:
     reference: Reference
 
 
-#: The generators that the report compares, in the order of the paper's Table 1.
-COMPARED: tuple[str, ...] = ("original", "narrow", "subnet", "finetune")
-
-
 def read_scoreboard(folders: Folders) -> Scoreboard:
     """Raises GancompError when a file is missing or when two were scored on different pictures."""
     reference_path = folders.file("reference", "evaluation.json")
     reference = read(reference_path, Reference, "reference")
     evaluations = {}
-    for stage in COMPARED:
+    for stage in folders.compared:
         path = folders.file(stage, "evaluation.json")
         evaluation = evaluations[stage] = read(path, Evaluation, stage)
         for key in ("data_hash", "images", "samples"):
@@ -301,12 +366,14 @@ def read_scoreboard(folders: Folders) -> Scoreboard:
                     f"{path}: {key} differs from that of {reference_path}: they were scored on different pictures; "
                     f"evaluate {stage!r} and 'reference' again"
                 )
-        mine, theirs = (record.provenance.get("inception") for record in (evaluation, reference))
-        if mine != theirs:  # features of two precisions lie several points of FID apart, even for equal pictures
-            raise GancompError(
-                f"{path}: provenance.inception is {mine!r}, but {theirs!r} in {reference_path}: their FID cannot be "
-                f"compared; evaluate {stage!r} and 'reference' again on one machine"
-            )
+        # Features of two precisions lie several points of FID apart, even for equal pictures.
+        for key, score in (("inception", "FID"), ("judge", "mIoU")):
+            mine, theirs = (record.provenance.get(key) for record in (evaluation, reference))
+            if mine != theirs:
+                raise GancompError(
+                    f"{path}: provenance.{key} is {mine!r}, but {theirs!r} in {reference_path}: their {score} cannot "
+                    f"be compared; evaluate {stage!r} and 'reference' again on one machine"
+                )
     return Scoreboard(evaluations, reference)
 
 

@@ -4,23 +4,42 @@ from __future__ import annotations
 
 from gancomp import paths
 from gancomp.config import Config
-from gancomp.pipeline import STAGES, owner
+from gancomp.pipeline import owner, stages_of
 from gancomp.report.figures import write_figures
+from gancomp.report.page import write_page
+from gancomp.report.records import Folders, Subject
 from gancomp.report.tables import write_tables
 
 
-def _owners(config: Config, experiment: str) -> dict[str, str]:
-    """Which experiment's folder holds each trained stage: its own, or its base's."""
-    return {stage: owner(config, experiment, stage) for stage in STAGES}
+def subject_of(config: Config, experiment: str) -> Subject:
+    """What the report is told about *experiment*."""
+    settings = config.experiments[experiment]
+    return Subject(
+        folders=_folders(config, experiment),
+        title=settings.title,
+        note=settings.note,
+        metric=settings.metric,
+        perceptual=settings.objective.perceptual if settings.model == "gaugan" else None,
+        all_targets=config.datasets[settings.dataset].fid_targets == "all",
+    )
+
+
+def _folders(config: Config, experiment: str) -> Folders:
+    """The folder of each stage: the experiment's own, or its base's."""
+    owners = {stage: owner(config, experiment, stage) for stage in stages_of(config, experiment)}
+    return Folders(paths.RESULTS, experiment, owners, config.experiments[experiment].compressed)
 
 
 def write_experiment_tables(config: Config, experiment: str) -> None:
     """`tables/table.csv` and `tables/table.md`."""
-    settings = config.experiments[experiment]
-    title = settings.title or experiment
-    write_tables(paths.RESULTS, experiment, title, settings.note, _owners(config, experiment))
+    write_tables(subject_of(config, experiment))
 
 
 def write_experiment_figures(config: Config, experiment: str) -> None:
     """`figures/{tradeoff,losses,grid}.{svg,png}`."""
-    write_figures(paths.RESULTS, experiment, _owners(config, experiment))
+    write_figures(_folders(config, experiment))
+
+
+def write_experiment_page(config: Config, experiment: str) -> None:
+    """`report.html`."""
+    write_page(paths.RESULTS, experiment, config.experiments[experiment].compressed)

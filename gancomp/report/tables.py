@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gancomp.artifacts import write_csv, write_text
 from gancomp.errors import GancompError
+from gancomp.report.metrics import BY_KEY, METRICS, Metric, led_by
 from gancomp.report.records import (
-    COMPARED,
     COPIED,
+    MEAN,
+    PAINTED,
     REAL,
-    REFERENCE_ROWS,
     Benchmark,
     BenchmarkRow,
     Evaluation,
-    Folders,
     Reference,
     Scoreboard,
     Scores,
     Selection,
+    Subject,
     SupernetMetrics,
+    TrainingMetrics,
     label,
     read,
     read_scoreboard,
@@ -43,9 +45,7 @@ CSV_COLUMNS: tuple[str, ...] = (
     "macs_exact_times_fewer",
     "macs_paper_convention",
     "macs_paper_convention_times_fewer",
-    "fid",
-    "kid_mmd2",
-    "l1_share_of_range",
+    *(metric.column for metric in METRICS),
     "latency_pytorch_median_ms",
     "latency_times_faster",
     "threads",
@@ -68,42 +68,45 @@ class Row:
     measured: BenchmarkRow | None = None
 
 
-def write_tables(
-    results: Path, experiment: str, title: str, note: str, owners: Mapping[str, str] | None = None
-) -> None:
-    """Write `tables/table.csv` and `tables/table.md` of *experiment* from what its stages wrote.
+def write_tables(subject: Subject) -> None:
+    """Write `tables/table.csv` and `tables/table.md` of an experiment from what its stages wrote.
 
-    *owners* says which experiment's folder holds a stage that a base trained. Raises GancompError naming the
-    file, and the stage to run, when one is missing, wrong, or was scored on other pictures.
+    Raises GancompError naming the file, and the stage to run, when one is missing, wrong, or was scored on other
+    pictures.
     """
-    folders = Folders(results, experiment, owners or {})
+    folders = subject.folders
     board = read_scoreboard(folders)
     benchmark = read(folders.file("benchmark", "benchmark.json"), Benchmark, "benchmark")
-    selection = read(folders.file("search", "selection.json"), Selection, "search")
-    supernet = read(folders.file("supernet", "metrics.json"), SupernetMetrics, "supernet")
+    selection = supernet = None
+    if folders.compressed:
+        selection = read(folders.file("search", "selection.json"), Selection, "search")
+        supernet = read(folders.file("supernet", "metrics.json"), SupernetMetrics, "supernet")
     rows = table_rows(board, benchmark, folders.file("benchmark", "benchmark.json"))
-    write_csv(
-        folders.output("tables", "table.csv"), CSV_COLUMNS, [_csv_row(r, rows[0], experiment, benchmark) for r in rows]
-    )
+    verdicts = [verdict(board, subject.metric)]
+    if supernet:
+        verdicts += [supernet_verdict(supernet), *comparison(board, subject.metric)]
     lines = [
-        f"# {_one_line(title or experiment)}",
+        f"# {_one_line(subject.title or folders.experiment)}",
         "",
-        *_markdown_table(rows, benchmark),
+        *_markdown_table(rows, benchmark, subject.metric),
         "",
-        *([f"**Note.** {_one_line(note)}", ""] if note.strip() else []),
-        *(f"{text}\n" for text in (verdict(board), supernet_verdict(supernet), *comparison(board))),
-        _small_print(board, benchmark, selection),
+        *([f"**Note.** {_one_line(subject.note)}", ""] if subject.note.strip() else []),
+        *(f"{text}\n" for text in verdicts),
+        " ".join(_small_print(subject, rows, board, benchmark, selection)),
     ]
+    cells = [_csv_row(row, rows[0], folders.experiment, benchmark) for row in rows]
+    write_csv(folders.output("tables", "table.csv"), CSV_COLUMNS, cells)
     write_text(folders.output("tables", "table.md"), "\n".join(lines) + "\n")
 
 
 def table_rows(board: Scoreboard, benchmark: Benchmark, path: Path) -> list[Row]:
     """The original first, then the compressed generators, then the honesty rows."""
     rows = [
-        Row(label(evaluation), evaluation.scores, evaluation, evaluation, _measured(benchmark, evaluation, path))
-        for evaluation in (board.evaluations[stage] for stage in COMPARED)
+        Row(label(evaluation), evaluation, evaluation, evaluation, _measured(benchmark, evaluation, path))
+        for evaluation in board.evaluations.values()
     ]
-    return rows + [Row(name, board.reference.rows[name], board.reference) for name in REFERENCE_ROWS]
+    reference = board.reference
+    return rows + [Row(name, reference.rows[name], reference) for name in (REAL, reference.baseline, MEAN)]
 
 
 def _measured(benchmark: Benchmark, evaluation: Evaluation, path: Path) -> BenchmarkRow:
@@ -129,9 +132,7 @@ def _csv_row(row: Row, original: Row, experiment: str, benchmark: Benchmark) -> 
     values: dict[str, Any] = {
         "experiment": experiment,
         "row": row.name,
-        "fid": row.scores.fid,
-        "kid_mmd2": row.scores.kid,
-        "l1_share_of_range": row.scores.l1,
+        **{metric.column: metric.of(row.scores) for metric in METRICS},
         "images": row.made_by.images,
         "seed": row.made_by.seed,
         "data_hash": row.made_by.data_hash,
@@ -160,8 +161,10 @@ def _csv_row(row: Row, original: Row, experiment: str, benchmark: Benchmark) -> 
 # --- Markdown ----------------------------------------------------------------------------------
 
 
-def _markdown_table(rows: Sequence[Row], benchmark: Benchmark) -> list[str]:
+def _markdown_table(rows: Sequence[Row], benchmark: Benchmark, metric: str) -> list[str]:
+    """The declared metric leads the scores; one that no row has takes no column."""
     threads = f"{benchmark.threads} thread{'s' if benchmark.threads > 1 else ''}"
+    shown = measured(rows, metric)
     heads = [
         "Generator",
         "Parameters",
@@ -169,27 +172,26 @@ def _markdown_table(rows: Sequence[Row], benchmark: Benchmark) -> list[str]:
         "× fewer",
         "MACs (paper's convention)",
         "× fewer",
-        "FID ↓",
-        "KID × 10³ ↓",
-        "L1 ↓",
+        *(f"{metric.head} {metric.arrow}" for metric in shown),
         f"Latency, median ms (PyTorch, {threads})",
         "× faster",
         "Activation memory",
     ]
-    cells = [_markdown_cells(row, rows[0]) for row in rows]
+    cells = [_markdown_cells(row, rows[0], shown) for row in rows]
     return [_line(heads), _line([":--", *["--:"] * (len(heads) - 1)]), *(_line(row) for row in cells)]
+
+
+def measured(rows: Sequence[Row], metric: str) -> list[Metric]:
+    """The metrics that at least one row has, the one of key *metric* first."""
+    return [one for one in led_by(metric) if any(one.of(row.scores) is not None for row in rows)]
 
 
 def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _markdown_cells(row: Row, original: Row) -> list[str]:
-    scores = [
-        f"{row.scores.fid:.1f}",
-        kid_text(row.scores.kid),
-        BLANK if row.scores.l1 is None else f"{row.scores.l1:.4f}",
-    ]
+def _markdown_cells(row: Row, original: Row, shown: Sequence[Metric]) -> list[str]:
+    scores = [BLANK if (value := metric.of(row.scores)) is None else metric.text(value) for metric in shown]
     if not (row.evaluation and row.measured and original.evaluation and original.measured):
         return [row.name, *[BLANK] * 5, *scores, *[BLANK] * 3]
     own, base, latency = row.evaluation, original.evaluation, row.measured.latency_ms.median
@@ -225,16 +227,6 @@ def times(factor: float) -> str:
     return "1×" if factor == 1 else f"{significant(factor)}×"
 
 
-def kid_text(kid: float) -> str:
-    """KID × 10³."""
-    return f"{kid * 1e3:.2f}".replace("-", "−")
-
-
-def signed(value: float, decimals: int) -> str:
-    """A difference, always with its sign."""
-    return f"{value:+.{decimals}f}".replace("-", "−")
-
-
 def _one_line(text: str) -> str:
     return " ".join(text.split())
 
@@ -242,27 +234,55 @@ def _one_line(text: str) -> str:
 # --- what follows, in words --------------------------------------------------------------------
 
 
-def better_on(scores: Scores, other: Scores) -> tuple[list[str], list[str]]:
-    """The names of the scores on which *scores* is strictly better (lower) than *other*, and of the rest."""
-    better: list[str] = []
-    rest: list[str] = []
-    for key, name in (("fid", "FID"), ("kid", "KID"), ("l1", "L1")):
-        mine, theirs = getattr(scores, key), getattr(other, key)
-        if mine is not None and theirs is not None:
-            (better if mine < theirs else rest).append(name)
-    return better, rest
+@dataclass(frozen=True)
+class Pair:
+    """Two generators' values of one metric that both have."""
+
+    metric: Metric
+    mine: float
+    theirs: float
+
+    @property
+    def better(self) -> bool:
+        """Whether mine is, strictly."""
+        return self.metric.cost(self.mine) < self.metric.cost(self.theirs)
+
+    @property
+    def values(self) -> str:
+        return f"{self.metric.head} {self.metric.text(self.mine)} against {self.metric.text(self.theirs)}"
+
+    @property
+    def change(self) -> str:
+        """`L1 +0.0056 (+9.2%)`: distances between pictures relative to theirs too."""
+        difference = f"{self.metric.head} {self.metric.change(self.mine - self.theirs)}"
+        if self.metric.key not in ("l1", "lpips") or self.theirs <= 0:
+            return difference
+        return f"{difference} ({(self.mine / self.theirs - 1) * 100:+.1f}%)".replace("-", "−")
 
 
-def verdict(board: Scoreboard) -> str:
-    """Whether the original learned its task: without that, nothing about compression follows."""
-    original, copied = board.evaluations["original"].scores, board.reference.rows[COPIED]
-    better, rest = better_on(original, copied)
+def pairs(mine: Scores, theirs: Scores, metric: str) -> list[Pair]:
+    """What both have, by the metric of key *metric* first."""
+    values = [(one, one.of(mine), one.of(theirs)) for one in led_by(metric)]
+    return [Pair(one, a, b) for one, a, b in values if a is not None and b is not None]
+
+
+def verdict(board: Scoreboard, metric: str) -> str:
+    """Whether the original learned its task: without that, nothing about compression follows.
+
+    Flat class colours lie near the optimum of L1 and show a judge nothing but the classes, so against them it is
+    held by how real its pictures look.
+    """
+    name = board.reference.baseline
+    held = pairs(board.evaluations["original"], board.reference.rows[name], metric)
+    if name == PAINTED:
+        held = [pair for pair in held if pair.metric.key in ("fid", "kid")]
+    rest = [pair for pair in held if not pair.better]
     if rest:
         return (
-            f"**Warning: the original does not beat *{COPIED}* on {_and(rest)} ({_against(original, copied, rest)}). "
+            f"**Warning: the original does not beat *{name}* on {_and(rest)} ({_values(rest)}). "
             "It has not learned its task, so nothing about compression follows from this table.**"
         )
-    return f"The original beats *{COPIED}* on {_and(better)} ({_against(original, copied, better)})."
+    return f"The original beats *{name}* on {_and(held)} ({_values(held)})."
 
 
 def supernet_verdict(metrics: SupernetMetrics) -> str:
@@ -272,6 +292,8 @@ def supernet_verdict(metrics: SupernetMetrics) -> str:
         for name, span in (("smallest", metrics.smallest), ("largest", metrics.largest))
     }
     numbers = f"{spans['smallest']}; the largest: {spans['largest']}"
+    if metrics.l1_against == "teacher":
+        numbers += "; to the teacher's pictures, since the truth is not known"
     if metrics.improved:
         return f"The smallest subnet improved in once-for-all training ({numbers})."
     return (
@@ -280,50 +302,114 @@ def supernet_verdict(metrics: SupernetMetrics) -> str:
     )
 
 
-def comparison(board: Scoreboard) -> list[str]:
+def comparison(board: Scoreboard, metric: str) -> list[str]:
     """Ours against the original and against the uniform narrow network, in numbers."""
     ours, original, narrow = (board.evaluations[stage] for stage in ("finetune", "original", "narrow"))
-    l1_change = f" ({signed((ours.l1 / original.l1 - 1) * 100, 1)}%)" if original.l1 > 0 else ""
+    held = pairs(ours, original, metric)
     against_original = (
         f"Ours against the original: {times(reduction(original.macs, ours.macs))} fewer MACs exactly counted, "
         f"{times(reduction(original.macs_paper, ours.macs_paper))} by the paper's convention; "
-        f"FID {signed(ours.fid - original.fid, 1)}, KID × 10³ {signed((ours.kid - original.kid) * 1e3, 2)}, "
-        f"L1 {signed(ours.l1 - original.l1, 4)}{l1_change}; lower is better."
+        f"{', '.join(pair.change for pair in held)}; {_better_is(held)}."
     )
-    better, rest = better_on(ours.scores, narrow.scores)
-    parts = [f"{words} on {_and(names)}" for words, names in (("better", better), ("not better", rest)) if names]
-    against_narrow = f"Ours against the uniform narrow generator: {', '.join(parts)}."
-    return [against_original, against_narrow]
+    held = pairs(ours, narrow, metric)
+    verdicts = {"better": [pair for pair in held if pair.better], "not better": [p for p in held if not p.better]}
+    parts = [f"{words} on {_and(some)}" for words, some in verdicts.items() if some]
+    return [against_original, f"Ours against the uniform narrow generator: {', '.join(parts)}."]
 
 
-def _against(mine: Scores, theirs: Scores, names: Sequence[str]) -> str:
-    texts: dict[str, Callable[[Scores], str]] = {
-        "FID": lambda scores: f"{scores.fid:.1f}",
-        "KID × 10³": lambda scores: kid_text(scores.kid),
-        "L1": lambda scores: f"{scores.l1:.4f}",
-    }
-    return ", ".join(
-        f"{name} {text(mine)} against {text(theirs)}" for name, text in texts.items() if name.split()[0] in names
-    )
+def _better_is(held: Sequence[Pair]) -> str:
+    """`lower is better`; of which metrics, where they differ."""
+    ways: dict[str, list[Pair]] = {}
+    for pair in held:
+        ways.setdefault(pair.metric.direction, []).append(pair)
+    return "; ".join(f"{way} is better" + (f" for {_and(some)}" if len(ways) > 1 else "") for way, some in ways.items())
 
 
-def _and(names: Sequence[str]) -> str:
+def _values(held: Sequence[Pair]) -> str:
+    return ", ".join(pair.values for pair in held)
+
+
+def _and(held: Sequence[Pair]) -> str:
+    names = [pair.metric.name for pair in held]
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def _small_print(board: Scoreboard, benchmark: Benchmark, selection: Selection) -> str:
+# --- the small print ---------------------------------------------------------------------------
+
+
+def _small_print(
+    subject: Subject, rows: Sequence[Row], board: Scoreboard, benchmark: Benchmark, selection: Selection | None
+) -> list[str]:
+    """How the numbers came about, and why one is not there: sentences."""
     reference = board.reference
-    real = reference.rows[REAL].fid
+    real = BY_KEY["fid"].text(reference.rows[REAL].fid)
     rounds = f"{benchmark.runs} run{'s' if benchmark.runs > 1 else ''} after {benchmark.warmup} to warm up"
-    return (
-        f"Scored on {reference.images:,} validation pictures, which chose nothing: the search picked its winner on "
-        f"{selection.images:,} pictures of train-2, among {selection.subnets_scored:,} of "
-        f"{selection.subnets_in_space:,} subnets, under a budget of {quantity(selection.budget_macs)} exact MACs. "
-        f"Few pictures bias FID upwards: real pictures against other real ones score {real:.1f} here, so read FID "
-        "against that row, and KID, which is unbiased, beside it. "
-        "*Input copied* returns the input unchanged; *mean colour* returns one flat colour. "
-        "L1 is the mean absolute difference as a share of the 8-bit range. "
+    keys = {metric.key for metric in measured(rows, subject.metric)}
+    return [
+        f"Scored on {reference.images:,} validation pictures, which chose nothing{_chosen_by(selection)}.",
+        f"Few pictures bias FID upwards: real pictures against other real ones score {real} here, so read FID "
+        "against that row, and KID, which is unbiased, beside it.",
+        *(["FID and KID are against all real targets, those of training too."] if subject.all_targets else []),
+        _BASELINE[reference.baseline],
+        *(_ABOUT[key] for key in _ABOUT if key in keys),
+        *([_judged(reference)] if "miou" in keys else []),
+        *reference.absent.values(),
+        *_trained_by(subject),
         "MACs are those of one picture; the paper's convention counts transposed convolutions at output resolution, "
-        "and the instance norms. "
-        f"Latency at batch 1: the median of {rounds}."
+        "and the instance norms.",
+        f"Latency at batch 1: the median of {rounds}.",
+    ]
+
+
+_BASELINE = {
+    COPIED: "*Input copied* returns the input unchanged; *mean colour* returns one flat colour.",
+    PAINTED: (
+        "*Class colours* paints each class of the label map in its mean colour over the training photos, which is hard "
+        "to beat in L1; *mean colour* returns one flat colour."
+    ),
+}
+_ABOUT = {
+    "l1": "L1 is the mean absolute difference as a share of the 8-bit range.",
+    "lpips": "LPIPS is the mean perceptual distance (AlexNet).",
+}
+
+
+def _chosen_by(selection: Selection | None) -> str:
+    if selection is None:
+        return ""
+    metric = BY_KEY[selection.metric]
+    return (
+        f": the search picked its winner, that of {metric.best} {metric.name}, on {selection.images:,} pictures of "
+        f"train-2, among {selection.subnets_scored:,} of {selection.subnets_in_space:,} subnets, under a budget of "
+        f"{quantity(selection.budget_macs)} exact MACs"
     )
+
+
+def _judged(reference: Reference) -> str:
+    text = "mIoU is the mean intersection over union of the classes that a judge, a segmentation network, reads off."
+    if reference.judge is None:
+        return text
+    miou = BY_KEY["miou"]
+    return (
+        f"{text} On real validation pictures it reaches {miou.text(reference.judge.miou)} %, as much as can be "
+        f"asked for; always answering the most frequent class reaches {miou.text(reference.judge.majority)} %."
+    )
+
+
+def _trained_by(subject: Subject) -> list[str]:
+    """What trained the generators, where that is not plain from the experiment."""
+    sentences = []
+    if subject.perceptual:
+        sentences.append(f"The perceptual loss of the trainings is that of {subject.perceptual}.")
+    for stage in subject.folders.trained:
+        if stage not in ("original", "teacher"):
+            continue
+        metrics = read(subject.folders.file(stage, "metrics.json"), TrainingMetrics, stage)
+        if metrics.imported:
+            checkpoint, sha256 = _one_line(metrics.imported.checkpoint), metrics.imported.sha256
+            fresh = stage == "teacher" and metrics.imported.discriminator is None
+            cost = ", without its discriminator: distillation began with a fresh one" if fresh else ""
+            sentences.append(
+                f"The {stage} was not trained here but imported: {checkpoint} (sha256 {sha256[:12]}…){cost}."
+            )
+    return sentences

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gancomp import paths
-from gancomp.config import Config, budget_macs
+from gancomp.config import Config, SupernetTraining, budget_macs
 from gancomp.elastic.space import Subnet, under_budget
+from gancomp.errors import GancompError
 from gancomp.pipeline import generator_spec
 from gancomp.report.records import SubnetRow
 from gancomp.spec import format_widths
@@ -19,8 +20,17 @@ GROUP = 32
 def candidates(config: Config, experiment: str) -> list[Subnet]:
     """Every subnet of *experiment*'s space under its budget, in tree order."""
     settings = config.experiments[experiment]
+    space = supernet_of(config, experiment).space
     limit = budget_macs(settings.search.budget, generator_spec(config, experiment, "original"))
-    return under_budget(settings.supernet.space, generator_spec(config, experiment, "distill"), limit)
+    return under_budget(space, generator_spec(config, experiment, "distill"), limit)
+
+
+def supernet_of(config: Config, experiment: str) -> SupernetTraining:
+    """What the search looks through; GancompError if *experiment* trains its original alone."""
+    supernet = config.experiments[experiment].supernet
+    if supernet is None:
+        raise GancompError(f"experiments.{experiment}: declares no supernet, so there are no subnets to search")
+    return supernet
 
 
 def shard_of(subnets: Sequence[Subnet], index: int, count: int) -> Sequence[Subnet]:
@@ -35,7 +45,7 @@ def shard_path(experiment: str, index: int, count: int) -> Path:
 
 
 def as_text(row: SubnetRow) -> dict[str, str]:
-    """A row as `search.csv` writes it."""
+    """A row as `search.csv` writes it; a score that was not measured is an empty cell."""
     return {
         "index": str(row.index),
         "widths": format_widths(row.widths),
@@ -44,5 +54,6 @@ def as_text(row: SubnetRow) -> dict[str, str]:
         "params": str(row.params),
         "fid": f"{row.fid:.6f}",
         "kid": f"{row.kid:.9f}",
-        "l1": f"{row.l1:.9f}",
+        "l1": "" if row.l1 is None else f"{row.l1:.9f}",
+        "miou": "" if row.miou is None else f"{row.miou:.9f}",
     }

@@ -11,8 +11,9 @@ from gancomp.data.build import load_manifest
 from gancomp.errors import GancompError
 from gancomp.metrics.inception import inception_key
 from gancomp.pipeline import generator_spec, stage_settings
+from gancomp.report.metrics import BY_KEY
 from gancomp.report.records import SEARCH_COLUMNS, Selection, SubnetRow, read_search, read_subnets
-from gancomp.search.candidates import as_text, candidates, shard_path
+from gancomp.search.candidates import as_text, candidates, shard_path, supernet_of
 
 
 def merge(config: Config, experiment: str, shards: int) -> None:
@@ -32,31 +33,46 @@ def merge(config: Config, experiment: str, shards: int) -> None:
     write_csv(folder / "search.csv", SEARCH_COLUMNS, [as_text(row) for row in rows])
 
 
-def pareto_front(rows: Sequence[SubnetRow]) -> list[SubnetRow]:
-    """The subnets that no other beats in FID at as few exact MACs, by rising MACs."""
+def pareto_front(rows: Sequence[SubnetRow], metric: str) -> list[SubnetRow]:
+    """The subnets that no other beats by *metric* at as few exact MACs, by rising MACs."""
     front: list[SubnetRow] = []
-    for row in sorted(rows, key=lambda row: (row.macs, row.fid, row.index)):
-        if not front or row.fid < front[-1].fid:
+    for row in sorted(rows, key=lambda row: (row.macs, _cost(row, metric), row.index)):
+        if not front or _cost(row, metric) < _cost(front[-1], metric):
             front.append(row)
     return front
 
 
-def winner(rows: Sequence[SubnetRow]) -> SubnetRow:
-    """The subnet of lowest FID; of equals the one with the fewest exact MACs."""
-    return min(rows, key=lambda row: (row.fid, row.macs, row.index))
+def winner(rows: Sequence[SubnetRow], metric: str) -> SubnetRow:
+    """The best subnet by *metric*; of equals the one with the fewest exact MACs."""
+    return min(rows, key=lambda row: (_cost(row, metric), row.macs, row.index))
+
+
+def _cost(row: SubnetRow, metric: str) -> float:
+    """The score of *row*, turned so that less is better; GancompError where it was not measured."""
+    value = BY_KEY[metric].of(row)
+    if value is None:
+        raise GancompError(
+            f"search.csv: subnet {row.index} has no {metric}, which the experiment's metric asks for; delete the "
+            "search's folder and run it again"
+        )
+    return BY_KEY[metric].cost(value)
 
 
 def select(config: Config, experiment: str) -> None:
-    """Choose the winner from `search.csv` and write `selection.json`."""
+    """Choose the winner from `search.csv` by the experiment's metric and write `selection.json`.
+
+    Raises GancompError when `search.csv` is missing, damaged, or lacks that metric.
+    """
     settings = config.experiments[experiment]
     folder = paths.stage(experiment, "search")
     rows = read_search(folder / "search.csv")
     available = len(load_manifest(paths.dataset(settings.dataset)).splits["train-2"])
     selection = Selection(
-        winner=winner(rows),
-        pareto=tuple(row.index for row in pareto_front(rows)),
+        metric=settings.metric,
+        winner=winner(rows, settings.metric),
+        pareto=tuple(row.index for row in pareto_front(rows, settings.metric)),
         budget_macs=int(budget_macs(settings.search.budget, generator_spec(config, experiment, "original"))),
-        subnets_in_space=settings.supernet.subnets,
+        subnets_in_space=supernet_of(config, experiment).subnets,
         subnets_scored=len(rows),
         images=min(available, settings.search.images),
         fid_precision=inception_key(settings.precision),

@@ -11,13 +11,14 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from gancomp import rng
 from gancomp.artifacts import atomic
 from gancomp.config import DatasetBase, Training
 from gancomp.data.augment import augment
-from gancomp.data.datasets import PairedPictures, batch_indices, to_float
+from gancomp.data.datasets import Pictures, to_float
 from gancomp.errors import GancompError
 from gancomp.progress import Progress
 from gancomp.train.state import Progressed, load_state, save_state
@@ -32,16 +33,23 @@ class Recipe(Protocol):
     """One way to train: what it trains, and one step of it."""
 
     @property
-    def networks(self) -> Mapping[str, torch.nn.Module]: ...
+    def networks(self) -> Mapping[str, torch.nn.Module]:
+        """All that a step changes and the next one needs: networks, and modules that only remember (an image pool)."""
+        ...
 
     @property
-    def optimizers(self) -> Mapping[str, torch.optim.Optimizer]: ...
+    def optimizers(self) -> Mapping[str, torch.optim.Optimizer]:
+        """Each at its initial learning rate, which the schedule scales."""
+        ...
 
     @property
     def loss_names(self) -> tuple[str, ...]: ...
 
     def step(self, inputs: Tensor, targets: Tensor, draw: np.random.Generator) -> dict[str, Tensor]:
-        """Update the networks by one batch (n, 3, h, w) in [-1, 1]; *draw* is the step's own randomness."""
+        """Update the networks by one batch of encoded inputs (n, c, h, w) and targets (n, 3, h, w) in [-1, 1].
+
+        Unpaired, the two have nothing to do with each other. *draw* is the step's own randomness.
+        """
         ...
 
 
@@ -65,7 +73,7 @@ def steps_per_epoch(training: Training, pictures: int) -> int:
 
 def fit(
     recipe: Recipe,
-    pictures: PairedPictures,
+    pictures: Pictures,
     dataset: DatasetBase,
     training: Training,
     *,
@@ -78,18 +86,20 @@ def fit(
 ) -> Progressed:
     """Train *recipe* to the end of its schedule, from wherever an earlier run stopped.
 
-    *folder* keeps `state.pt` and the growing `log.csv`. *before* is called before the very first step, and what it
-    returns stays in the notes through every resume. Raises GancompError, keeping the last good state, when a
-    loss is no longer finite.
+    An epoch is as many pictures as the larger side of *pictures* has. *folder* keeps `state.pt` and the growing
+    `log.csv`. *before* is called before the very first step, and what it returns stays in the notes through every
+    resume. Raises GancompError, keeping the last good state, when a loss is no longer finite.
     """
     parts: dict[str, torch.nn.Module | torch.optim.Optimizer] = {**recipe.networks}
     parts |= {f"{name}.optimizer": optimizer for name, optimizer in recipe.optimizers.items()}
     state_path, log_path = folder / "state.pt", folder / "log.csv"
+    # Before a state is restored, which brings the rates of its step along.
+    rates = {name: optimizer.param_groups[0]["lr"] for name, optimizer in recipe.optimizers.items()}
     progressed = load_state(state_path, signature, parts)
     if progressed.step == 0:
         progressed.notes = before()
-    total = total_steps(training, len(pictures))
-    per_epoch = steps_per_epoch(training, len(pictures))
+    total = total_steps(training, pictures.per_epoch)
+    per_epoch = steps_per_epoch(training, pictures.per_epoch)
     log_every = max(1, total // LOG_ROWS)
     columns = (*LOG_COLUMNS, *recipe.loss_names, *LOG_TIMES)
     _cut_log(log_path, columns, progressed.step)
@@ -103,15 +113,13 @@ def fit(
         log = csv.DictWriter(stream, columns, lineterminator="\n")
         while progressed.step < total:
             step = progressed.step
-            lr = training.lr * learning_rate_factor(step, training, per_epoch)
-            for optimizer in recipe.optimizers.values():
+            factor = learning_rate_factor(step, training, per_epoch)
+            for name, optimizer in recipe.optimizers.items():
                 for group in optimizer.param_groups:
-                    group["lr"] = lr
+                    group["lr"] = rates[name] * factor
             draw = rng.generator(seed, stage, step)
-            batch = pictures.batch(batch_indices(step, len(pictures), training.batch, seed))
-            inputs, targets = (to_float(side).to(device) for side in batch)
-            inputs, targets = augment(inputs, targets, draw, dataset.load_size, dataset.flip)
-            losses = recipe.step(inputs, targets, draw)
+            batch = _batch(pictures, dataset, pictures.training_batch(step, training.batch, seed), draw, device)
+            losses = recipe.step(*batch, draw)
             progressed.step = step + 1
             progressed.elapsed = time.monotonic() - began
             detail = ""
@@ -119,7 +127,11 @@ def fit(
                 values = {name: float(losses[name]) for name in recipe.loss_names}
                 _check_finite(values, progressed.step, stage, state_path)
                 log.writerow(
-                    {"step": progressed.step, "images": progressed.step * training.batch, "lr": f"{lr:.3e}"}
+                    {
+                        "step": progressed.step,
+                        "images": progressed.step * training.batch,
+                        "lr": f"{training.lr * factor:.3e}",
+                    }
                     | {name: f"{value:.6g}" for name, value in values.items()}
                     | {"images_per_second": f"{progress.rate:.2f}", "elapsed_seconds": f"{progressed.elapsed:.1f}"}
                 )
@@ -135,13 +147,26 @@ def fit(
     return progressed
 
 
+def _batch(
+    pictures: Pictures,
+    dataset: DatasetBase,
+    drawn: tuple[NDArray[np.uint8], NDArray[np.uint8]],
+    draw: np.random.Generator,
+    device: torch.device,
+) -> tuple[Tensor, Tensor]:
+    """The *drawn* inputs and targets as networks read them, enlarged, cropped and mirrored by *draw*."""
+    inputs, targets = pictures.encode(drawn[0]).to(device), to_float(drawn[1]).to(device)
+    labels = pictures.kind == "labels"
+    return augment(inputs, targets, draw, dataset.load_size, dataset.flip, paired=pictures.paired, labels=labels)
+
+
 def _weights(recipe: Recipe) -> dict[str, float]:
-    """A number for each network that is finite only if all of its weights are: no saved state may be spoilt."""
+    """A number for each network that is finite only if all that it holds is: no saved state may be spoilt."""
     norms = {
-        name: torch.stack([weight.detach().norm() for weight in network.parameters()]).norm()
+        name: torch.stack([tensor.norm() for tensor in network.state_dict().values() if tensor.is_floating_point()])
         for name, network in recipe.networks.items()
     }
-    return {f"a weight of the {name}": float(norm) for name, norm in norms.items()}
+    return {f"a weight of the {name}": float(norm.norm()) for name, norm in norms.items()}
 
 
 def _check_finite(values: Mapping[str, float], step: int, stage: str, state: Path) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 from lightning_fabric import Fabric
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gancomp.config import Objective
-from gancomp.nets.discriminators import PatchDiscriminator
+from gancomp.config import Objective, Training
 from gancomp.nets.generator import Generator
 from gancomp.objectives.gan import conditional, discriminator_loss, generator_loss
-from gancomp.train.optim import adam
+from gancomp.train.optim import adams
 
 
 class Pix2pix:
@@ -20,17 +19,17 @@ class Pix2pix:
     loss_names = ("d_loss", "g_gan", "g_recon")
 
     def __init__(
-        self, fabric: Fabric, generator: Generator, discriminator: PatchDiscriminator, objective: Objective, lr: float
+        self, fabric: Fabric, generator: Generator, discriminator: nn.Module, objective: Objective, training: Training
     ) -> None:
         self.objective = objective
-        self.networks = {"generator": generator, "discriminator": discriminator}
-        self.optimizers = {name: adam(network, lr) for name, network in self.networks.items()}
+        self.networks: dict[str, nn.Module] = {"generator": generator, "discriminator": discriminator}
+        self.optimizers = adams(self.networks, training)
         self._fabric = fabric
         self._generator, self._g_optimizer = fabric.setup(generator, self.optimizers["generator"])
         self._discriminator, self._d_optimizer = fabric.setup(discriminator, self.optimizers["discriminator"])
 
     def step(self, inputs: Tensor, targets: Tensor, draw: np.random.Generator) -> dict[str, Tensor]:
-        """One update of the discriminator, then of the generator, on a batch (n, 3, h, w) in [-1, 1]."""
+        """One update of the discriminator, then of the generator, on inputs (n, c, h, w) and targets (n, 3, h, w)."""
         kind = self.objective.gan
         fake = self._generator(inputs)
 

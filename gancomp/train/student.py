@@ -7,16 +7,17 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gancomp.config import Objective
+from gancomp.config import Objective, Training
 from gancomp.elastic.slicing import Elastic, Widths
-from gancomp.nets.discriminators import PatchDiscriminator
 from gancomp.nets.generator import Generator
 from gancomp.objectives.distill import distillation_loss
 from gancomp.objectives.gan import conditional, discriminator_loss, generator_loss
-from gancomp.train.optim import adam
+from gancomp.train.cyclegan import CycleGan, Reverse
+from gancomp.train.gaugan import Compare, GauGan
+from gancomp.train.optim import adams
 
 #: Chooses a step's widths from its randomness; None stands for the student's own.
 ChooseWidths = Callable[[np.random.Generator], Widths | None]
@@ -26,8 +27,26 @@ def own_widths(draw: np.random.Generator) -> None:
     """The student as it is: distillation and fine-tuning."""
 
 
+class Teacher:
+    """The frozen generator that students learn from."""
+
+    def __init__(self, fabric: Fabric, generator: Generator) -> None:
+        self._fabric = fabric
+        # Not wrapped: it has nothing to synchronise, and nothing may change it.
+        self._generator = generator.to(fabric.device).eval().requires_grad_(False)
+
+    def __call__(self, inputs: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Its pictures, and the activations that Eq. 3 matches."""
+        with torch.no_grad(), self._fabric.autocast():
+            return self._generator.with_features(inputs)
+
+
 class Student:
-    """Eq. 4 with a frozen teacher. Both networks are judged by the same, old discriminator; then both step."""
+    """Eq. 4 with a frozen teacher. Both networks are judged by the same, old discriminator; then both step.
+
+    Of pairs, the reconstruction is measured against the truth, and the discriminator is conditional. Without them the
+    teacher's output takes the truth's place (*pseudo_pairs*), and the discriminator tells outputs from real targets.
+    """
 
     loss_names = ("d_loss", "g_gan", "g_recon", "g_distill")
 
@@ -36,35 +55,42 @@ class Student:
         fabric: Fabric,
         student: Elastic,
         teacher: Generator,
-        discriminator: PatchDiscriminator,
+        discriminator: nn.Module,
         objective: Objective,
-        lr: float,
+        training: Training,
         choose_widths: ChooseWidths = own_widths,
+        *,
+        pseudo_pairs: bool = False,
     ) -> None:
         self.objective = objective
         self.choose_widths = choose_widths
         self.networks = {"student": student.whole, "discriminator": discriminator}
-        self.optimizers = {name: adam(network, lr) for name, network in self.networks.items()}
+        self.optimizers = adams(self.networks, training)
         self._fabric = fabric
         self._student, self._g_optimizer = fabric.setup(student, self.optimizers["student"])
         self._discriminator, self._d_optimizer = fabric.setup(discriminator, self.optimizers["discriminator"])
-        # Not wrapped: it has nothing to synchronise, and nothing may change it.
-        self._teacher = teacher.to(fabric.device).eval().requires_grad_(False)
+        self._teacher = Teacher(fabric, teacher)
+        self._pseudo_pairs = pseudo_pairs
 
     def step(self, inputs: Tensor, targets: Tensor, draw: np.random.Generator) -> dict[str, Tensor]:
-        """One update of the student and its discriminator on a batch (n, 3, h, w) in [-1, 1]."""
+        """One update of the student and its discriminator on inputs (n, c, h, w) and targets (n, 3, h, w)."""
         kind, weights = self.objective.gan, self.objective
         fake, mapped = self._student(inputs, self.choose_widths(draw))
+        truth, g_distill = targets, inputs.new_zeros(())
+        if self._pseudo_pairs or weights.lambda_distill > 0:
+            taught, features = self._teacher(inputs)
+            truth = taught.float() if self._pseudo_pairs else targets
+            if weights.lambda_distill > 0:
+                g_distill = distillation_loss(mapped, features)
 
         self._discriminator.requires_grad_(False)
-        g_gan = generator_loss(kind, self._discriminator(conditional(inputs, fake)))
-        g_recon = F.l1_loss(fake.float(), targets)
-        g_distill = self._distillation(inputs, mapped)
+        g_gan = generator_loss(kind, self._discriminator(self._seen(inputs, fake)))
+        g_recon = F.l1_loss(fake.float(), truth)
         self._g_optimizer.zero_grad()
         self._fabric.backward(g_gan + weights.lambda_recon * g_recon + weights.lambda_distill * g_distill)
 
         self._discriminator.requires_grad_(True)
-        real_scores, fake_scores = self._discriminator(conditional(inputs, targets, fake.detach())).chunk(2)
+        real_scores, fake_scores = self._discriminator(self._seen(inputs, targets, fake.detach())).chunk(2)
         d_loss = discriminator_loss(kind, real_scores, fake_scores)
         self._d_optimizer.zero_grad()
         self._fabric.backward(d_loss)
@@ -74,9 +100,87 @@ class Student:
         losses = {"d_loss": d_loss, "g_gan": g_gan, "g_recon": g_recon, "g_distill": g_distill}
         return {name: loss.detach() for name, loss in losses.items()}
 
-    def _distillation(self, inputs: Tensor, mapped: list[Tensor]) -> Tensor:
-        if self.objective.lambda_distill == 0:
-            return inputs.new_zeros(())
-        with torch.no_grad(), self._fabric.autocast():
-            _, features = self._teacher.with_features(inputs)
-        return distillation_loss(mapped, features)
+    def _seen(self, inputs: Tensor, *outputs: Tensor) -> Tensor:
+        """What the discriminator sees of *outputs*."""
+        return torch.cat(outputs) if self._pseudo_pairs else conditional(inputs, *outputs)
+
+
+# --- students under their teacher's own objective ----------------------------------------------
+
+
+class Pupil:
+    """A student at one step's widths, as a plain generator; its first pass is compared with the teacher's."""
+
+    def __init__(self, student: Callable[[Tensor, Widths | None], tuple[Tensor, list[Tensor]]], widths: Widths | None):
+        self._student, self._widths = student, widths
+        self._mapped: list[Tensor] | None = None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        out, mapped = self._student(x, self._widths)
+        if self._mapped is None:
+            self._mapped = mapped
+        return out
+
+    def distillation(self, teacher: Teacher, inputs: Tensor, weight: float) -> dict[str, Tensor]:
+        """Eq. 3 over *inputs*, with which the first pass began; where it has no *weight*, it is not computed."""
+        assert self._mapped is not None
+        if weight == 0:
+            return {"g_distill": inputs.new_zeros(())}
+        mapped = [feature[: len(inputs)] for feature in self._mapped]
+        return {"g_distill": distillation_loss(mapped, teacher(inputs)[1])}
+
+
+class NaiveStudent(CycleGan):
+    """Unpaired training without pseudo-pairs (Figure 7a): the student in CycleGAN's own objective, whose way back and
+    discriminators are the teacher's, trained along; and Eq. 3 where λ_distill is not zero."""
+
+    loss_names = (*CycleGan.loss_names, "g_distill")
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        student: Elastic,
+        teacher: Generator,
+        discriminator: nn.Module,
+        reverse: Reverse,
+        objective: Objective,
+        training: Training,
+        choose_widths: ChooseWidths = own_widths,
+    ) -> None:
+        super().__init__(fabric, student, discriminator, reverse, objective, training)
+        self.weights["g_distill"] = objective.lambda_distill
+        self.choose_widths = choose_widths
+        self._teacher = Teacher(fabric, teacher)
+
+    def step(self, inputs: Tensor, targets: Tensor, draw: np.random.Generator) -> dict[str, Tensor]:
+        pupil = Pupil(self._own["generator"], self.choose_widths(draw))
+        weight = self.weights["g_distill"]
+        return self._step(pupil, inputs, targets, draw, lambda: pupil.distillation(self._teacher, inputs, weight))
+
+
+class GauGanStudent(GauGan):
+    """GauGAN's objective with Eq. 3 beside it. Unlike other students, it steps first, and the discriminator then sees
+    what it makes anew at the same widths."""
+
+    loss_names = (*GauGan.loss_names, "g_distill")
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        student: Elastic,
+        teacher: Generator,
+        discriminator: nn.Module,
+        objective: Objective,
+        training: Training,
+        perceptual: Compare,
+        choose_widths: ChooseWidths = own_widths,
+    ) -> None:
+        super().__init__(fabric, student, discriminator, objective, training, perceptual)
+        self.weights["g_distill"] = objective.lambda_distill
+        self.choose_widths = choose_widths
+        self._teacher = Teacher(fabric, teacher)
+
+    def step(self, inputs: Tensor, targets: Tensor, draw: np.random.Generator) -> dict[str, Tensor]:
+        pupil = Pupil(self._generator, self.choose_widths(draw))
+        weight = self.weights["g_distill"]
+        return self._step(pupil, inputs, targets, lambda: pupil.distillation(self._teacher, inputs, weight))

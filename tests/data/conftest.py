@@ -80,3 +80,30 @@ def snapshot() -> Callable[[Path], dict[str, bytes]]:
         return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
     return take
+
+
+@pytest.fixture
+def domains(tmp_path: Path) -> tuple[Path, Path]:
+    """Two folders of single pictures, 12x16: thirty dark ones and twenty bright ones, of names that do not match."""
+    rng = np.random.default_rng(0)
+    for folder, count, light in (("dark ones", 30, 0), ('bright "ones"', 20, 150)):
+        (tmp_path / folder).mkdir()
+        for index in range(count):
+            picture = rng.integers(light, light + 100, (12, 16, 3), dtype=np.uint8)
+            Image.fromarray(picture).save(tmp_path / folder / f"{folder[0]} ä{index}.png")
+    return tmp_path / "dark ones", tmp_path / 'bright "ones"'
+
+
+@pytest.fixture
+def labelled(tmp_path: Path) -> Path:
+    """Thirty photos of 12x16 and their label maps, in `photos/` and `maps/`: classes 0 to 2, and 255 in a corner."""
+    rng = np.random.default_rng(0)
+    for folder in ("photos", "maps"):
+        (tmp_path / "labelled" / folder).mkdir(parents=True)
+    for index in range(30):
+        ids = rng.integers(0, 3, (3, 4), dtype=np.uint8).repeat(4, axis=0).repeat(4, axis=1)
+        ids[:2, :3] = 255
+        photo = rng.integers(0, 256, (12, 16, 3), dtype=np.uint8)
+        Image.fromarray(photo).save(tmp_path / "labelled" / "photos" / f"{index}.png")
+        Image.fromarray(ids).save(tmp_path / "labelled" / "maps" / f"{index}.png")
+    return tmp_path / "labelled"

@@ -67,3 +67,33 @@ def test_the_originals_are_not_changed() -> None:
     original = pictures()
     augment(original, original, rng(), (14, 20), True)
     assert torch.equal(original, pictures())
+
+
+# --- unpaired pictures and label maps ----------------------------------------------------------
+
+
+def test_unpaired_targets_have_draws_of_their_own_after_the_inputs() -> None:
+    inputs, targets = augment(pictures(), pictures(), rng(), (14, 20), True, paired=False)
+    assert inputs.shape == targets.shape
+    assert torch.equal(inputs, augment(pictures(), pictures(), rng(), (14, 20), True)[0])
+    assert all(not torch.equal(one, other) for one, other in zip(inputs, targets, strict=True))
+    same_targets = augment(-pictures(), pictures(), rng(), (14, 20), True, paired=False)[1]
+    assert torch.equal(targets, same_targets)
+
+
+def test_unpaired_sides_may_differ_in_channels() -> None:
+    inputs, targets = augment(pictures()[:, :1], pictures(), rng(), (14, 20), True, paired=False)
+    assert (inputs.shape[1], targets.shape[1]) == (1, 3)
+
+
+@pytest.mark.parametrize("load_size", [None, (14, 20), (24, 32)])
+def test_label_maps_stay_label_maps_and_aligned_with_their_photos(load_size: tuple[int, int] | None) -> None:
+    blocks = torch.randint(0, 4, (40, 3, 4), generator=torch.Generator().manual_seed(0))
+    classes = blocks.repeat_interleave(4, 1).repeat_interleave(4, 2)
+    planes = torch.nn.functional.one_hot(classes, 4).permute(0, 3, 1, 2).float()
+    photos = planes[:, :3] * 2 - 1
+    inputs, targets = augment(planes, photos, rng(), load_size, True, labels=True)
+    assert set(inputs.unique().tolist()) == {0.0, 1.0}
+    assert torch.equal(inputs.sum(1), torch.ones(40, 12, 16))
+    # A photo of the classes, enlarged smoothly, is brighter than its middle just where the class is.
+    assert torch.equal((targets > 0).float(), inputs[:, :3])

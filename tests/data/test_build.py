@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ import pytest
 from PIL import Image
 
 from gancomp.artifacts import file_sha256
-from gancomp.config import AlignedDataset, OpenmojiDataset
-from gancomp.data import openmoji
+from gancomp.config import AlignedDataset, FoldersDataset, LabelsDataset, OpenmojiDataset
+from gancomp.data import aligned, openmoji
 from gancomp.data.build import build, load_manifest, verify
 from gancomp.errors import GancompError
 
@@ -176,3 +177,101 @@ def test_the_hash_of_the_data_follows_the_pictures(aligned_folder: Path, tmp_pat
     Image.fromarray(picture).save(aligned_folder / "train" / "7.png")
     assert build("mine", mine(aligned_folder), tmp_path / "data", tmp_path)["data_hash"] != before
     assert load_manifest(tmp_path / "data").data_hash != before
+
+
+# --- unpaired pictures and label maps ----------------------------------------------------------
+
+
+def two(domains: tuple[Path, Path], **options: Any) -> FoldersDataset:
+    a, b = map(str, domains)
+    return FoldersDataset(source="folders", a=a, b=b, size=(12, 16), search_fraction=0.3, **options)
+
+
+def maps(folder: Path, **options: Any) -> LabelsDataset:
+    return LabelsDataset(
+        source="labels",
+        images=str(folder / "photos"),
+        labels=str(folder / "maps"),
+        names=("sky", "sea", "land"),
+        size=(12, 16),
+        **options,
+    )
+
+
+def test_unpaired_end_to_end(domains: tuple[Path, Path], tmp_path: Path, snapshot: Snapshot) -> None:
+    built = build("two", two(domains), tmp_path / "one", tmp_path)
+    manifest = verify(tmp_path / "one")
+    assert manifest.kind == built["kind"] == "unpaired"
+    assert [len(manifest.splits[split]) > 0 for split in manifest.splits] == [True] * 3
+    a, b = ([file for files in side.values() for file in files] for side in (manifest.splits, manifest.splits_b))
+    assert (len(a), len(b)) == (30, 20)
+    assert all(Path(file).name.startswith("A-") for file in a)
+    assert all(Path(file).name.startswith("B-") for file in b)
+    with Image.open(tmp_path / "one" / a[0]) as picture:
+        assert picture.size == (16, 12)
+    build("two", two(domains), tmp_path / "two", tmp_path)
+    assert snapshot(tmp_path / "one") == snapshot(tmp_path / "two")
+
+
+@pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
+def test_both_domains_are_inputs_so_blank_ones_of_either_go(
+    domains: tuple[Path, Path], tmp_path: Path, direction: str
+) -> None:
+    Image.new("RGB", (16, 12)).save(domains[0] / "d ä7.png")
+    Image.new("RGB", (16, 12)).save(domains[1] / "b ä7.png")
+    built = build("two", two(domains, direction=direction), tmp_path / "data", tmp_path)
+    assert sorted(built["rejected"].values()) == ["side A is one colour", "side B is one colour"]
+
+
+def test_a_side_that_is_missing_in_a_split_is_named(domains: tuple[Path, Path], tmp_path: Path) -> None:
+    with pytest.raises(GancompError, match=r"split train-1 has no pictures of side B \(.* in all\)"):
+        build("two", two(domains, search_count=20), tmp_path / "data", tmp_path)
+
+
+def test_label_maps_end_to_end(labelled: Path, tmp_path: Path, snapshot: Snapshot) -> None:
+    build("maps", maps(labelled), tmp_path / "one", tmp_path)
+    manifest = verify(tmp_path / "one")
+    assert manifest.kind == "labels"
+    assert [one.name for one in manifest.classes] == ["sky", "sea", "land", "unlabelled"]
+    build("maps", maps(labelled), tmp_path / "two", tmp_path)
+    assert snapshot(tmp_path / "one") == snapshot(tmp_path / "two")
+
+
+def test_of_label_maps_the_photo_decides_what_is_rejected(labelled: Path, tmp_path: Path) -> None:
+    Image.new("L", (16, 12)).save(labelled / "maps" / "3.png")
+    Image.new("RGB", (16, 12)).save(labelled / "photos" / "4.png")
+    built = build("maps", maps(labelled), tmp_path / "data", tmp_path)
+    assert list(built["rejected"].values()) == ["photo is one colour"]
+    assert next(iter(built["rejected"])).endswith("/4.png")
+
+
+def test_truth_is_written_beside_what_is_scored_and_stale_truth_goes(
+    aligned_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "data"
+    (root / "truth").mkdir(parents=True)
+    (root / "truth" / "old.png").write_bytes(b"x")
+    plan = aligned.plan(mine(aligned_folder))
+    truth = np.arange(24 * 32, dtype=np.uint32).astype(np.uint8).reshape(24, 32)
+    monkeypatch.setattr(aligned, "plan", lambda _: replace(plan, truth=lambda file: truth + int(Path(file).stem)))
+    built = build("mine", mine(aligned_folder), root, tmp_path)
+    scored = [*built["splits"]["val"], *built["splits"]["train-2"]]
+    assert set(built["truth"]) == {f"truth/{Path(file).name}" for file in scored}
+    assert {path.name for path in (root / "truth").iterdir()} == {Path(file).name for file in scored}
+    verify(root)
+    assert np.array_equal(np.asarray(Image.open(root / "truth" / "2.png")), truth + 2)
+    monkeypatch.undo()
+    build("mine", mine(aligned_folder), root, tmp_path)
+    assert not list((root / "truth").iterdir())
+
+
+def test_pictures_of_ones_own_are_never_overwritten(labelled: Path, tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    (root / "train").mkdir(parents=True)
+    for dataset in (
+        maps(labelled).model_copy(update={"val_labels": str(root / "train")}),
+        two((labelled / "photos", root / "val" / "deeper")),
+        two((root, labelled / "photos")),
+    ):
+        with pytest.raises(GancompError, match="lie where the prepared data set is written"):
+            build("mine", dataset, root, tmp_path)

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from gancomp.data import images
-from gancomp.data.images import encode_png, read_rgb, resize
+from gancomp.data.images import encode_png, pictures_in, read_input, read_rgb, read_values, resize, resize_values
 from gancomp.errors import GancompError
 
 
@@ -137,3 +137,74 @@ def test_resize_is_antialiased() -> None:
     stripes = np.zeros((32, 32, 3), dtype=np.uint8)
     stripes[:, ::2] = 255
     assert np.abs(resize(stripes, (4, 4)).astype(int) - 128).max() < 20
+
+
+# --- inputs of other channels ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_inputs_are_stored_as_gray_or_colours_with_or_without_alpha(tmp_path: Path, channels: int) -> None:
+    rgba = np.concatenate([rgb(), np.random.default_rng(1).integers(0, 256, (5, 6, 1), dtype=np.uint8)], axis=2)
+    path = saved(Image.fromarray(rgba), tmp_path / "x.png")
+    stored = read_input(path, channels)
+    if channels == 3:
+        assert np.array_equal(stored, read_rgb(path))
+    elif channels == 4:
+        assert np.array_equal(stored, rgba)
+    else:
+        shown = rgba[..., :3] if channels == 2 else read_rgb(path)
+        luma = shown @ [0.299, 0.587, 0.114]
+        assert np.abs(stored[..., :3] - luma[..., None]).max() <= 1
+        assert np.array_equal(stored[..., 3:], rgba[..., 3:] if channels == 2 else rgba[..., :0])
+    (tmp_path / "opaque.png").write_bytes(encode_png(rgb()))
+    assert (read_input(tmp_path / "opaque.png", channels)[..., 3:] == 255).all()
+
+
+def test_stored_alpha_survives(tmp_path: Path) -> None:
+    rgba = np.random.default_rng(1).integers(0, 256, (5, 6, 4), dtype=np.uint8)
+    (tmp_path / "x.png").write_bytes(encode_png(rgba))
+    assert np.array_equal(read_input(tmp_path / "x.png", 4), rgba)
+
+
+# --- label maps --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("dtype", "bits"), [(np.uint8, 8), (np.uint8, 16), (np.uint16, 16)])
+def test_values_are_read_as_they_are(tmp_path: Path, dtype: type, bits: int) -> None:
+    values = ramp(dtype, np.iinfo(dtype).max)
+    assert np.array_equal(read_values(saved(Image.fromarray(values), tmp_path / "x.png"), bits), values)
+
+
+def test_a_palette_is_read_by_its_numbers(tmp_path: Path) -> None:
+    image = Image.new("P", (3, 1))
+    image.putpalette([9, 9, 9, 200, 100, 50, 9, 9, 9])
+    image.putdata([2, 1, 0])
+    assert read_values(saved(image, tmp_path / "x.png")).tolist() == [[2, 1, 0]]
+
+
+@pytest.mark.parametrize(("mode", "bits"), [("RGB", 16), ("LA", 16), ("RGBA", 8), ("I;16", 8)])
+def test_what_has_not_one_number_a_pixel_is_refused(tmp_path: Path, mode: str, bits: int) -> None:
+    path = saved(Image.new(mode, (4, 4)), tmp_path / "map.png")
+    with pytest.raises(
+        GancompError, match=rf"map\.png: is of mode {mode}; a map has one number of at most {bits} bits"
+    ):
+        read_values(path, bits)
+
+
+def test_values_are_resized_to_the_one_at_the_middle() -> None:
+    values = np.arange(24, dtype=np.uint8).reshape(4, 6)
+    assert resize_values(values, (2, 2)).tolist() == [[7, 10], [19, 22]]
+    assert np.array_equal(resize_values(values, (4, 6)), values)
+    assert np.array_equal(resize_values(values, (8, 12)), values.repeat(2, axis=0).repeat(2, axis=1))
+    assert resize_values(values, (3, 5)).shape == (3, 5)
+
+
+def test_pictures_in_a_folder(tmp_path: Path) -> None:
+    for name in ("b.PNG", "a.jpg", ".hidden.png", "notes.txt"):
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "folder.png").mkdir()
+    assert [path.name for path in pictures_in(tmp_path)] == ["a.jpg", "b.PNG"]
+    with pytest.raises(GancompError, match=r"folder\.png: holds no pictures"):
+        pictures_in(tmp_path / "folder.png")
+    with pytest.raises(GancompError, match="none: no such folder"):
+        pictures_in(tmp_path / "none")

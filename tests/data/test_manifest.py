@@ -64,6 +64,76 @@ def test_a_spoilt_manifest_is_refused(root: Path, spoil: Callable[[dict[str, Any
     assert str(root / "manifest.json") in str(caught.value)
 
 
+def rehash(data: dict[str, Any]) -> None:
+    data["data_hash"] = hash_of(data["sha256"] | data["truth"])
+
+
+def shared(data: dict[str, Any]) -> None:
+    data["splits_b"] = {"val": data["splits"]["val"]}
+
+
+def one_side(data: dict[str, Any]) -> None:
+    data["splits_b"]["train-1"] = [data["splits"]["train-1"].pop()]
+
+
+def escape_in_truth(data: dict[str, Any]) -> None:
+    data["truth"] = {"truth/../../x.png": "0"}
+    rehash(data)
+
+
+def truth_elsewhere(data: dict[str, Any]) -> None:
+    data["truth"] = {"val/new.png": "0"}
+    rehash(data)
+
+
+def coloured(*colours: list[int], kind: str = "labels") -> Callable[[dict[str, Any]], None]:
+    def spoil(data: dict[str, Any]) -> None:
+        data["kind"] = kind
+        data["classes"] = [{"name": "x", "colour": colour, "scored_as": 0} for colour in colours]
+
+    return spoil
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (shared, "every file must be in one split"),
+        (one_side, "splits_b: does not belong to a data set of pairs"),
+        (lambda data: data.update(kind="unpaired"), "splits_b: does not belong to a data set of unpaired"),
+        (lambda data: data.update(kind="labels"), "classes: 0 do not belong to a data set of labels"),
+        (coloured([0, 0, 0], kind="pairs"), "classes: 1 do not belong to a data set of pairs"),
+        (coloured([0, 0, 0], [0, 0, 1]), "colours must be distinct, 8-bit, and even in blue"),
+        (coloured([0, 0, 0], [0, 0, 0]), "colours must be distinct"),
+        (coloured([0, 0, 256], [0, 0, 0]), "colours must be distinct, 8-bit"),
+        (lambda data: data.update(kind="pictures"), "kind"),
+        (escape_in_truth, "is not a picture in truth/"),
+        (truth_elsewhere, "is not a picture in truth/"),
+    ],
+)
+def test_kinds_sides_and_classes_must_fit(root: Path, spoil: Callable[[dict[str, Any]], Any], message: str) -> None:
+    data = json.loads((root / "manifest.json").read_text())
+    spoil(data)
+    (root / "manifest.json").write_text(json.dumps(data))
+    with pytest.raises(GancompError, match=message):
+        load_manifest(root)
+
+
+def test_truth_belongs_to_the_data_hash_and_is_verified(root: Path) -> None:
+    data = json.loads((root / "manifest.json").read_text())
+    (root / "truth").mkdir()
+    (root / "truth" / "0.png").write_bytes(b"x")
+    data["truth"] = {"truth/0.png": hashlib.sha256(b"x").hexdigest()}
+    (root / "manifest.json").write_text(json.dumps(data))
+    with pytest.raises(GancompError, match="data_hash does not belong"):
+        load_manifest(root)
+    rehash(data)
+    (root / "manifest.json").write_text(json.dumps(data))
+    verify(root)
+    (root / "truth" / "0.png").write_bytes(b"y")
+    with pytest.raises(GancompError, match=r"truth/0\.png: changed"):
+        verify(root)
+
+
 def test_missing_and_cut_off_manifests_are_named(root: Path, tmp_path: Path) -> None:
     with pytest.raises(GancompError, match=r"manifest\.json: missing"):
         load_manifest(tmp_path)

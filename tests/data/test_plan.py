@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gancomp.data.plan import hash_fraction, split_of
+from gancomp.config import AlignedDataset
+from gancomp.data.plan import file_of, hash_fraction, split_names, split_of
 
 fractions = st.floats(0.01, 0.99)
 
@@ -52,3 +55,44 @@ def test_shares_are_as_asked_and_independent() -> None:
     splits = [split_of(f"picture {index}", 0.2, 0.25) for index in range(20_000)]
     assert abs(splits.count("val") / 20_000 - 0.2) < 0.01
     assert abs(splits.count("train-2") / 20_000 - 0.2) < 0.01  # a quarter of the remaining 0.8
+
+
+# --- many names --------------------------------------------------------------------------------
+
+unique_names = st.lists(st.text(max_size=12), unique=True, max_size=30)
+
+
+def settings_of(**options: Any) -> AlignedDataset:
+    return AlignedDataset(source="aligned", path=".", **options)
+
+
+@settings(deadline=None)
+@given(unique_names, fractions, fractions)
+def test_without_a_count_each_name_is_split_on_its_own(names: list[str], val: float, search: float) -> None:
+    expected = {name: split_of(name, val, search) for name in names}
+    assert split_names(names, settings_of(search_fraction=search), val) == expected
+
+
+@settings(deadline=None)
+@given(unique_names, fractions, st.integers(1, 40))
+def test_a_count_is_exact_and_moves_nothing_into_validation(names: list[str], val: float, count: int) -> None:
+    splits = split_names(names, settings_of(search_count=count), val)
+    assert set(splits) == set(names)
+    held_out = {name for name in names if splits[name] == "val"}
+    assert held_out == {name for name in names if split_of(name, val, 0.5) == "val"}
+    assert list(splits.values()).count("train-2") == min(count, len(names) - len(held_out))
+    assert splits == split_names(names[::-1], settings_of(search_count=count), val)
+
+
+@settings(deadline=None)
+@given(unique_names, fractions)
+def test_a_count_takes_what_the_fraction_of_the_same_size_takes(names: list[str], search: float) -> None:
+    by_fraction = split_names(names, settings_of(search_fraction=search), 0.0)
+    count = list(by_fraction.values()).count("train-2")
+    if count:
+        assert split_names(names, settings_of(search_count=count), 0.0) == by_fraction
+
+
+def test_files_lie_by_split_and_side() -> None:
+    assert file_of("val", "x") == "val/x.png"
+    assert file_of("train-2", "x", "B") == "train/B-x.png"

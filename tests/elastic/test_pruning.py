@@ -13,7 +13,7 @@ from torch import Tensor
 from gancomp.elastic.pruning import prune
 from gancomp.nets import Generator, build_skeleton
 from gancomp.spec import GeneratorSpec
-from tests.strategies import lively, pictures, specs, widths
+from tests.strategies import elastic_specs, lively, pictures, widths
 
 BLOCKS = ["dense", "separable"]
 
@@ -31,7 +31,7 @@ def student_of(whole: Generator, narrow: tuple[int, ...]) -> Generator:
 
 @st.composite
 def students(draw: st.DrawFn) -> tuple[GeneratorSpec, tuple[int, ...]]:
-    spec = draw(specs(largest=5, largest_side=12))
+    spec = draw(elastic_specs(largest=5, largest_side=12))
     return spec, draw(widths(spec.widths))
 
 
@@ -129,8 +129,8 @@ def test_a_block_writes_the_trunk_in_the_order_in_which_it_reads_it(block: str) 
             assert torch.equal(cut[second], full[second][trunk][:, inner])
 
 
-@settings(deadline=None, max_examples=10)
-@given(specs(largest=4, largest_side=12))
+@settings(deadline=None, max_examples=20)
+@given(elastic_specs(largest=4, largest_side=12))
 def test_pruning_to_the_full_width_leaves_the_function(spec: GeneratorSpec) -> None:
     """A permutation of the channels: other tensors, the same picture."""
     whole = lively(spec).double()
@@ -157,3 +157,77 @@ def test_the_teacher_is_left_as_it_was() -> None:
         for parameter in student.parameters():
             parameter.zero_()
     assert all(torch.equal(tensor, before[name]) for name, tensor in whole.state_dict().items())
+
+
+# --- batch norm and SPADE ----------------------------------------------------------------------
+
+SPADE = GeneratorSpec.model_validate(
+    {"family": "spade", "widths": 3, "size": 64, "in_channels": 4, "upsampling": "normal"}
+)
+UPS = ("up1", "up2", "up3", "up4")
+
+
+def test_batch_norm_follows_its_channels() -> None:
+    spec = GeneratorSpec.model_validate({"widths": 3, "block": "separable", "norm": "batch", "size": 12, "blocks": 3})
+    whole = lively(spec)
+    full, cut = whole.state_dict(), prune(whole.state_dict(), spec, (2, 1, 2, 3, 2, 1, 1, 2))
+    # Each normalisation stands behind the convolution whose channels it has; a depthwise one has its input's.
+    after = {"stem.2": "stem.1", "down1.1": "down1.0", "down2.1": "down2.0", "up1.1": "up1.0", "output.1": "output.0"}
+    for group in (1, 2, 3):
+        branch = f"blocks{group}.0.branch"
+        after |= {f"{branch}.2": f"{branch}.1.2", f"{branch}.6": f"{branch}.5.2"}
+        after |= {f"{branch}.1.1": f"{branch}.1.0", f"{branch}.5.1": f"{branch}.5.0"}
+    for norm, convolution in after.items():
+        order = [int((full[f"{convolution}.bias"] == kept).nonzero()) for kept in cut[f"{convolution}.bias"]]
+        for key in ("weight", "bias", "running_mean", "running_var"):
+            assert torch.equal(cut[f"{norm}.{key}"], full[f"{norm}.{key}"][order]), (norm, key)
+        assert torch.equal(cut[f"{norm}.num_batches_tracked"], full[f"{norm}.num_batches_tracked"])
+    assert {name.rsplit(".", 1)[0] for name in cut if name.endswith("running_mean")} == set(after)
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_a_spade_generator_keeps_its_strongest_filters(block: str) -> None:
+    whole = lively(SPADE.model_copy(update={"block": block}))
+    full, cut = whole.state_dict(), prune(whole.state_dict(), whole.spec, (2, 1, 3, 2, 3, 2, 1, 2))
+
+    def order(name: str) -> list[int]:
+        """Where the student's channels were, told by their biases."""
+        return [int((full[name] == kept).nonzero()) for kept in cut[name]]
+
+    def modulation(name: str, channels: list[int]) -> None:
+        hidden = strongest(full[f"{name}.shared.0.weight"], len(cut[f"{name}.shared.0.bias"]))
+        assert order(f"{name}.shared.0.bias") == hidden
+        assert torch.equal(cut[f"{name}.norm.running_var"], full[f"{name}.norm.running_var"][channels])
+        for part in ("gamma", "beta"):
+            last = f"{name}.{part}" if block == "dense" else f"{name}.{part}.2"
+            assert torch.equal(cut[f"{last}.weight"], full[f"{last}.weight"][channels][:, hidden])
+            assert order(f"{last}.bias") == channels
+            if block == "separable":
+                assert order(f"{name}.{part}.0.bias") == hidden
+
+    trunk = strongest(full["fc.weight"], 16 * 2)
+    assert order("fc.bias") == trunk
+    for name, width in (("head", 1), ("middle1", 3), ("middle2", 2)):
+        modulation(f"{name}.norm_0", trunk)
+        inner = strongest(full[f"{name}.conv_0.weight"][:, trunk], 16 * width)
+        assert order(f"{name}.conv_0.bias") == inner
+        modulation(f"{name}.norm_1", inner)
+        assert order(f"{name}.conv_1.bias") == trunk, "the shortcut is the identity"
+    inputs = trunk
+    for name, outputs in zip(UPS, (8 * 3, 4 * 2, 2 * 1, 2), strict=True):
+        modulation(f"{name}.norm_0", inputs)
+        modulation(f"{name}.norm_s", inputs)
+        inner = strongest(full[f"{name}.conv_0.weight"][:, inputs], min(len(inputs), outputs))
+        assert order(f"{name}.conv_0.bias") == inner
+        kept = strongest(full[f"{name}.conv_1.weight"][:, inner], outputs)
+        assert order(f"{name}.conv_1.bias") == kept
+        assert torch.equal(cut[f"{name}.conv_s.weight"], full[f"{name}.conv_s.weight"][kept][:, inputs])
+        inputs = kept
+    assert torch.equal(cut["output.weight"], full["output.weight"][:, inputs])
+    assert torch.equal(cut["output.bias"], full["output.bias"])
+
+
+def test_a_unet_has_no_student() -> None:
+    spec = GeneratorSpec.model_validate({"family": "unet", "widths": 2, "size": 8, "downs": 3})
+    with pytest.raises(ValueError, match="a unet generator has no narrower student"):
+        prune(lively(spec).state_dict(), spec, (1,))

@@ -9,11 +9,13 @@ import pytest
 import torch
 from PIL import Image
 
-from gancomp.artifacts import file_sha256, save_tensors, write_json
-from gancomp.data.manifest import hash_of
+from gancomp.artifacts import file_sha256, read_json, save_tensors, write_json
+from gancomp.config import FoldersDataset
+from gancomp.data.build import build as build_dataset
+from gancomp.data.manifest import hash_of, load_manifest
 from gancomp.errors import GancompError
 from gancomp.metrics.frechet import frechet_distance
-from gancomp.metrics.statistics import CHUNK, load_statistics, write_statistics
+from gancomp.metrics.statistics import CHUNK, load_real_pair, load_statistics, write_statistics
 
 SPLITS = {"train-1": 2, "train-2": CHUNK + 3, "val": 4}
 SIZE = 8
@@ -75,6 +77,59 @@ def written(tmp_path: Path) -> Path:
     path = tmp_path / "statistics.safetensors"
     write_statistics(tmp_path, [MeanColour()], path)
     return path
+
+
+def targets_of(pictures: dict[str, np.ndarray], *splits: str) -> np.ndarray:
+    return np.concatenate([MeanColour()(pictures[split][:, :, SIZE:]) for split in splits])
+
+
+def declare(root: Path, **settings: object) -> None:
+    """Change what the manifest says that the data set declares."""
+    manifest = read_json(root / "manifest.json")
+    write_json(root / "manifest.json", manifest | {"dataset": manifest["dataset"] | settings})
+
+
+def test_a_reference_of_all_targets_holds_those_of_training(tmp_path: Path) -> None:
+    pictures = build(tmp_path, "AtoB")
+    declare(tmp_path, fid_targets="all")
+    path = tmp_path / "statistics.safetensors"
+    write_statistics(tmp_path, [MeanColour()], path)
+    for split, parts in {"train-2": ("train-1", "train-2"), "val": ("train-1", "train-2", "val")}.items():
+        expected = targets_of(pictures, *parts)
+        np.testing.assert_allclose(load_statistics(path, split, KEY).features, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("fid_targets", ["split", "all"])
+def test_real_is_held_against_other_real_pictures(tmp_path: Path, fid_targets: str) -> None:
+    pictures = build(tmp_path, "AtoB")
+    declare(tmp_path, fid_targets=fid_targets)
+    path = tmp_path / "statistics.safetensors"
+    write_statistics(tmp_path, [MeanColour()], path)
+    features, reference = load_real_pair(path, KEY)
+    if fid_targets == "split":
+        expected = targets_of(pictures, "train-2")[: SPLITS["val"]], targets_of(pictures, "val")
+    else:
+        expected = targets_of(pictures, "val"), targets_of(pictures, "train-1", "train-2")
+    np.testing.assert_allclose(features, expected[0], rtol=1e-6)
+    np.testing.assert_allclose(reference.features, expected[1], rtol=1e-6)
+
+
+def test_the_targets_of_unpaired_pictures_are_the_other_side(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    for folder, count in (("a", 40), ("b", 30)):
+        (tmp_path / folder).mkdir()
+        for index in range(count):
+            picture = generator.integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
+            Image.fromarray(picture).save(tmp_path / folder / f"{index}.png")
+    a, b = (str(tmp_path / folder) for folder in "ab")
+    dataset = FoldersDataset(source="folders", a=a, b=b, size=(SIZE, SIZE), search_count=9, val_fraction=0.3)
+    build_dataset("two", dataset, tmp_path / "data", tmp_path)
+    path = tmp_path / "statistics.safetensors"
+    write_statistics(tmp_path / "data", [MeanColour()], path)
+    files = load_manifest(tmp_path / "data").splits_b["train-2"]
+    made = np.stack([np.asarray(Image.open(tmp_path / "data" / file)) for file in files])
+    assert len(made) == 9
+    np.testing.assert_allclose(load_statistics(path, "train-2", KEY).features, MeanColour()(made), rtol=1e-6)
 
 
 def test_another_precision_is_refused(written: Path) -> None:

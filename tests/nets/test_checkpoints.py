@@ -46,6 +46,8 @@ def test_any_generator_comes_back_from_its_path(tmp_path_factory: pytest.TempPat
     assert loaded.spec == spec
     assert not loaded.training
     assert all(parameter.requires_grad and parameter.dtype == torch.float32 for parameter in loaded.parameters())
+    types = [{name: tensor.dtype for name, tensor in net.state_dict().items()} for net in (loaded, original)]
+    assert types[0] == types[1]
     with torch.inference_mode():
         assert torch.equal(loaded(pictures(spec)), original(pictures(spec)))
 

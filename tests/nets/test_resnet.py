@@ -1,89 +1,21 @@
-"""The ResNet generator: shapes, segments, and which width belongs to which segment."""
+"""The ResNet generator: what each width controls, and where its layers and normalisations are."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import nn
 
 from gancomp.nets import Generator, build_generator, build_skeleton
 from gancomp.spec import GeneratorSpec
-from tests.strategies import WIDTHS, lively, pictures, specs
 
-
-@settings(deadline=None, max_examples=15)
-@given(specs())
-def test_pictures_in_pictures_out(spec: GeneratorSpec) -> None:
-    with torch.inference_mode():
-        out = lively(spec)(pictures(spec, count=3))
-    assert out.shape == (3, spec.out_channels, *spec.size)
-    assert out.abs().max() <= 1
-    assert out.std() > 0
-
-
-def test_other_sizes_than_the_declared_one_work() -> None:
-    generator = lively(GeneratorSpec(widths=2, size=16, blocks=3))
-    with torch.inference_mode():
-        assert generator(torch.rand(1, 3, 8, 24)).shape == (1, 3, 8, 24)
-
-
-@settings(deadline=None, max_examples=10)
-@given(specs())
-def test_segments_compose_to_the_forward_pass(spec: GeneratorSpec) -> None:
-    generator = lively(spec)
-    x = pictures(spec)
-    with torch.inference_mode():
-        out = x
-        outputs = {}
-        for index, segment in enumerate(generator.segments):
-            out = generator.run_segment(index, out)
-            outputs[segment.name] = out.clone()
-            assert out.shape[1] == (
-                spec.out_channels if segment.name == "output" else generator.channels_after(segment.name)
-            )
-        whole, features = generator.with_features(x)
-    assert torch.equal(out, whole)
-    assert torch.equal(generator.eval()(x), whole)
-    assert [feature.shape[1] for feature in features] == generator.feature_channels()
-    for name, feature in zip(generator.distilled, features, strict=True):
-        assert torch.equal(feature, outputs[name])
-
-
-@pytest.mark.parametrize("block", ["dense", "separable"])
-def test_a_segment_leaves_its_input_as_it_was(block: str) -> None:
-    """The search and the distillation keep a segment's output while the next one runs on it."""
-    spec = GeneratorSpec.model_validate({"widths": 3, "block": block, "size": 8, "blocks": 6})
-    generator = lively(spec)
-    x = pictures(spec)
-    with torch.inference_mode():
-        for index in range(len(generator.segments)):
-            kept = x.clone()
-            following = generator.run_segment(index, x)
-            assert torch.equal(x, kept), generator.segments[index].name
-            assert following.data_ptr() != x.data_ptr()
-            x = following
+BATCH_NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 
 
 def test_distilled_activations_are_the_trunk() -> None:
     generator = build_skeleton(GeneratorSpec(widths=(1, 2, 3, 4, 5, 6, 7, 8), size=16))
     assert list(generator.distilled) == ["down2", "blocks1", "blocks2", "blocks3"]
     assert generator.feature_channels() == [12, 12, 12, 12]
-
-
-@settings(deadline=None, max_examples=25)
-@given(specs(), st.integers(0, WIDTHS - 1))
-def test_a_width_changes_the_segments_that_name_it_and_no_others(spec: GeneratorSpec, position: int) -> None:
-    changed = tuple(width + (index == position) for index, width in enumerate(spec.widths))
-    before, after = (build_skeleton(narrow) for narrow in (spec, spec.with_widths(changed)))
-    assert before.state_dict().keys() == after.state_dict().keys()
-    differing = {
-        name.split(".")[0]
-        for name, tensor in before.state_dict().items()
-        if tensor.shape != after.state_dict()[name].shape
-    }
-    assert differing == {segment.name for segment in before.segments if position in segment.widths}
 
 
 def test_widths_control_what_the_paper_says() -> None:
@@ -115,18 +47,28 @@ def test_only_residual_blocks_are_decomposed() -> None:
     assert all(m.bias is not None for m in depthwise)
 
 
-def test_normalisation_has_no_state() -> None:
+def test_instance_normalisation_has_no_state() -> None:
     generator = build_skeleton(GeneratorSpec(widths=4, block="separable", size=16))
     assert {name.rsplit(".", 1)[1] for name in generator.state_dict()} == {"weight", "bias"}
     assert not [m for m in generator.modules() if isinstance(m, nn.InstanceNorm2d) and list(m.parameters())]
 
 
-def test_a_skeleton_has_shapes_and_no_weights() -> None:
-    spec = GeneratorSpec(widths=4, size=16)
-    skeleton, real = build_skeleton(spec), build_generator(spec)
-    assert {parameter.device.type for parameter in skeleton.parameters()} == {"meta"}
-    shapes = [{name: tensor.shape for name, tensor in net.state_dict().items()} for net in (skeleton, real)]
-    assert shapes[0] == shapes[1]
+@pytest.mark.parametrize("block", ["dense", "separable"])
+def test_batch_normalisation_takes_the_same_places(block: str) -> None:
+    instance, batch = (
+        build_skeleton(GeneratorSpec.model_validate({"widths": 4, "block": block, "norm": norm, "size": 16}))
+        for norm in ("instance", "batch")
+    )
+
+    def places(generator: Generator, kind: type[nn.Module]) -> list[str]:
+        return [name for name, module in generator.named_modules() if isinstance(module, kind)]
+
+    assert places(batch, nn.BatchNorm2d) == places(instance, nn.InstanceNorm2d)
+    assert not places(batch, nn.InstanceNorm2d)
+    own = {f"{name}.{key}" for name in places(batch, nn.BatchNorm2d) for key in BATCH_NORM}
+    # Convolutions keep their bias with either norm.
+    assert batch.state_dict().keys() - instance.state_dict().keys() == own
+    assert instance.state_dict().keys() <= batch.state_dict().keys()
 
 
 def test_fresh_weights_are_normal_and_follow_the_seed() -> None:

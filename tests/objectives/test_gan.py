@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 
-from gancomp.objectives.gan import conditional, discriminator_loss, generator_loss
+from gancomp.objectives.gan import (
+    conditional,
+    discriminator_loss,
+    feature_matching_loss,
+    generator_loss,
+    multiscale_discriminator_loss,
+    multiscale_generator_loss,
+    split,
+)
 
 REAL = torch.tensor([[[[2.0, 0.5]]], [[[-1.0, 1.0]]]])
 FAKE = torch.tensor([[[[-2.0, 0.5]]], [[[0.0, -1.0]]]])
@@ -57,3 +65,42 @@ def test_conditional_puts_input_before_output_and_pairs_one_after_the_other() ->
     assert torch.equal(pairs[:2], torch.cat([inputs, fake], dim=1))
     assert torch.equal(pairs[2:], torch.cat([inputs, real], dim=1))
     assert torch.equal(conditional(inputs, fake), pairs[:2])
+
+
+# --- at several scales -------------------------------------------------------------------------
+
+FOUND_REAL = [[torch.tensor([1.0, 2.0]), torch.tensor([3.0]), REAL], [torch.zeros(2), torch.zeros(1), REAL + 1]]
+FOUND_FAKE = [[torch.tensor([2.0, 5.0]), torch.tensor([1.0]), FAKE], [torch.ones(2), torch.full((1,), -3.0), FAKE - 1]]
+
+
+def test_scales_are_averaged_and_losses_are_not_halved() -> None:
+    # Second scale: relu(1 - real) = 0, 0, 1, 0; relu(1 + fake) = 0, 0.5, 0, 0.
+    expected = ((2.5 + 2.5) / 4 + (1 + 0.5) / 4) / 2
+    assert multiscale_discriminator_loss("hinge", FOUND_REAL, FOUND_FAKE).item() == pytest.approx(expected)
+    assert multiscale_generator_loss("hinge", FOUND_FAKE).item() == pytest.approx((2.5 / 4 + 6.5 / 4) / 2)
+
+
+def test_features_are_summed_over_layers_without_the_scores() -> None:
+    assert feature_matching_loss(FOUND_REAL, FOUND_FAKE).item() == pytest.approx(((2 + 2) + (1 + 3)) / 2)
+
+
+def test_features_of_real_pictures_are_targets() -> None:
+    real, fake = (torch.tensor([value], requires_grad=True) for value in (1.0, 3.0))
+    feature_matching_loss([[real, REAL]], [[fake, FAKE]]).backward()
+    assert real.grad is None
+    assert fake.grad == 1
+
+
+def test_split_undoes_the_stack() -> None:
+    real, fake = split(
+        [
+            [torch.cat([one, other]) for one, other in zip(*layers, strict=True)]
+            for layers in zip(FOUND_REAL, FOUND_FAKE, strict=True)
+        ]
+    )
+    for found, expected in ((real, FOUND_REAL), (fake, FOUND_FAKE)):
+        assert all(
+            torch.equal(a, b)
+            for own, other in zip(found, expected, strict=True)
+            for a, b in zip(own, other, strict=True)
+        )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -49,3 +51,25 @@ def test_a_narrower_generator_needs_less_and_a_second_count_the_same() -> None:
     needed = activation_bytes(wide, picture)
     assert activation_bytes(wide, picture) == needed
     assert 16 * 16 * 4 < activation_bytes(narrow, picture) < needed
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"widths": 2, "size": 16, "blocks": 3, "norm": "batch"},
+        {"family": "unet", "widths": 2, "size": 16, "downs": 3},
+        {"family": "spade", "widths": 2, "size": 64, "in_channels": 4, "upsampling": "normal"},
+    ],
+    ids=["batch norm", "unet", "spade"],
+)
+def test_generators_of_every_family(spec: dict[str, Any]) -> None:
+    """At least what the picture takes, and less than all that is ever computed; statistics do not count."""
+    generator = build_generator(GeneratorSpec.model_validate(spec)).eval()
+    side = generator.spec.size[0]
+    computed: list[int] = []
+    for module in generator.modules():
+        module.register_forward_hook(lambda _, __, out: computed.append(out.nbytes if isinstance(out, Tensor) else 0))
+    x = torch.rand(1, generator.spec.in_channels, side, side)
+    needed = activation_bytes(generator, x)
+    assert activation_bytes(generator, x) == needed
+    assert 3 * side * side * 4 <= needed < 2 * sum(computed)

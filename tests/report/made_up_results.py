@@ -6,14 +6,15 @@ import csv
 import itertools
 import json
 import math
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from gancomp.report.records import COMPARED, SEARCH_COLUMNS
+from gancomp.report.records import COMPARED, SEARCH_COLUMNS, Folders, Subject
 
 EXPERIMENT = "made-up"
 SIZE, SAMPLES = 64, 12
@@ -79,6 +80,7 @@ def make_subnets() -> list[dict[str, Any]]:
                 "fid": round(fid, 4),
                 "kid": round((fid - 70) / 1000 + 0.0012 * rng.standard_normal(), 6),
                 "l1": round(0.03 + fid / 2200, 6),
+                "miou": "",
             }
         )
     return rows
@@ -102,10 +104,9 @@ def make_selection(rows: list[dict[str, Any]], budget: int) -> dict[str, Any]:
     }
 
 
-def make_log(path: Path, seed: int, distilled: bool, steps: int) -> None:
+def make_log(path: Path, seed: int, losses: Sequence[str], steps: int) -> None:
     rng = np.random.default_rng(seed)
-    columns = ("step", "images", "lr", "d_loss", "g_gan", "g_recon")
-    columns += (*(("g_distill",) if distilled else ()), "images_per_second", "elapsed_seconds")
+    columns = ("step", "images", "lr", *losses, "images_per_second", "elapsed_seconds")
     rows = []
     for step in range(1, steps + 1):
         fall = math.exp(-3 * step / steps)
@@ -120,7 +121,7 @@ def make_log(path: Path, seed: int, distilled: bool, steps: int) -> None:
             "images_per_second": "65.00",
             "elapsed_seconds": f"{step * 2.5:.1f}",
         }
-        rows.append({name: values[name] for name in columns})
+        rows.append({name: values.get(name, 0.5 + fall) for name in columns})
     write_rows(path, columns, rows)
 
 
@@ -137,6 +138,15 @@ def make_strip(path: Path, blur: int) -> None:
         pictures.append(np.asarray(image.resize((small, small)).resize((SIZE, SIZE))))
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.concatenate(pictures)).save(path)
+
+
+def folders(results: Path, compressed: bool = True) -> Folders:
+    return Folders(results, EXPERIMENT, compressed=compressed)
+
+
+def subject(results: Path, **declared: Any) -> Subject:
+    """The made-up experiment, as its configuration might declare it."""
+    return Subject(folders(results), **declared)
 
 
 def build_results(results: Path, experiment: str = EXPERIMENT) -> Path:
@@ -183,5 +193,73 @@ def build_results(results: Path, experiment: str = EXPERIMENT) -> Path:
     )
     lengths = {"original": 375, "teacher": 375, "distill": 300, "supernet": 400, "finetune": 120, "narrow": 375}
     for seed, (stage, steps) in enumerate(lengths.items()):
-        make_log(folder / stage / "log.csv", seed, stage in ("distill", "supernet", "finetune"), steps)
+        distilled = ["g_distill"] if stage in ("distill", "supernet", "finetune") else []
+        make_log(folder / stage / "log.csv", seed, ["d_loss", "g_gan", "g_recon", *distilled], steps)
+        if stage != "supernet":
+            write_json(folder / stage / "metrics.json", {"seed": 7, "images": steps * 160})
     return folder
+
+
+def make_alone(results: Path) -> Folders:
+    """Leave of the experiment what one that compresses nothing has."""
+    for stage in set(COMPARED) | {"teacher", "distill", "supernet", "search"}:
+        if stage != "original":
+            shutil.rmtree(results / EXPERIMENT / stage)
+    path = results / EXPERIMENT / "benchmark" / "benchmark.json"
+    edit_json(path, lambda data: data.update(rows={"original": data["rows"]["original"]}))
+    return folders(results, compressed=False)
+
+
+def make_judged(results: Path) -> None:
+    """Make of it a GauGAN that mIoU chose: the widest subnets win, and the baseline is painted."""
+    folder = results / EXPERIMENT
+    values = {"original": 0.41, "narrow": 0.22, "subnet": 0.31, "finetune": 0.385}
+    for stage, value in values.items():
+        edit_json(folder / stage / "evaluation.json", lambda data, value=value: data.update(miou=value))
+
+    def judged(data: dict[str, Any]) -> None:
+        data["rows"]["class colours"] = data["rows"].pop("input copied") | {"miou": 0.29, "l1": 0.05}
+        data["rows"]["real against real"]["miou"] = 0.52
+        data["rows"]["mean colour"]["miou"] = 0.04
+        data |= {"judge": {"miou": 0.52, "majority": 0.06, "usable": True}, "absent": {"lpips": "LPIPS is not there."}}
+
+    edit_json(folder / "reference" / "evaluation.json", judged)
+    subnets = [row | {"miou": round(0.6 - row["fid"] / 300, 6)} for row in make_subnets()]
+    write_rows(folder / "search" / "search.csv", SEARCH_COLUMNS, subnets)
+    edit_json(folder / "search" / "selection.json", lambda data: data.update(make_selection(subnets, 79_000_000)))
+    edit_json(folder / "search" / "selection.json", lambda data: data.update(metric="miou"))
+
+
+def make_unpaired(results: Path) -> None:
+    """Make of it a CycleGAN without any truth, whose original and teacher were imported."""
+    folder = results / EXPERIMENT
+    for stage in COMPARED:
+        edit_json(folder / stage / "evaluation.json", lambda data: data.update(l1=None))
+
+    def unpaired(data: dict[str, Any]) -> None:
+        for row in data["rows"].values():
+            row["l1"] = None
+        data |= {"paired": False, "absent": {"l1": "L1 and LPIPS need the truth."}}
+
+    edit_json(folder / "reference" / "evaluation.json", unpaired)
+    rows = [row | {"l1": ""} for row in make_subnets()]
+    write_rows(folder / "search" / "search.csv", SEARCH_COLUMNS, rows)
+    edit_json(folder / "search" / "selection.json", lambda data: data["winner"].update(l1=None))
+    edit_json(folder / "supernet" / "metrics.json", lambda data: data.update(l1_against="teacher"))
+    imported = {"checkpoint": "latest_net_G.pth", "sha256": "ab" * 32, "discriminator": None}
+    for stage in ("original", "teacher"):
+        edit_json(folder / stage / "metrics.json", lambda data: data.update(imported=imported))
+        (folder / stage / "log.csv").write_text("step,images,lr,images_per_second\n")
+    cycle = ["d_loss", "g_gan", "g_cycle", "g_identity"]
+    make_log(folder / "narrow" / "log.csv", 1, cycle, 40)
+
+
+def reshape(results: Path, height: int, width: int) -> None:
+    """Give the pictures another size."""
+    folder = results / EXPERIMENT
+    for path in (*folder.glob("*/samples.png"), *folder.glob("reference/*.png")):
+        with Image.open(path) as image:
+            image.resize((width, SAMPLES * height)).save(path)
+    for path in folder.glob("*/evaluation.json"):
+        if path.parent.name != "reference":
+            edit_json(path, lambda data: data["spec"].update(size=f"{height}x{width}"))

@@ -9,18 +9,30 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from gancomp.errors import GancompError
-from gancomp.report.figures import contact_sheet, losses, running_mean, write_figures
+from gancomp.report.figures import contact_sheet, losses, picture_columns, running_mean, tradeoff, write_figures
+from gancomp.report.records import Selection, read, read_log, read_scoreboard, read_search
 
-from .made_up_results import EXPERIMENT, SAMPLES, SIZE, edit_json
+from .made_up_results import (
+    EXPERIMENT,
+    SAMPLES,
+    SIZE,
+    edit_json,
+    folders,
+    make_alone,
+    make_judged,
+    make_unpaired,
+    reshape,
+)
 
 FIGURES = [f"{name}.{suffix}" for name in ("grid", "losses", "tradeoff") for suffix in ("png", "svg")]
 
 
 def draw(results: Path) -> dict[str, bytes]:
-    write_figures(results, EXPERIMENT)
+    write_figures(folders(results))
     return {path.name: path.read_bytes() for path in sorted((results / EXPERIMENT / "figures").iterdir())}
 
 
@@ -144,3 +156,77 @@ def test_running_mean_keeps_length_level_and_slope() -> None:
     assert smooth.shape == ramp.shape
     assert np.allclose(smooth[10:-10], ramp[10:-10])
     assert running_mean(np.asarray([2.0])).tolist() == [2.0]
+
+
+# --- other metrics, other models ---------------------------------------------------------------
+
+
+def drawn_tradeoff(results: Path) -> Figure:
+    own = folders(results)
+    selection = read(own.file("search", "selection.json"), Selection, "search")
+    return tradeoff(read_search(own.file("search", "search.csv")), selection, read_scoreboard(own))
+
+
+@pytest.mark.parametrize(("metric", "upper", "lower"), [("fid", "FID ↓", "KID × 10³ ↓"), ("miou", "mIoU % ↑", "FID ↓")])
+def test_the_trade_off_shows_the_metric_that_chose(results: Path, metric: str, upper: str, lower: str) -> None:
+    if metric == "miou":
+        make_judged(results)
+    figure = drawn_tradeoff(results)
+    way = "higher" if metric == "miou" else "lower"
+    assert figure.axes[0].get_ylabel() == f"{upper} on train-2  ({way} is better)"
+    assert figure.axes[2].get_ylabel() == f"{lower} on train-2  (lower is better)"
+    assert figure.axes[1].get_ylabel() == f"{upper} on validation"
+    names = figure.axes[0].get_legend_handles_labels()[1]
+    assert f"Pareto front ({'mIoU' if metric == 'miou' else 'FID'})" in names
+    front = next(line for line in figure.axes[0].lines if str(line.get_label()).startswith("Pareto"))
+    rising = list(front.get_ydata())
+    assert rising == sorted(rising, reverse=metric == "fid"), "along the front more MACs buy quality"
+    baseline = "class colours" if metric == "miou" else "input copied"
+    assert {baseline, "real against real"} <= set(figure.axes[1].get_legend_handles_labels()[1])
+
+
+def test_a_reference_without_the_metric_is_no_line(results: Path) -> None:
+    edit_json(results / EXPERIMENT / "search" / "selection.json", lambda data: data.update(metric="l1"))
+    names = drawn_tradeoff(results).axes[1].get_legend_handles_labels()[1]
+    assert "input copied" in names
+    assert "real against real" not in names
+
+
+def test_unpaired_pictures_have_no_column_of_targets(results: Path) -> None:
+    own = folders(results)
+    assert list(picture_columns(own, read_scoreboard(own)))[:2] == ["input", "target"]
+    make_unpaired(results)
+    assert list(picture_columns(own, read_scoreboard(own)))[:2] == ["input", "original"]
+    assert sorted(draw(results)) == FIGURES
+
+
+def test_imported_stages_are_said_to_be(results: Path) -> None:
+    make_unpaired(results)
+    logs = {stage: read_log(folders(results).file(stage, "log.csv"), stage) for stage in ("original", "narrow")}
+    figure = losses(logs)
+    words = [text.get_text() for axes in figure.axes for text in axes.texts]
+    assert words == ["imported"] * 4
+    assert [axes.get_ylabel() for axes in figure.axes[::2]] == ["Cycle", "Identity", "Generator, GAN", "Discriminator"]
+    alone = losses({"original": logs["original"]})
+    assert [text.get_text() for axes in alone.axes for text in axes.texts] == ["imported"]
+
+
+def test_an_original_alone_has_no_trade_off(results: Path) -> None:
+    own = make_alone(results)
+    write_figures(own)
+    made = sorted(path.name for path in (results / EXPERIMENT / "figures").iterdir())
+    assert made == [name for name in FIGURES if not name.startswith("tradeoff")]
+
+
+@pytest.mark.parametrize(("height", "width"), [(32, 64), (64, 32), (24, 32)])
+def test_pictures_that_are_not_square(results: Path, height: int, width: int) -> None:
+    reshape(results, height, width)
+    draw(results)
+    with Image.open(results / EXPERIMENT / "figures" / "grid.png") as image:
+        inches = image.width / image.info["dpi"][0]
+    assert inches <= 7.4
+    own = folders(results)
+    strips = list(picture_columns(own, read_scoreboard(own)).values())
+    assert {strip.shape for strip in strips} == {(SAMPLES, height, width, 3)}
+    centres = contact_sheet(strips)[1]
+    assert len(centres) == len(strips) * (1 if width == 2 * height else 2)

@@ -11,14 +11,15 @@ import pytest
 from gancomp.errors import GancompError
 from gancomp.report.figures import write_figures
 from gancomp.report.page import write_page
+from gancomp.report.records import Subject
 from gancomp.report.tables import write_tables
 
-from .made_up_results import EXPERIMENT
+from .made_up_results import EXPERIMENT, folders, make_alone, subject
 
 
 def page(results: Path, title: str = "A title") -> str:
-    write_figures(results, EXPERIMENT)
-    write_tables(results, EXPERIMENT, title, "undertrained on purpose")
+    write_figures(folders(results))
+    write_tables(subject(results, title=title, note="undertrained on purpose"))
     write_page(results, EXPERIMENT)
     return (results / EXPERIMENT / "report.html").read_text(encoding="utf-8")
 
@@ -41,6 +42,17 @@ def test_a_title_is_text(results: Path) -> None:
 
 
 def test_without_a_table_the_stage_is_named(results: Path) -> None:
-    write_figures(results, EXPERIMENT)
+    write_figures(folders(results))
     with pytest.raises(GancompError, match="'tables'"):
+        write_page(results, EXPERIMENT)
+
+
+def test_an_original_alone_has_no_trade_off(results: Path) -> None:
+    own = make_alone(results)
+    write_figures(own)
+    write_tables(Subject(own, title="A U-Net"))
+    write_page(results, EXPERIMENT, compressed=False)
+    text = (results / EXPERIMENT / "report.html").read_text(encoding="utf-8")
+    assert text.count("<img") == 2
+    with pytest.raises(GancompError, match=r"tradeoff\.svg: missing"):
         write_page(results, EXPERIMENT)

@@ -16,6 +16,7 @@ from gancomp.report.records import (
     Evaluation,
     Folders,
     Reference,
+    Scores,
     SupernetMetrics,
     label,
     read,
@@ -24,7 +25,7 @@ from gancomp.report.records import (
     read_search,
 )
 
-from .made_up_results import EXPERIMENT, edit_json
+from .made_up_results import EXPERIMENT, edit_json, make_alone
 
 
 def test_evaluation_round_trips(results: Path) -> None:
@@ -32,6 +33,12 @@ def test_evaluation_round_trips(results: Path) -> None:
     evaluation = read(path, Evaluation, "finetune")
     assert evaluation.spec.widths == (16, 16, 16, 12, 16, 16, 8, 8)
     assert Evaluation.model_validate_json(evaluation.model_dump_json()) == evaluation
+
+
+def test_a_score_may_be_an_empty_cell_or_null(results: Path) -> None:
+    assert Scores.model_validate({"fid": "1.5", "kid": 0.1, "l1": "", "miou": None}).l1 is None
+    with pytest.raises(ValueError, match="fid"):
+        Scores.model_validate({"fid": "", "kid": 0.1, "l1": 0.1})
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
@@ -60,7 +67,7 @@ def test_truncated_json_names_the_file(results: Path) -> None:
 def test_reference_needs_every_honesty_row(results: Path) -> None:
     path = results / EXPERIMENT / "reference" / "evaluation.json"
     edit_json(path, lambda data: data["rows"].pop("input copied"))
-    with pytest.raises(GancompError, match="input copied missing"):
+    with pytest.raises(GancompError, match="expected one of input copied, class colours"):
         read(path, Reference, "reference")
 
 
@@ -80,7 +87,7 @@ def test_search_rows_are_typed_and_faults_are_located(results: Path) -> None:
     lines = path.read_text().splitlines()
     lines[3] = lines[3].rsplit(",", 1)[0] + ",nan"
     path.write_text("\n".join(lines))
-    with pytest.raises(GancompError, match=r"search\.csv, line 4: l1: .*finite"):
+    with pytest.raises(GancompError, match=r"search\.csv, line 4: miou: .*finite"):
         read_search(path)
 
 
@@ -118,6 +125,19 @@ def test_scores_of_different_inceptions_are_never_put_in_one_table(results: Path
     edit_json(path, lambda data: data["provenance"].update(inception="bf16"))
     with pytest.raises(GancompError, match=r"subnet/evaluation\.json: provenance\.inception is 'bf16', but None in"):
         read_scoreboard(Folders(results, EXPERIMENT))
+
+
+def test_scores_of_different_judges_are_never_put_in_one_table(results: Path) -> None:
+    path = results / EXPERIMENT / "narrow" / "evaluation.json"
+    edit_json(path, lambda data: data["provenance"].update(judge="ff"))
+    with pytest.raises(GancompError, match=r"narrow/evaluation\.json: provenance\.judge is 'ff', but None .* mIoU"):
+        read_scoreboard(Folders(results, EXPERIMENT))
+
+
+def test_an_original_alone_is_all_that_is_read(results: Path) -> None:
+    board = read_scoreboard(make_alone(results))
+    assert list(board.evaluations) == ["original"]
+    assert board.reference.baseline == "input copied"
 
 
 def test_labels_say_the_width_of_the_narrow_generator(results: Path) -> None:

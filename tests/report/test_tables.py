@@ -5,17 +5,19 @@ from __future__ import annotations
 import csv
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gancomp.errors import GancompError
+from gancomp.report.records import Folders, Subject
 from gancomp.report.tables import CSV_COLUMNS, quantity, significant, write_tables
 
-from .made_up_results import COSTS, EXPERIMENT, SCORES, edit_json
+from .made_up_results import COSTS, EXPERIMENT, SCORES, edit_json, make_alone, make_judged, make_unpaired, subject
 
 
-def table(results: Path, note: str = "", title: str = "A title") -> tuple[list[dict[str, str]], str]:
-    write_tables(results, EXPERIMENT, title, note)
+def table(results: Path, note: str = "", title: str = "A title", **declared: Any) -> tuple[list[dict[str, str]], str]:
+    write_tables(subject(results, title=title, note=note, **declared))
     folder = results / EXPERIMENT / "tables"
     with (folder / "table.csv").open(newline="") as stream:
         return list(csv.DictReader(stream)), (folder / "table.md").read_text(encoding="utf-8")
@@ -166,7 +168,7 @@ def test_stages_of_a_base_are_read_from_its_folder(results: Path) -> None:
     alone, _ = table(results)
     (results / "base").mkdir()
     shutil.move(results / EXPERIMENT / "original", results / "base" / "original")
-    write_tables(results, EXPERIMENT, "", "", owners={"original": "base"})
+    write_tables(Subject(Folders(results, EXPERIMENT, {"original": "base"})))
     with (results / EXPERIMENT / "tables" / "table.csv").open(newline="") as stream:
         assert list(csv.DictReader(stream)) == alone
 
@@ -191,3 +193,100 @@ def test_macs_are_in_giga_or_mega_by_magnitude() -> None:
     assert quantity(56_831_770_624) == "56.8 G"
     assert quantity(4_993_843_200) == "4.99 G"
     assert quantity(357_000_000) == "357 M"
+
+
+# --- other metrics, other models ---------------------------------------------------------------
+
+
+def heads(text: str) -> list[str]:
+    """The heads of the Markdown table."""
+    line = next(line for line in text.splitlines() if line.startswith("| Generator"))
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_the_declared_metric_leads_and_its_direction_is_respected(results: Path) -> None:
+    make_judged(results)
+    rows, text = table(results, metric="miou", perceptual="efficientnet-lite0")
+    assert heads(text)[6:10] == ["mIoU % ↑", "FID ↓", "KID × 10³ ↓", "L1 ↓"]
+    assert markdown_row(text, "**Ours**")[6:10] == ["38.50", "95.8", "21.11", "0.0668"]
+    assert markdown_row(text, "real against real")[6] == "52.00"
+    assert float(rows[3]["miou"]) == 0.385
+    assert "picked its winner, that of highest mIoU, on 160 pictures" in text
+    assert "mIoU % −2.50, FID +7.5" in text
+    assert "higher is better for mIoU; lower is better for FID, KID and L1." in text
+    assert "Ours against the uniform narrow generator: better on mIoU, FID, KID and L1." in text
+    assert (
+        "it reaches 52.00 %, as much as can be asked for; always answering the most frequent class reaches 6.00 %"
+        in text
+    )
+    assert "The perceptual loss of the trainings is that of efficientnet-lite0." in text
+    assert "LPIPS is not there." in text
+    _, text = table(results, metric="kid")
+    assert heads(text)[6:10] == ["KID × 10³ ↓", "FID ↓", "L1 ↓", "mIoU % ↑"]
+
+
+def test_more_miou_is_better_and_less_is_not(results: Path) -> None:
+    make_judged(results)
+    edit_json(results / EXPERIMENT / "narrow" / "evaluation.json", lambda data: data.update(miou=0.4))
+    _, text = table(results, metric="miou")
+    assert "better on FID, KID and L1, not better on mIoU." in text
+
+
+def test_painted_classes_are_beaten_by_looks_alone(results: Path) -> None:
+    """The original's L1 of 0.0612 is worse than the paint's 0.05, which no honest picture of texture beats."""
+    make_judged(results)
+    _, text = table(results, metric="miou")
+    assert "The original beats *class colours* on FID and KID (FID 88.3 against 121.5" in text
+    assert "*Class colours* paints each class" in text
+    assert "*Input copied* returns" not in text
+    edit_json(results / EXPERIMENT / "original" / "evaluation.json", lambda data: data.update(fid=130.0))
+    _, text = table(results, metric="miou")
+    assert "**Warning: the original does not beat *class colours* on FID (" in text
+
+
+def test_what_was_not_measured_has_no_column_and_a_reason(results: Path) -> None:
+    make_unpaired(results)
+    rows, text = table(results)
+    assert heads(text)[6:8] == ["FID ↓", "KID × 10³ ↓"]
+    assert heads(text)[8].startswith("Latency")
+    assert {row["l1_share_of_range"] for row in rows} == {row["lpips"] for row in rows} == {""}
+    assert "L1 and LPIPS need the truth." in text
+    assert "L1 is the mean absolute difference" not in text
+    assert "FID +7.5, KID × 10³ +5.79; lower is better." in text
+    assert "L1 0.2140 → 0.0803; the largest: L1 0.0810 → 0.0690; to the teacher's pictures" in text
+
+
+def test_lpips_has_a_column_where_it_was_measured(results: Path) -> None:
+    for stage in SCORES:
+        edit_json(results / EXPERIMENT / stage / "evaluation.json", lambda data: data.update(lpips=0.2))
+    rows, text = table(results)
+    assert heads(text)[6:10] == ["FID ↓", "KID × 10³ ↓", "L1 ↓", "LPIPS ↓"]
+    assert markdown_row(text, "real against real")[9] == "–"
+    assert rows[0]["lpips"] == "0.2"
+    assert "LPIPS +0.0000 (+0.0%)" in text
+    assert "LPIPS is the mean perceptual distance" in text
+
+
+def test_imported_generators_are_named(results: Path) -> None:
+    make_unpaired(results)
+    _, text = table(results)
+    imported = "was not trained here but imported: latest_net_G.pth (sha256 abababababab…)"
+    assert f"The original {imported}. The teacher {imported}, without its discriminator: distillation" in text
+
+
+def test_all_targets_are_said(results: Path) -> None:
+    assert "against all real targets" in table(results, all_targets=True)[1]
+    assert "against all real targets" not in table(results)[1]
+
+
+def test_an_original_alone(results: Path) -> None:
+    folders = make_alone(results)
+    write_tables(Subject(folders, title="A U-Net"))
+    text = (results / EXPERIMENT / "tables" / "table.md").read_text(encoding="utf-8")
+    with (results / EXPERIMENT / "tables" / "table.csv").open(newline="") as stream:
+        rows = [row["row"] for row in csv.DictReader(stream)]
+    assert rows == ["Original", "real against real", "input copied", "mean colour"]
+    assert "The original beats *input copied*" in text
+    assert "Scored on 290 validation pictures, which chose nothing. Few" in text
+    assert "Ours" not in text
+    assert "once-for-all" not in text

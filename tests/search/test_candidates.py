@@ -44,13 +44,21 @@ def test_shards_partition_the_subnets(count: int, shards: int, group: int) -> No
     assert max(sizes) - min(sizes) <= 1
 
 
-@given(st.floats(0, 1e4), st.floats(-10, 10), st.floats(0, 1), st.lists(st.integers(1, 4096), min_size=8, max_size=8))
-def test_row_as_text_reads_back(fid: float, kid: float, l1: float, widths: list[int]) -> None:
-    row = SubnetRow(index=3, widths=tuple(widths), macs=2, macs_paper=3, params=4, fid=fid, kid=kid, l1=l1)
+#: A share, or an empty cell.
+shares = st.none() | st.floats(0, 1)
+
+
+@given(st.floats(0, 1e4), st.floats(-10, 10), shares, shares, st.lists(st.integers(1, 4096), min_size=8, max_size=8))
+def test_row_as_text_reads_back(
+    fid: float, kid: float, l1: float | None, miou: float | None, widths: list[int]
+) -> None:
+    row = SubnetRow(index=3, widths=tuple(widths), macs=2, macs_paper=3, params=4, fid=fid, kid=kid, l1=l1, miou=miou)
     text = as_text(row)
     assert tuple(text) == SEARCH_COLUMNS
     back = SubnetRow.model_validate(text)
-    assert back.model_copy(update={"fid": fid, "kid": kid, "l1": l1}) == row
+    assert back.model_copy(update={"fid": fid, "kid": kid, "l1": l1, "miou": miou}) == row
     assert back.fid == pytest.approx(fid, abs=5e-7)
-    assert (back.kid, back.l1) == pytest.approx((kid, l1), abs=5e-10)
+    assert back.kid == pytest.approx(kid, abs=5e-10)
+    for mine, theirs in ((back.l1, l1), (back.miou, miou)):
+        assert mine == (theirs if theirs is None else pytest.approx(theirs, abs=5e-10))
     assert as_text(back) == text

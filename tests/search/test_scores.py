@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from tiny_run import DATASET, EXPERIMENT, FakeInception, Workspace
+from untrained import prepare
 
 from gancomp.artifacts import read_header
-from gancomp.data.datasets import PairedPictures, to_float, to_uint8
+from gancomp.data.datasets import Pictures, to_float, to_uint8
 from gancomp.elastic.slicing import extract
 from gancomp.errors import GancompError
 from gancomp.metrics.frechet import frechet_distance
 from gancomp.metrics.kernel import kernel_distance
 from gancomp.metrics.pictures import l1
+from gancomp.metrics.segmentation import load_judge, mean_iou
 from gancomp.metrics.statistics import load_statistics
 from gancomp.nets import load_generator
-from gancomp.report.records import read_search, read_subnets
+from gancomp.report.records import Selection, read, read_search, read_subnets
 from gancomp.search import candidates as candidates_module
 from gancomp.search import scores as scores_module
 from gancomp.search.candidates import candidates, shard_path
 from gancomp.search.scores import score, score_shard
-from gancomp.search.select import merge
+from gancomp.search.select import merge, select
 
 #: A budget under which few subnets are left.
 TIGHT = {"search": {"budget": "6.3x", "images": 5, "chunk": 3}}
@@ -41,7 +45,7 @@ def test_scores_are_those_of_each_subnet_alone(workspace: Workspace) -> None:
     assert [(row.index, row.widths) for row in rows] == [(subnet.index, subnet.widths) for subnet in subnets]
     assert len(rows) >= 10
 
-    pictures = PairedPictures(workspace.folder / "data" / DATASET, ("train-2",), "AtoB")
+    pictures = Pictures(workspace.folder / "data" / DATASET, ("train-2",), "AtoB")
     inputs, targets = pictures.batch(range(5))
     inception = FakeInception()
     reference = load_statistics(
@@ -87,18 +91,18 @@ def test_search_csv_of_the_experiment(finished: Workspace) -> None:
     config = finished.config()
     assert [row.widths for row in rows] == [subnet.widths for subnet in candidates(config, EXPERIMENT)]
     assert (finished.stage("search") / "search.csv").read_text().splitlines()[0] == (
-        "index,widths,macs,macs_paper,params,fid,kid,l1"
+        "index,widths,macs,macs_paper,params,fid,kid,l1,miou"
     )
 
 
 def test_statistics_of_other_pictures_are_refused(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    init = PairedPictures.__init__
+    init = Pictures.__init__
 
-    def renamed(self: PairedPictures, *arguments: object, **named: object) -> None:
+    def renamed(self: Pictures, *arguments: object, **named: object) -> None:
         init(self, *arguments, **named)  # type: ignore[arg-type]
         self.data_hash = "f" * 64
 
-    monkeypatch.setattr(PairedPictures, "__init__", renamed)
+    monkeypatch.setattr(Pictures, "__init__", renamed)
     with pytest.raises(GancompError, match=r"statistics\.safetensors: belongs to other pictures"):
         score_shard(workspace.config(), EXPERIMENT, 0, 1, "cpu")
 
@@ -115,3 +119,69 @@ def test_supernet_file_is_only_read(finished: Workspace, workspace: Workspace) -
     mine, theirs = ((own.stage("supernet") / "model.safetensors").read_bytes() for own in (workspace, finished))
     assert mine == theirs
     assert read_header(workspace.folder / "results" / EXPERIMENT / name).stage == "supernet"
+
+
+# --- other kinds of pictures -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("experiment", "metric"), [("batch", "l1"), ("cyclegan", "kid"), ("gaugan", "miou")])
+@torch.inference_mode()
+def test_every_kind_of_pictures_is_scored_as_each_subnet_alone(
+    experiment: str, metric: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """BatchNorm's statistics are each subnet's own, whatever group or shard it was scored in."""
+    made = prepare(experiment, tmp_path, monkeypatch)
+    config = made.config(metric=metric)
+    written = set()
+    for count, group in ((1, 32), (3, 2)):
+        small_groups(monkeypatch, group)
+        for index in range(count):
+            score_shard(config, experiment, index, count, "cpu")
+        merge(config, experiment, count)
+        written.add((made.stage("search") / "search.csv").read_bytes())
+    assert len(written) == 1
+    rows = read_search(made.stage("search") / "search.csv")
+    assert len({row.fid for row in rows}) == len(rows) >= 4
+
+    whole = load_generator(made.stage("supernet") / "model.safetensors")
+    pictures, inception = made.pictures("train-2"), FakeInception()
+    indices = range(min(len(pictures), config.experiments[experiment].search.images))
+    reference = load_statistics(made.root / "statistics.safetensors", "train-2", inception.key)
+    x = pictures.encode(pictures.inputs(indices))
+    for row in (rows[0], rows[-1]):
+        out = to_uint8(made.subnet(whole, row.widths)(x))
+        assert row.fid == pytest.approx(frechet_distance(inception(out), reference), rel=1e-3)
+        assert row.kid == pytest.approx(kernel_distance(inception(out), reference), rel=1e-3, abs=1e-5)
+        if experiment == "cyclegan":
+            assert row.l1 is None
+        else:
+            assert row.l1 == pytest.approx(l1(out, pictures.targets(indices)), rel=1e-4)
+        if metric == "miou":
+            judge = load_judge(config.datasets["maps"], made.root)
+            assert row.miou == pytest.approx(mean_iou(judge.score(out, pictures.scored_labels(indices))), abs=1e-3)
+        else:
+            assert row.miou is None
+
+    select(config, experiment)
+    selection = read(made.stage("search") / "selection.json", Selection, "search")
+    best = max if metric == "miou" else min
+    values = [getattr(row, metric) for row in rows]
+    assert selection.metric == metric
+    assert getattr(selection.winner, metric) == best(values)
+
+
+def test_a_judge_that_reads_badly_chooses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = prepare("gaugan", tmp_path, monkeypatch)
+    made.write_judge(usable=False)
+    with pytest.raises(
+        GancompError, match=r"judge/metrics\.json: the judge reaches a mIoU of 0\.250 .* another metric"
+    ):
+        score_shard(made.config(metric="miou"), "gaugan", 0, 1, "cpu")
+    score_shard(made.config(), "gaugan", 0, 1, "cpu")
+    assert {row.miou for row in read_subnets(shard_path("gaugan", 0, 1))} == {None}
+
+
+def test_without_a_search_there_is_nothing_to_score(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = prepare("alone", tmp_path, monkeypatch)
+    with pytest.raises(GancompError, match="alone: declares no supernet"):
+        candidates(made.config(), "alone")

@@ -13,64 +13,86 @@ from hypothesis import strategies as st
 from tiny_run import EXPERIMENT, Workspace
 
 from gancomp.artifacts import read_json
+from gancomp.config import Config
 from gancomp.errors import GancompError
 from gancomp.pipeline import stage_settings
 from gancomp.report.records import SEARCH_COLUMNS, Selection, SubnetRow, read, read_search
 from gancomp.search.select import merge, pareto_front, select, winner
 
+METRICS = ("fid", "kid", "l1", "miou")
 
-def row(index: int, macs: int, fid: float) -> SubnetRow:
-    return SubnetRow(index=index, widths=(1,), macs=macs, macs_paper=macs, params=1, fid=fid, kid=0.0, l1=0.0)
+
+def row(index: int, macs: int, value: float | None) -> SubnetRow:
+    scores = dict.fromkeys(METRICS, value)
+    if value is None:
+        scores |= {"fid": 1.0, "kid": 1.0}
+    return SubnetRow(index=index, widths=(1,), macs=macs, macs_paper=macs, params=1, **scores)
 
 
 #: Few different values, so that ties are common.
 subnets = st.lists(st.tuples(st.integers(1, 8), st.integers(0, 8)), min_size=1, max_size=30).map(
-    lambda points: [row(index, macs, fid / 4) for index, (macs, fid) in enumerate(points)]
+    lambda points: [row(index, macs, value / 4) for index, (macs, value) in enumerate(points)]
 )
+metrics = st.sampled_from(METRICS)
 
 
-def beats(one: SubnetRow, other: SubnetRow) -> bool:
+def badness(own: SubnetRow, metric: str) -> float:
+    """Lower is better."""
+    value = getattr(own, metric)
+    return -value if metric == "miou" else value
+
+
+def beats(one: SubnetRow, other: SubnetRow, metric: str) -> bool:
     """Whether *one* is at least as good in both, and better in one."""
-    return one.macs <= other.macs and one.fid <= other.fid and (one.macs, one.fid) != (other.macs, other.fid)
+    a, b = ((own.macs, badness(own, metric)) for own in (one, other))
+    return a[0] <= b[0] and a[1] <= b[1] and a != b
 
 
-@given(subnets)
-def test_front(rows: list[SubnetRow]) -> None:
-    front = pareto_front(rows)
-    assert not any(beats(other, own) for own in front for other in rows), "nothing beats a point of the front"
-    points = {(own.macs, own.fid) for own in front}
-    assert points == {(own.macs, own.fid) for own in rows if not any(beats(other, own) for other in rows)}
+@given(subnets, metrics)
+def test_front(rows: list[SubnetRow], metric: str) -> None:
+    front = pareto_front(rows, metric)
+    assert not any(beats(other, own, metric) for own in front for other in rows), "nothing beats a point of the front"
+    points = {(own.macs, badness(own, metric)) for own in front}
+    unbeaten = [own for own in rows if not any(beats(other, own, metric) for other in rows)]
+    assert points == {(own.macs, badness(own, metric)) for own in unbeaten}
     assert len(points) == len(front), "of equals, one"
     assert [own.macs for own in front] == sorted({own.macs for own in front})
-    assert [own.fid for own in front] == sorted({own.fid for own in front}, reverse=True)
+    values = [badness(own, metric) for own in front]
+    assert values == sorted(set(values), reverse=True)
 
 
-@given(subnets)
-def test_winner(rows: list[SubnetRow]) -> None:
-    best = winner(rows)
+@given(subnets, metrics)
+def test_winner(rows: list[SubnetRow], metric: str) -> None:
+    best = winner(rows, metric)
     assert best in rows
-    assert best.fid == min(own.fid for own in rows)
-    equals = [own for own in rows if own.fid == best.fid]
+    assert badness(best, metric) == min(badness(own, metric) for own in rows)
+    equals = [own for own in rows if badness(own, metric) == badness(best, metric)]
     assert best.macs == min(own.macs for own in equals)
     assert best.index == min(own.index for own in equals if own.macs == best.macs)
-    assert best in pareto_front(rows)
-    assert best == pareto_front(rows)[-1]
+    assert best == pareto_front(rows, metric)[-1]
 
 
-@given(subnets, st.randoms())
-def test_order_of_the_rows_does_not_matter(rows: list[SubnetRow], random: Any) -> None:
+@given(subnets, metrics, st.randoms())
+def test_order_of_the_rows_does_not_matter(rows: list[SubnetRow], metric: str, random: Any) -> None:
     shuffled = random.sample(rows, len(rows))
-    assert winner(shuffled) == winner(rows)
-    assert pareto_front(shuffled) == pareto_front(rows)
+    assert winner(shuffled, metric) == winner(rows, metric)
+    assert pareto_front(shuffled, metric) == pareto_front(rows, metric)
+
+
+@pytest.mark.parametrize("metric", ["l1", "miou"])
+def test_a_metric_that_was_not_measured_is_named(metric: str) -> None:
+    with pytest.raises(GancompError, match=f"subnet 4 has no {metric}, which the experiment's metric asks for"):
+        winner([row(4, 1, None)], metric)
 
 
 def test_selection(finished: Workspace) -> None:
     config, folder = finished.config(), finished.stage("search")
     selection = read(folder / "selection.json", Selection, "search")
     rows = read_search(folder / "search.csv")
-    assert selection.winner == winner(rows)
-    assert list(selection.pareto) == [own.index for own in pareto_front(rows)]
+    assert selection.winner == winner(rows, "fid")
+    assert list(selection.pareto) == [own.index for own in pareto_front(rows, "fid")]
     assert selection.winner.index in selection.pareto
+    assert selection.metric == "fid"
     assert selection.subnets_scored == len(rows) == 41
     assert selection.subnets_in_space == 64
     assert selection.images == 7, "train-2 has 7 pictures, though 8 were asked for"
@@ -87,6 +109,28 @@ def test_selection_follows_the_scores(workspace: Workspace) -> None:
     selection = read(path.with_name("selection.json"), Selection, "search")
     assert selection.winner.index == rows[17].index
     assert selection.pareto[-1] == rows[17].index
+
+
+def test_selection_follows_the_metric(workspace: Workspace) -> None:
+    """Another metric, another winner; mIoU the other way round."""
+    path = workspace.stage("search") / "search.csv"
+    rows = read_search(path)
+    edit(path, lambda table: [line.update(l1=str(0.5 - number / 100)) for number, line in enumerate(table)])
+    select(workspace.config(metric="l1"), EXPERIMENT)
+    selection = read(path.with_name("selection.json"), Selection, "search")
+    assert (selection.metric, selection.winner.index) == ("l1", rows[-1].index)
+    with pytest.raises(GancompError, match="has no miou"):
+        select(miou(workspace), EXPERIMENT)
+    edit(path, lambda table: [line.update(miou=str(0.5 - number / 100)) for number, line in enumerate(table)])
+    select(miou(workspace), EXPERIMENT)
+    assert read(path.with_name("selection.json"), Selection, "search").winner.index == rows[0].index
+
+
+def miou(workspace: Workspace) -> Config:
+    """The experiment with a metric that its pictures could not have."""
+    config = workspace.config()
+    experiment = config.experiments[EXPERIMENT].model_copy(update={"metric": "miou"})
+    return config.model_copy(update={"experiments": {EXPERIMENT: experiment}})
 
 
 # --- merge -------------------------------------------------------------------------------------
@@ -139,7 +183,7 @@ def test_merge_names_a_missing_shard(workspace: Workspace) -> None:
         merge(workspace.config(), EXPERIMENT, 2)
 
 
-@pytest.mark.parametrize("text", ["", "index,widths\n", ",".join(SEARCH_COLUMNS) + "\n1,4,x,1,1,1,1,1\n"])
+@pytest.mark.parametrize("text", ["", "index,widths\n", ",".join(SEARCH_COLUMNS) + "\n1,4,x,1,1,1,1,1,\n"])
 def test_merge_names_a_damaged_shard(workspace: Workspace, text: str) -> None:
     (workspace.stage("search") / "shards" / "0-of-1.csv").write_text(text)
     with pytest.raises(GancompError, match=r"shards/0-of-1\.csv"):

@@ -11,21 +11,46 @@ import pytest
 import torch
 from torch import Tensor
 
+from gancomp.elastic.calibrate import calibrate
 from gancomp.elastic.slicing import extract
 from gancomp.elastic.space import Subnet, Widths, enumerate_widths
-from gancomp.nets import build_generator
-from gancomp.nets.generator import Generator
+from gancomp.nets.generator import Generator, State
 from gancomp.profile.macs import profile
 from gancomp.search.tree import TreeWalk
 from gancomp.spec import GeneratorSpec
+from tests.strategies import lively
+from tests.strategies import pictures as inputs
 
 #: How many leading widths each segment's output depends on, its own and those before it.
 PREFIXES = {"stem": 1, "down1": 2, "down2": 3, "blocks1": 4, "blocks2": 5, "blocks3": 6, "up1": 7, "output": 8}
 
 
-def network(block: str = "separable") -> Generator:
-    torch.manual_seed(0)
-    return build_generator(GeneratorSpec(widths=3, block=block, size=16, blocks=3)).eval()
+RESNET = GeneratorSpec(widths=3, block="separable", size=16, blocks=3)
+SPECS = {
+    "separable": RESNET,
+    "dense": RESNET.model_copy(update={"block": "dense"}),
+    "batch norm": RESNET.model_copy(update={"norm": "batch"}),
+    "spade": GeneratorSpec.model_validate(
+        {"family": "spade", "widths": 3, "size": 64, "in_channels": 4, "upsampling": "normal", "block": "separable"}
+    ),
+}
+NORMED = ["batch norm", "spade"]
+
+
+def network(kind: str = "separable") -> Generator:
+    return lively(SPECS[kind])
+
+
+def batches(whole: Generator) -> list[Tensor]:
+    """What statistics are estimated from."""
+    return [inputs(whole.spec, count=3, seed=seed) for seed in (7, 8)]
+
+
+def alone(whole: Generator, widths: Widths) -> Generator:
+    """The subnet by itself, its statistics estimated anew."""
+    subnet = extract(whole, widths)
+    calibrate(subnet, batches(whole))
+    return subnet
 
 
 def random_space(seed: int) -> list[tuple[int, ...]]:
@@ -53,9 +78,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     counter: Counter[str] = Counter()
     run_segment = Generator.run_segment
 
-    def counted(self: Generator, index: int, x: Tensor) -> Tensor:
+    def counted(self: Generator, index: int, state: State) -> State:
         counter[self.segments[index].name] += 1
-        return run_segment(self, index, x)
+        return run_segment(self, index, state)
 
     monkeypatch.setattr(Generator, "run_segment", counted)
     return counter
@@ -106,3 +131,65 @@ def test_the_same_subnet_twice_runs_nothing(calls: Counter[str]) -> None:
     (first, _), (second, _) = itertools.islice(TreeWalk(whole)(subnets(whole, [(2,) * 8] * 2), x), 2)
     assert first.widths == second.widths
     assert sum(calls.values()) == 8
+
+
+# --- statistics of BatchNorm -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", NORMED)
+@pytest.mark.parametrize("shuffled", [False, True])
+@torch.inference_mode()
+def test_each_subnet_has_statistics_of_its_own(kind: str, shuffled: bool) -> None:
+    """As if it had been extracted, calibrated and run alone, in whatever order and group it comes."""
+    whole = network(kind)
+    everything = list(enumerate_widths([(3, 1), (3,), (2, 1), (3,), (3, 2), (2,), (3, 1), (2, 1)]))
+    chosen = subnets(whole, random.Random(0).sample(everything, 8) if shuffled else everything[:8])
+    walk, x = TreeWalk(whole, batches(whole)), inputs(whole.spec)
+    expected = {subnet.widths: alone(whole, subnet.widths)(x) for subnet in chosen}
+    for size in (8, 3):
+        for start in range(0, len(chosen), size):
+            for subnet, out in walk(chosen[start : start + size], x):
+                torch.testing.assert_close(out, expected[subnet.widths], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("kind", NORMED)
+@torch.inference_mode()
+def test_statistics_are_estimated_once_a_group(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And each node of the tree runs once a batch, though the group is out of order."""
+    whole = network(kind)
+    ran: Counter[tuple[str, bool]] = Counter()
+    hidden = type(whole).run_segment
+
+    def counted(self: Generator, index: int, state: State) -> State:
+        estimating = any(module.training for module in getattr(self, self.segments[index].name).modules())
+        ran[self.segments[index].name, estimating] += 1
+        return hidden(self, index, state)
+
+    monkeypatch.setattr(type(whole), "run_segment", counted)
+    chosen = subnets(whole, [(3,) * 8, (3, 1, *[3] * 6), (3, 3, 3, 3, 3, 3, 3, 1), (3,) * 8])
+    walk = TreeWalk(whole, lambda: iter(batches(whole)))
+    for _ in range(3):
+        assert len(list(walk(chosen, inputs(whole.spec)))) == 4
+    name = whole.segments[-2].name
+    before = 2 if kind == "batch norm" else 3  # distinct prefixes up to there
+    assert ran[name, True] == before * len(batches(whole))
+    list(walk(chosen[:2], inputs(whole.spec)))
+    assert ran[name, True] == (before + 2) * len(batches(whole))
+
+
+@pytest.mark.parametrize("kind", NORMED)
+@torch.inference_mode()
+def test_the_whole_is_left_as_it_was(kind: str) -> None:
+    whole = network(kind)
+    before = {name: tensor.clone() for name, tensor in whole.state_dict().items()}
+    list(TreeWalk(whole, batches(whole))(subnets(whole, [(3,) * 8, (1,) * 8]), inputs(whole.spec)))
+    assert all(torch.equal(tensor, before[name]) for name, tensor in whole.state_dict().items())
+
+
+@pytest.mark.parametrize("kind", NORMED)
+def test_without_calibration_pictures_it_refuses(kind: str) -> None:
+    whole = network(kind)
+    walk = TreeWalk(whole)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="no batch to estimate"):
+            next(walk(subnets(whole, [(3,) * 8]), inputs(whole.spec)))

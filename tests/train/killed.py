@@ -17,7 +17,8 @@ import torch
 from tiny_run import train
 
 from gancomp.config import parse
-from gancomp.train import loop, stages, state
+from gancomp.train import loop, state
+from gancomp.train import run as at_work
 
 
 def die(*_: Any, **__: Any) -> NoReturn:
@@ -44,7 +45,7 @@ def arrange(moment: str, saved: int, killed: int) -> None:
 
     loop.save_state = save
     if moment == "before the model is written":
-        stages.save_generator = die
+        at_work.save_generator = die
     if moment == "while the state is removed":
         state.shutil.rmtree = die
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from gancomp import rng
 from gancomp.artifacts import load_tensors
 from gancomp.config import AlignedDataset, Training
-from gancomp.data.datasets import PairedPictures
+from gancomp.data.datasets import Pictures
 from gancomp.errors import GancompError
 from gancomp.train import loop
 from gancomp.train.loop import fit, learning_rate_factor, steps_per_epoch, total_steps
@@ -69,7 +69,7 @@ class Count:
     def __init__(self, spoil: Callable[[Count], None] = lambda recipe: None) -> None:
         self.network = nn.Linear(1, 1, bias=False)
         nn.init.zeros_(self.network.weight)
-        self.optimizer = torch.optim.SGD(self.network.parameters(), lr=123.0)
+        self.optimizer = torch.optim.SGD(self.network.parameters(), lr=0.5)
         self.networks, self.optimizers = {"generator": self.network}, {"generator": self.optimizer}
         self.spoil = spoil
         self.seen: list[tuple[float, Tensor, float]] = []
@@ -87,7 +87,7 @@ class Count:
 def run(finished: Workspace, tmp_path: Path) -> Callable[..., Progressed]:
     """`run(recipe, epochs)` trains in the folder `tmp_path / "resume"`."""
     dataset = AlignedDataset.model_validate(SETTINGS["datasets"][DATASET])
-    pictures = PairedPictures(finished.folder / "data" / DATASET, ("train-1",), "AtoB")
+    pictures = Pictures(finished.folder / "data" / DATASET, ("train-1",), "AtoB")
 
     def call(recipe: Count, epochs: float = 4, **named: Any) -> Progressed:
         training = Training(epochs_const=epochs / 2, epochs_decay=epochs / 2, batch=4, lr=0.5)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tiny_run import DATASET, EXPERIMENT, TRAINS, Workspace, train
 
 from gancomp.artifacts import load_tensors, read_header, read_json
-from gancomp.data.datasets import PairedPictures, to_float
+from gancomp.data.datasets import Pictures, to_float
 from gancomp.elastic.pruning import prune
 from gancomp.elastic.slicing import Elastic, extract
 from gancomp.errors import GancompError
@@ -26,7 +26,7 @@ from gancomp.pipeline import signature, stage_settings
 from gancomp.profile.macs import profile
 from gancomp.report.records import Selection, SupernetMetrics, read, read_log
 from gancomp.spec import GeneratorSpec
-from gancomp.train import stages
+from gancomp.train import run, stages
 from gancomp.train.student import Student
 
 STUDENTS = ("distill", "supernet", "finetune")
@@ -140,7 +140,7 @@ def first_networks(config: Any, stage: str, monkeypatch: pytest.MonkeyPatch) -> 
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(stages, "fit", fit)
+        patch.setattr(run, "fit", fit)
         with pytest.raises(KeyboardInterrupt):
             train(config, stage)
     return begun
@@ -222,7 +222,7 @@ def test_every_subnet_is_drawn(workspace: Workspace, monkeypatch: pytest.MonkeyP
 def test_supernet_judges_its_extremes(finished: Workspace) -> None:
     metrics = read(finished.stage("supernet") / "metrics.json", SupernetMetrics, "supernet")
     whole = load_generator(finished.stage("supernet") / "model.safetensors")
-    pictures = PairedPictures(finished.folder / "data" / DATASET, ("train-2",), "AtoB")
+    pictures = Pictures(finished.folder / "data" / DATASET, ("train-2",), "AtoB")
     inputs, targets = (to_float(side) for side in pictures.batch(range(len(pictures))))
     for widths, judged in (((4, 4, 4, 3, 4, 4, 4, 3), metrics.largest), ((4, 3, 2, 3, 2, 1, 2, 2), metrics.smallest)):
         with torch.inference_mode():
@@ -263,7 +263,7 @@ def test_winner_is_the_supernet_at_its_widths(finished: Workspace) -> None:
     subnet = load_generator(finished.stage("subnet") / "model.safetensors")
     assert subnet.spec == whole.spec.with_widths(winner.widths)
     elastic = Elastic(whole, lambda widths: build_generator(whole.spec.with_widths(widths)))
-    pictures = PairedPictures(finished.folder / "data" / DATASET, ("val",), "AtoB")
+    pictures = Pictures(finished.folder / "data" / DATASET, ("val",), "AtoB")
     x = to_float(pictures.batch(range(len(pictures)))[0])
     with torch.inference_mode():
         difference = (elastic(x, winner.widths) - subnet(x)).abs().max()
@@ -314,8 +314,8 @@ def test_log_rows_are_numbers(finished: Workspace, stage: str) -> None:
 def test_stages_train_on_a_gpu(workspace: Workspace, precision: str) -> None:
     """Without a change, also from what a processor trained."""
     config = workspace.config(precision=precision)
-    for stage, run in TRAINS.items():
-        getattr(stages, run)(config, EXPERIMENT, "cuda")
+    for stage, function in TRAINS.items():
+        getattr(stages, function)(config, EXPERIMENT, "cuda")
         assert read_json(workspace.stage(stage) / "metrics.json")["device"].startswith("cuda")
         tensors = load_tensors(workspace.stage(stage) / "model.safetensors")[0]
         assert all(tensor.isfinite().all() for tensor in tensors.values())

@@ -161,7 +161,7 @@ def test_stage_refuses_a_state_of_another_configuration(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
 ) -> None:
     monkeypatch.setattr("gancomp.train.loop.SAVE_EVERY_SECONDS", 0.0)
-    monkeypatch.setattr("gancomp.train.stages.forget_state", lambda folder: None)
+    monkeypatch.setattr("gancomp.train.run.forget_state", lambda folder: None)
     train(workspace.config(), "teacher")
     folder = workspace.resume("teacher")
     before = {file.name: file.read_bytes() for file in folder.iterdir()}

@@ -16,6 +16,7 @@ import pytest
 ROOT = Path(__file__).parent.parent.parent
 
 
+TINY = "--configfile", "config/tiny.yaml"
 TARGETS = {"all", "data", "models", "tables", "figures"}
 
 
@@ -113,4 +114,16 @@ def finished(new_workspace: Callable[[str], Workspace]) -> Workspace:
     """Everything seems to have run here; for dry runs only."""
     workspace = new_workspace("finished")
     workspace.pretend_finished()
+    return workspace
+
+
+@pytest.fixture(scope="session")
+def tiny(new_workspace: Callable[[str], Workspace]) -> Workspace:
+    """A working directory in which the tiny configuration has run from beginning to end, in a few minutes."""
+    workspace = new_workspace("tiny")
+    downloads = ROOT / "data/downloads"
+    if downloads.is_dir():  # spares the index; the hashes are checked all the same
+        shutil.copytree(downloads, workspace.folder / "data/downloads")
+    done = workspace.snakemake(*TINY, timeout=1500)
+    assert done.status == 0, done.text[-10_000:]
     return workspace

@@ -6,31 +6,17 @@ import csv
 import json
 import shutil
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from gancomp.artifacts import file_sha256
 from gancomp.config import load
-from tests.workflow.conftest import ROOT, Workspace
+from tests.workflow.conftest import ROOT, TINY, Workspace
 
 pytestmark = pytest.mark.slow
 
-TINY = "--configfile", "config/tiny.yaml"
 MADE_OF_TABLES = "tables/table.md", "figures/tradeoff.svg", "figures/losses.svg", "figures/grid.svg"
-
-
-@pytest.fixture(scope="module")
-def tiny(new_workspace: Callable[[str], Workspace]) -> Workspace:
-    """A working directory in which the tiny configuration has run from beginning to end."""
-    workspace = new_workspace("tiny")
-    downloads = ROOT / "data/downloads"
-    if downloads.is_dir():  # spares the index; the hashes are checked all the same
-        shutil.copytree(downloads, workspace.folder / "data/downloads")
-    done = workspace.snakemake(*TINY, timeout=1500)
-    assert done.status == 0, done.text[-10_000:]
-    return workspace
 
 
 @pytest.fixture(scope="module")

@@ -43,6 +43,16 @@ def overriding(experiment: str) -> tuple[str, str]:
     return "--config", f"experiments={{{experiment}}}"
 
 
+@pytest.fixture(scope="module")
+def tiny_made(new_workspace: Callable[[str], Workspace]) -> Workspace:
+    """config/tiny.yaml seems to have run here; for dry runs only."""
+    workspace = new_workspace("tiny-made")
+    workspace.pretend_finished("--configfile", "config/tiny.yaml")
+    for side in ("train", "val"):
+        (workspace.folder / "data/emoji-tiny" / side).mkdir()
+    return workspace
+
+
 # --- what runs ---------------------------------------------------------------------------------
 
 
@@ -58,6 +68,41 @@ def test_by_default_every_stage_of_the_quick_experiment_runs_once(fresh: Workspa
 def test_tiny_goes_through_every_rule_and_splits_the_search(fresh: Workspace) -> None:
     assert TINY.search.shards == 2
     assert fresh.plan("--configfile", "config/tiny.yaml").jobs == EVERYTHING | {"search": 2}
+
+
+ALONE = {"dataset", "inception", "statistics", "original", "evaluate", "reference", "benchmark", "tabulate", "page"}
+
+
+@pytest.mark.parametrize(
+    ("files", "more", "less"),
+    [
+        (("tiny-cyclegan",), {}, set()),
+        (("tiny-gaugan",), {"judge": 1, "perceptual": 1}, set()),
+        (("tiny", "tiny-own"), {"search": 2}, set()),
+        (("tiny", "tiny-imported"), {"search": 2}, set()),
+        (("tiny-unet",), {"evaluate": 1, "draw_alone": 1}, EVERYTHING.keys() - ALONE),
+    ],
+)
+def test_every_path_runs_its_stages_once(
+    tiny_made: Workspace, files: tuple[str, ...], more: dict[str, int], less: set[str]
+) -> None:
+    plan = tiny_made.plan("--configfile", *(f"config/{file}.yaml" for file in files))
+    fresh = {rule: count for rule, count in EVERYTHING.items() if rule not in less} | more
+    # What config/tiny.yaml made is there already: the weights, and for an import of its original the pictures.
+    shared = {"inception"} | ({"dataset", "statistics"} if files[-1] == "tiny-imported" else set())
+    assert plan.jobs == {rule: count for rule, count in fresh.items() if rule not in shared}
+
+
+@pytest.mark.parametrize("experiment", ["edges2shoes-pix2pix", "maps-pix2pix", "horse2zebra-cyclegan"])
+def test_the_papers_experiments_plan_from_the_download_on(fresh: Workspace, experiment: str) -> None:
+    shards = load([ROOT / "config.yaml"]).experiments[experiment].search.shards
+    lpips = {"lpips": 1} if experiment == "edges2shoes-pix2pix" else {}
+    assert fresh.plan("--config", f"run=[{experiment}]").jobs == EVERYTHING | {"search": shards} | lpips
+
+
+def test_cityscapes_is_judged_by_its_network(fresh: Workspace) -> None:
+    jobs = fresh.plan("--config", "run=[cityscapes-gaugan]").jobs
+    assert jobs.items() >= {"judge": 1, "perceptual": 1, "search": 64}.items()
 
 
 def test_any_file_is_a_target(fresh: Workspace) -> None:

@@ -22,7 +22,7 @@ rule export:
 rule benchmark:
     input:
         manifest=from_data("manifest.json"),
-        models=from_stages(("original", "narrow", "finetune"), "model.safetensors"),
+        models=from_stages(MEASURED, "model.safetensors"),
     output:
         "results/{experiment}/benchmark/benchmark.json",
     log:

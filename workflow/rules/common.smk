@@ -9,11 +9,11 @@ from snakemake.exceptions import WorkflowError
 
 from gancomp import paths
 from gancomp.config import load
-from gancomp.pipeline import STAGE_VERSION, STAGES, owner, signature
+from gancomp.pipeline import STAGE_VERSION, STAGES, owner, signature, stages_of
 from gancomp.errors import GancompError
 
-FIGURES = [f"{figure}.{suffix}" for figure in ("tradeoff", "losses", "grid") for suffix in ("svg", "png")]
 COMPARED = ("original", "narrow", "subnet", "finetune")  # the generators that tables and figures compare
+MEASURED = ("original", "narrow", "finetune")  # those whose architectures differ
 TRAINED = ("original", "teacher", "distill", "supernet", "finetune", "narrow")
 # Two jobs that compute never share a core; more than 8 help none of these networks.
 HEAVY = min(workflow.cores, 8)
@@ -44,6 +44,9 @@ def checked_config():
 
 
 CONFIG = checked_config()
+
+
+COMPRESSED = [name for name, experiment in CONFIG.experiments.items() if experiment.compressed]
 
 
 wildcard_constraints:
@@ -82,8 +85,18 @@ def from_stage(stage, name):
 
 
 def from_stages(stages, name):
-    """Input function: the file of that name of several stages."""
-    return lambda wildcards: [stage_file(wildcards.experiment, stage, name) for stage in stages]
+    """Input function: the file of that name of several stages, those that the experiment has."""
+    return lambda wildcards: [
+        stage_file(wildcards.experiment, stage, name)
+        for stage in stages
+        if stage in stages_of(CONFIG, wildcards.experiment)
+    ]
+
+
+def figures_of(experiment):
+    """The figures of an experiment: one that compresses nothing has no trade-off."""
+    names = ["losses", "grid", *(["tradeoff"] if experiment in COMPRESSED else [])]
+    return [f"results/{experiment}/figures/{name}.{suffix}" for name in names for suffix in ("svg", "png")]
 
 
 def from_data(name):
@@ -98,9 +111,40 @@ def data_file(dataset, name):
 def source_folders(wildcards):
     """Input function: a user's own folders, so that adding or removing a picture builds the data set anew."""
     declared = CONFIG.datasets[wildcards.dataset]
-    if declared.source != "aligned":
-        return []
-    return [str(folder) for name in ("train", "val", "test") if (folder := Path(declared.path) / name).is_dir()]
+    if declared.source == "aligned":
+        return [str(folder) for name in ("train", "val", "test") if (folder := Path(declared.path) / name).is_dir()]
+    keys = {
+        "folders": ("a", "b", "val_a", "val_b"),
+        "labels": ("images", "labels", "instances", "val_images", "val_labels", "val_instances"),
+    }
+    return [folder for key in keys.get(declared.source, ()) if (folder := getattr(declared, key)) is not None]
+
+
+def imported(stage):
+    """Input function: the checkpoint that a stage takes instead of training, and its discriminator."""
+
+    def files(wildcards):
+        declared = getattr(CONFIG.experiments[wildcards.experiment], stage)
+        return [file for file in (declared.checkpoint, declared.discriminator) if file]
+
+    return files
+
+
+def perceptual_weights(wildcards):
+    """Input function: the network of GauGAN's perceptual loss."""
+    experiment = CONFIG.experiments[wildcards.experiment]
+    return [str(paths.perceptual(experiment.objective.perceptual))] if experiment.model == "gaugan" else []
+
+
+def judge_files(wildcards):
+    """Input function: the network that reads classes off generated pictures, where the data set has one."""
+    dataset = CONFIG.experiments[wildcards.experiment].dataset
+    return [data_file(dataset, "judge/metrics.json")] if CONFIG.datasets[dataset].judge else []
+
+
+def lpips_files(wildcards):
+    """Input function: whether LPIPS can be measured, where the experiment asks for it."""
+    return ["data/lpips/status.json"] if CONFIG.experiments[wildcards.experiment].lpips else []
 
 
 def shard_files(wildcards):
@@ -131,8 +175,17 @@ def settings_of(stage):
 
 
 def files_of_run(stage, *names):
-    """Files of every experiment that the configuration's `run` names."""
-    return [stage_file(experiment, stage, name) for experiment in CONFIG.run for name in names]
+    """Files of every experiment that the configuration's `run` names; a stage that one lacks gives none."""
+    return [
+        stage_file(experiment, stage, name)
+        for experiment in CONFIG.run
+        for name in names
+        if stage not in STAGES or stage in stages_of(CONFIG, experiment)
+    ]
+
+
+def figures_of_run():
+    return [figure for experiment in CONFIG.run for figure in figures_of(experiment)]
 
 
 def datasets_of_run():

@@ -4,6 +4,8 @@
 localrules:
     dataset,
     inception,
+    perceptual,
+    lpips,
 
 
 rule dataset:
@@ -18,7 +20,8 @@ rule dataset:
     retries: 1  # a download may fail once
     params:
         version=STAGE_VERSION["dataset"],
-        settings=lambda wildcards: CONFIG.datasets[wildcards.dataset].model_dump_json(),
+        settings=lambda wildcards: CONFIG.datasets[wildcards.dataset].model_dump_json(exclude={"judge"}),
+        judged=lambda wildcards: CONFIG.datasets[wildcards.dataset].judge is not None,
         options=options,
     shell:
         "gancomp dataset {wildcards.dataset} {params.options} 2>&1 | tee {log:q}"
@@ -55,3 +58,50 @@ rule statistics:
         options=options,
     shell:
         "gancomp statistics {wildcards.dataset} {params.options} 2>&1 | tee {log:q}"
+
+
+rule judge:
+    input:
+        "data/{dataset}/manifest.json",
+    output:
+        "data/{dataset}/judge/metrics.json",
+        "data/{dataset}/judge/model.safetensors",
+    log:
+        "data/logs/{dataset}.judge.log",
+    benchmark:
+        "data/logs/{dataset}.judge.tsv"
+    threads: HEAVY
+    resources:
+        mem_mb=6000,
+        runtime=1440,
+    params:
+        version=STAGE_VERSION["judge"],
+        settings=lambda wildcards: CONFIG.datasets[wildcards.dataset].judge.model_dump_json(),
+        options=options,
+    shell:
+        "gancomp judge {wildcards.dataset} {params.options} 2>&1 | tee {log:q}"
+
+
+rule perceptual:
+    output:
+        "data/perceptual/{network}.safetensors",
+    log:
+        "data/logs/perceptual.{network}.log",
+    benchmark:
+        "data/logs/perceptual.{network}.tsv"
+    wildcard_constraints:
+        network="vgg19|efficientnet-lite0",
+    retries: 1
+    shell:
+        "gancomp perceptual {wildcards.network} 2>&1 | tee {log:q}"
+
+
+rule lpips:
+    output:
+        "data/lpips/status.json",
+    log:
+        "data/logs/lpips.log",
+    benchmark:
+        "data/logs/lpips.tsv"
+    shell:
+        "gancomp lpips 2>&1 | tee {log:q}"

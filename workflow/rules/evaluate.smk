@@ -6,6 +6,8 @@ rule evaluate:
         model="results/{experiment}/{stage}/model.safetensors",
         statistics=from_data("statistics.safetensors"),
         inception="data/inception/weights.safetensors",
+        judge=judge_files,
+        lpips=lpips_files,
     output:
         "results/{experiment}/{stage}/evaluation.json",
         "results/{experiment}/{stage}/samples.png",
@@ -30,6 +32,8 @@ rule reference:
     input:
         statistics=from_data("statistics.safetensors"),
         inception="data/inception/weights.safetensors",
+        judge=judge_files,
+        lpips=lpips_files,
     output:
         "results/{experiment}/reference/evaluation.json",
         "results/{experiment}/reference/inputs.png",

@@ -4,6 +4,7 @@
 localrules:
     tabulate,
     draw,
+    draw_alone,
     page,
 
 
@@ -11,8 +12,9 @@ rule tabulate:
     input:
         scores=from_stages(COMPARED, "evaluation.json"),
         reference="results/{experiment}/reference/evaluation.json",
-        supernet=from_stage("supernet", "metrics.json"),
-        selection=from_stage("search", "selection.json"),
+        training=from_stages(TRAINED, "metrics.json"),
+        selection=from_stages(("search",), "selection.json"),
+        judge=judge_files,
         cost="results/{experiment}/benchmark/benchmark.json",
     output:
         report(
@@ -39,8 +41,8 @@ rule draw:
         scores=from_stages(COMPARED, "evaluation.json"),
         samples=from_stages(COMPARED, "samples.png"),
         reference=multiext("results/{experiment}/reference/", "evaluation.json", "inputs.png", "targets.png"),
-        search=from_stage("search", "search.csv"),
-        selection=from_stage("search", "selection.json"),
+        search=from_stages(("search",), "search.csv"),
+        selection=from_stages(("search",), "selection.json"),
         losses=from_stages(TRAINED, "log.csv"),
     output:
         report(
@@ -68,18 +70,39 @@ rule draw:
         "results/{experiment}/logs/figures.log",
     benchmark:
         "results/{experiment}/logs/figures.tsv"
+    wildcard_constraints:
+        experiment="|".join(map(re.escape, COMPRESSED)) or "(?!)",
     params:
         options=options,
     shell:
         "gancomp figures {wildcards.experiment} {params.options} 2>&1 | tee {log:q}"
 
 
+# An experiment that compresses nothing: the same command, without a trade-off to draw.
+use rule draw as draw_alone with:
+    output:
+        report(
+            "results/{experiment}/figures/losses.svg",
+            caption="../report/losses.rst",
+            category="{experiment}",
+            labels={"result": "losses", "shows": "how every training went"},
+        ),
+        report(
+            "results/{experiment}/figures/grid.png",
+            caption="../report/grid.rst",
+            category="{experiment}",
+            labels={"result": "pictures", "shows": "input, target and what the generator makes"},
+        ),
+        "results/{experiment}/figures/losses.png",
+        "results/{experiment}/figures/grid.svg",
+    wildcard_constraints:
+        experiment="|".join(re.escape(name) for name in CONFIG.experiments if name not in COMPRESSED) or "(?!)",
+
+
 rule page:
     input:
-        "results/{experiment}/tables/table.md",
-        "results/{experiment}/figures/grid.png",
-        "results/{experiment}/figures/tradeoff.svg",
-        "results/{experiment}/figures/losses.svg",
+        table="results/{experiment}/tables/table.md",
+        figures=lambda wildcards: figures_of(wildcards.experiment),
     output:
         "results/{experiment}/report.html",
     log:

@@ -10,6 +10,7 @@ rule search:
     input:
         supernet=from_stage("supernet", "model.safetensors"),
         statistics=from_data("statistics.safetensors"),
+        judge=judge_files,
         inception="data/inception/weights.safetensors",
     output:
         "results/{experiment}/search/shards/{shard}.csv",
@@ -66,6 +67,7 @@ rule select:
 
 rule subnet:
     input:
+        manifest=from_data("manifest.json"),
         selection=from_stage("search", "selection.json"),
         supernet=from_stage("supernet", "model.safetensors"),
         discriminator=from_stage("supernet", "discriminator.safetensors"),

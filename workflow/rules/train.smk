@@ -4,6 +4,8 @@
 rule original:
     input:
         manifest=from_data("manifest.json"),
+        imported=imported("original"),
+        perceptual=perceptual_weights,
     output:
         "results/{experiment}/original/model.safetensors",
         "results/{experiment}/original/config.json",
@@ -28,6 +30,8 @@ rule original:
 rule teacher:
     input:
         manifest=from_data("manifest.json"),
+        imported=imported("teacher"),
+        perceptual=perceptual_weights,
     output:
         "results/{experiment}/teacher/model.safetensors",
         "results/{experiment}/teacher/config.json",
@@ -52,6 +56,7 @@ rule teacher:
 rule distill:
     input:
         manifest=from_data("manifest.json"),
+        perceptual=perceptual_weights,
         teacher=from_stage("teacher", "model.safetensors"),
         discriminator=from_stage("teacher", "discriminator.safetensors"),
     output:
@@ -79,6 +84,7 @@ rule distill:
 rule supernet:
     input:
         manifest=from_data("manifest.json"),
+        perceptual=perceptual_weights,
         teacher=from_stage("teacher", "model.safetensors"),
         student=from_stage("distill", "model.safetensors"),
         discriminator=from_stage("distill", "discriminator.safetensors"),
@@ -108,6 +114,7 @@ rule supernet:
 rule finetune:
     input:
         manifest=from_data("manifest.json"),
+        perceptual=perceptual_weights,
         teacher=from_stage("teacher", "model.safetensors"),
         subnet=from_stage("subnet", "model.safetensors"),
         discriminator=from_stage("subnet", "discriminator.safetensors"),
@@ -137,6 +144,7 @@ rule finetune:
 rule narrow:
     input:
         manifest=from_data("manifest.json"),
+        perceptual=perceptual_weights,
         selection=from_stage("search", "selection.json"),
     output:
         "results/{experiment}/narrow/model.safetensors",

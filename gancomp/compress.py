@@ -1,0 +1,392 @@
+"""One command from a trained generator and a folder of pictures to a compressed generator: `gancomp compress`.
+
+It writes a configuration, which can be read and run by hand as any other, and calls the workflow.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from gancomp import paths
+from gancomp.artifacts import read_json, write_text
+from gancomp.config import Config, Model, budget_macs, merge, parse, parse_budget, read_yaml, spec_of
+from gancomp.convert import DiscriminatorShape, describe, detect, detect_discriminator
+from gancomp.data.images import SUFFIXES
+from gancomp.errors import GancompError
+from gancomp.profile.macs import profile
+from gancomp.spec import GeneratorSpec, Upsampling, format_widths
+
+Direction = Literal["AtoB", "BtoA"]
+Space = list[list[int]]
+
+SNAKEFILE = Path(__file__).parent.parent / "Snakefile"
+
+LAYOUTS = """\
+  train/ and val/ (or test/)   pictures A|B side by side, for pix2pix
+  trainA/ and trainB/          two domains, for CycleGAN; testA/ and testB/ (or valA/ and valB/) where there are any
+  images/ and labels/          photos and label maps of the same names, for GauGAN; instances/, and val_images/,
+                               val_labels/ and val_instances/ where there are any"""
+
+#: Choices of widths in eighths of the imported generator's, for ever narrower students: at the ends of a resnet and in
+#: the blocks of SPADE; in a resnet's trunk and blocks; where pictures are enlarged. For a resnet of width 64 the first
+#: is the paper's space of 5,184 subnets.
+LADDERS = (
+    ((6, 4), (6, 5, 4), (6, 4, 3, 2)),
+    ((4, 3), (4, 3, 2), (4, 3, 2, 1)),
+    ((3, 2), (3, 2, 1), (3, 2, 1)),
+    ((2, 1), (2, 1), (2, 1)),
+)
+#: Which part of a ladder each of the eight widths takes.
+PLACES = {"resnet": (0, 0, 1, 1, 1, 1, 2, 2), "spade": (0, 0, 0, 0, 0, 2, 2, 2)}
+
+#: Table 5, by model. The perceptual network is the one that can be had wherever packages can.
+OBJECTIVES: dict[Model, dict[str, Any]] = {
+    "pix2pix": {"gan": "hinge", "lambda_recon": 100, "lambda_distill": 1},
+    "cyclegan": {"gan": "lsgan", "lambda_recon": 10, "lambda_distill": 0.01},
+    "gaugan": {
+        "gan": "hinge",
+        "lambda_recon": 10,
+        "lambda_feature": 10,
+        "lambda_distill": 10,
+        "perceptual": "efficientnet-lite0",
+    },
+}
+DISCRIMINATORS: dict[Model, dict[str, int]] = {
+    "pix2pix": {"ndf": 128, "layers": 3, "scales": 1},
+    "cyclegan": {"ndf": 64, "layers": 3, "scales": 1},
+    "gaugan": {"ndf": 64, "layers": 4, "scales": 2},
+}
+STEPS: dict[Model, dict[str, Any]] = {
+    "pix2pix": {"batch": 4, "lr": 2e-4},
+    "cyclegan": {"batch": 1, "lr": 2e-4},
+    "gaugan": {"batch": 16, "lr": 1e-4, "lr_discriminator": 4e-4},
+}
+#: Pictures that a stage sees where no epochs are asked for; in Table 5 they are 0.2 to 1.0 million.
+PICTURES_SEEN = 300_000
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """A folder of pictures: the model that learns from it, the data set to declare, how many pictures train."""
+
+    model: Model
+    declared: dict[str, Any]
+    count: int
+
+
+def compress(
+    generator: Path,
+    data: Path,
+    budget: str,
+    *,
+    name: str | None = None,
+    discriminator: Path | None = None,
+    size: tuple[int, int] | None = None,
+    upsampling: Upsampling | None = None,
+    direction: Direction = "AtoB",
+    epochs: int | None = None,
+    cores: int | None = None,
+    dry_run: bool = False,
+) -> None:
+    """Compress *generator*, a checkpoint that `gancomp.convert` reads, on the pictures of *data* (see LAYOUTS).
+
+    Writes NAME.yaml into the current folder, runs the workflow on it, and says where the compressed generator and its
+    report are. The same command after a stop continues; with *dry_run* it only says what it would do. *epochs* are
+    those of distillation and fine-tuning; the once-for-all network trains twice as long. Raises GancompError, before
+    anything is written, for a checkpoint, discriminator or folder that is not known, a budget that no subnet meets and
+    a NAME.yaml of other content; and when the workflow stops.
+    """
+    spec, _ = detect(generator, size, upsampling)
+    shape = detect_discriminator(discriminator)[0] if discriminator else None
+    pictures = pictures_in(data, spec, direction)
+    name = name or re.sub(r"[^A-Za-z0-9._-]", "_", f"{data.resolve().name}-{budget}").lstrip("._-")
+    experiment = {
+        "title": f"{generator.name}, {budget} on {data.name}",
+        "model": pictures.model,
+        "dataset": name,
+        **_networks(generator, spec, discriminator, _discriminator(pictures.model, spec, shape)),
+        **_stages(pictures, spec, search_space(spec, budget), epochs or _usual_epochs(pictures.count)),
+        "search": {"budget": budget, "shards": 8},
+    }
+    settings = {"run": [name], "datasets": {name: pictures.declared}, "experiments": {name: experiment}}
+    config = _checked(settings, name)
+    print(summary(config, name, pictures))
+    text = f"# Written by `gancomp compress`; run it by hand with: snakemake --configfile {name}.yaml\n\n" + _yaml(
+        settings
+    )
+    if dry_run:
+        print(f"\nwould write {name}.yaml:\n\n{text}", flush=True)
+        with tempfile.TemporaryDirectory() as folder:
+            write_text(Path(folder) / f"{name}.yaml", text)
+            _snakemake(Path(folder) / f"{name}.yaml", cores, "--dry-run", "--quiet", "rules")
+        return
+    _write_once(Path(f"{name}.yaml"), text)
+    _snakemake(Path(f"{name}.yaml"), cores)
+    print(closing(config, name))
+
+
+# --- what there is -----------------------------------------------------------------------------
+
+
+def pictures_in(data: Path, spec: GeneratorSpec, direction: Direction = "AtoB") -> Pictures:
+    """What *data* holds, as a data set for a generator of *spec*.
+
+    Raises GancompError showing the three layouts where it has none of them or no pictures, and where the generator
+    does not belong to the layout.
+    """
+
+    def folder(*names: str) -> str | None:
+        return next((str(data / name) for name in names if (data / name).is_dir()), None)
+
+    height, width = spec.size
+    common: dict[str, Any] = {"size": f"{height}x{width}", "load_size": f"{height * 286 // 256}x{width * 286 // 256}"}
+    common |= {"direction": direction, "channels": spec.in_channels}
+    if (a := folder("trainA")) and (b := folder("trainB")):
+        model: Model = "cyclegan"
+        own = {"source": "folders", "a": a, "b": b, "val_a": folder("testA", "valA"), "val_b": folder("testB", "valB")}
+        declared, counted = own | common, [a, b]
+    elif (train := folder("train")) and folder("val", "test"):
+        model = "pix2pix"
+        declared, counted = {"source": "aligned", "path": str(data)} | common, [train]
+    elif (images := folder("images")) and folder("labels"):
+        model = "gaugan"
+        parts = ("images", "labels", "instances", "val_images", "val_labels", "val_instances")
+        # Besides the classes a generator sees what is unlabelled, and the edges.
+        names = [f"class {index}" for index in range(spec.in_channels - 2)]
+        declared = {
+            "source": "labels",
+            **{part: folder(part) for part in parts},
+            "names": names,
+            "size": common["size"],
+        }
+        counted = [images]
+    else:
+        raise GancompError(f"{data}: is no folder of pictures in a layout that is known:\n{LAYOUTS}")
+    if (model == "gaugan") != (spec.family == "spade"):
+        raise GancompError(
+            f"{data}: is laid out for {model}, and the generator is {describe(spec)}; only SPADE generators read label "
+            f"maps, and they read nothing else. The layouts:\n{LAYOUTS}"
+        )
+    if model == "gaugan" and direction == "BtoA":
+        raise GancompError(f"{data}: the label map is what a SPADE generator reads; leave the direction out")
+    if model != "gaugan" and spec.in_channels > 4:
+        raise GancompError(f"{data}: the generator reads {spec.in_channels} channels, and pictures have at most 4")
+    count = max(sum(path.suffix.lower() in SUFFIXES for path in Path(part).iterdir()) for part in counted)
+    if not count:
+        raise GancompError(f"{counted[0]}: holds no pictures ({', '.join(sorted(SUFFIXES))})")
+    return Pictures(model, {key: value for key, value in declared.items() if value is not None}, count)
+
+
+def search_space(original: GeneratorSpec, budget: str) -> Space:
+    """Choices of the eight widths for a separable student of *original*, about 5,000 subnets at most.
+
+    The widest student is taken whose middling subnet meets the budget: about half of the space then competes, and no
+    training is spent on widths that are far too wide. Raises GancompError where not even the smallest subnet of the
+    narrowest student meets it, with the largest reduction that one does, and for a generator that is not elastic.
+    """
+    if original.family not in PLACES:
+        raise GancompError(
+            f"the generator is {describe(original)}, whose channels cannot be searched; a resnet's or SPADE's can"
+        )
+    try:
+        parse_budget(budget)
+    except ValueError as error:
+        raise GancompError(str(error)) from None
+    limit = budget_macs(budget, original)
+    student = GeneratorSpec.model_validate(original.model_dump() | {"block": "separable"})
+
+    def macs(widths: Sequence[int]) -> int:
+        return profile(student.with_widths(tuple(widths))).macs
+
+    for ladder in LADDERS:
+        parts = (ladder[place] for place in PLACES[original.family])
+        space = [_choices(width, part) for width, part in zip(original.widths, parts, strict=True)]
+        if macs([choices[len(choices) // 2] for choices in space]) <= limit:
+            return space
+    least = macs([choices[-1] for choices in space])
+    if least > limit:
+        whole = profile(original).macs
+        raise GancompError(
+            f"budget {budget}: allows {limit / 1e9:.3g}G exact MACs, and the smallest subnet that would be searched "
+            f"has {least / 1e9:.3g}G; at most {int(10 * whole / least) / 10}x can be asked for"
+        )
+    return space
+
+
+def _choices(width: int, eighths: Sequence[int]) -> list[int]:
+    """So many eighths of *width*, in multiples that processors like where it is wide."""
+    unit = 8 if width >= 64 else 2 if width >= 16 else 1
+    return sorted({max(unit, unit * round(part * width / 8 / unit)) for part in eighths}, reverse=True)
+
+
+# --- the configuration -------------------------------------------------------------------------
+
+
+def _networks(
+    generator: Path, spec: GeneratorSpec, discriminator: Path | None, declared: dict[str, int]
+) -> dict[str, Any]:
+    """The imported generator is the original, and teaches."""
+    architecture = {"upsampling": spec.upsampling} if spec.family == "spade" else {"blocks": spec.blocks}
+    widths = spec.widths[0] if len(set(spec.widths)) == 1 else list(spec.widths)
+    imported = {"checkpoint": str(generator), "widths": widths, "block": spec.block}
+    return {
+        "generator": {"family": spec.family, "norm": spec.norm, **architecture},
+        "discriminator": declared,
+        "original": imported,
+        "teacher": imported | ({"discriminator": str(discriminator)} if discriminator else {}),
+    }
+
+
+def _discriminator(model: Model, spec: GeneratorSpec, found: DiscriminatorShape | None) -> dict[str, int]:
+    """The discriminator of the model, of as many layers as the pictures have room for; or the one that was found."""
+    if found is None:
+        usual = DISCRIMINATORS[model]
+        room = (min(spec.size) // 3).bit_length() - usual["scales"]
+        return usual | {"layers": max(1, min(usual["layers"], room))}
+    seen = 3 if model == "cyclegan" else spec.in_channels + 3
+    if found.channels != seen or (found.scales is not None) != (model == "gaugan"):
+        raise GancompError(
+            f"the discriminator is {found}, and that of this {model} generator would see {seen} channels"
+            f"{' at several scales' if model == 'gaugan' else ''}; leave it out, or give the one it was trained with"
+        )
+    return {"ndf": found.ndf, "layers": found.layers, "scales": found.scales or 1}
+
+
+def _stages(pictures: Pictures, spec: GeneratorSpec, space: Space, epochs: int) -> dict[str, Any]:
+    """The objective and what is trained: half of the epochs at the full rate, half falling to zero (Table 5)."""
+    steps = STEPS[pictures.model]
+    usual = steps | {"epochs_const": epochs // 2, "epochs_decay": epochs - epochs // 2}
+    return {
+        "objective": OBJECTIVES[pictures.model],
+        # A dense teacher's filters do not fit a separable student's; its features still teach.
+        "distill": usual | {"widths": [choices[0] for choices in space], "prune": spec.block == "separable"},
+        "supernet": steps | {"epochs_const": epochs, "epochs_decay": epochs, "space": space},
+        "finetune": usual,
+        "narrow": usual,
+    }
+
+
+def _usual_epochs(count: int) -> int:
+    return min(200, max(10, round(PICTURES_SEEN / count)))
+
+
+def _checked(settings: dict[str, Any], name: str) -> Config:
+    """The configuration as the workflow will read it: over the current folder's own, and valid."""
+    own = read_yaml(Path("config.yaml")) if Path("config.yaml").exists() else {}
+    for kind in ("datasets", "experiments"):
+        if name in (own.get(kind) or {}):
+            raise GancompError(f"config.yaml: has {kind}.{name} already; choose another --name")
+    return parse(merge(own, settings), f"{name}.yaml")
+
+
+def _yaml(settings: dict[str, Any]) -> str:
+    class Plain(yaml.SafeDumper):
+        """Without anchors for what is said twice."""
+
+        def ignore_aliases(self, data: Any) -> bool:
+            return True
+
+    return yaml.dump(settings, Dumper=Plain, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
+
+
+def _write_once(path: Path, text: str) -> None:
+    if not path.exists():
+        write_text(path, text)
+    elif path.read_text(encoding="utf-8") != text:
+        raise GancompError(
+            f"{path}: is there and says something else; go on with it by `snakemake --configfile {path}`, or choose "
+            "another --name"
+        )
+
+
+# --- what is said, and the workflow ------------------------------------------------------------
+
+
+def summary(config: Config, name: str, pictures: Pictures) -> str:
+    """What is imported, what will be trained and at what cost, in a few lines."""
+    experiment, dataset = config.experiments[name], config.datasets[name]
+    assert experiment.teacher
+    assert experiment.distill
+    assert experiment.supernet
+    original, student = (spec_of(experiment, dataset, stage) for stage in ("original", "distill"))
+    whole = profile(original).macs
+    least, most = (
+        profile(student.with_widths(w)).macs for w in (experiment.supernet.smallest, experiment.supernet.largest)
+    )
+
+    def epochs(stage: str) -> str:
+        training = getattr(experiment, stage)
+        return f"{training.epochs_const + training.epochs_decay:g}"
+
+    kept = (
+        f"{experiment.teacher.discriminator}, which students inherit"
+        if experiment.teacher.discriminator
+        else "none given: students begin against a fresh one, which costs quality (Table 3); --discriminator names one"
+    )
+    return "\n".join(
+        [
+            f"{name}: {experiment.model}, {pictures.count:,} training pictures at {dataset.size[0]}x{dataset.size[1]}",
+            f"  generator      {describe(original)}: {whole / 1e9:.3f}G exact MACs; it is the original, and teaches",
+            f"  discriminator  {kept}",
+            f"  budget         {experiment.search.budget}: at most "
+            f"{budget_macs(experiment.search.budget, original) / 1e9:.3f}G exact MACs",
+            f"  search         {experiment.supernet.subnets:,} separable subnets of {least / 1e9:.3f}G to "
+            f"{most / 1e9:.3f}G, student {format_widths(experiment.distill.widths)}",
+            f"  trains         student {epochs('distill')} epochs, once-for-all network {epochs('supernet')}, winner "
+            f"{epochs('finetune')}, narrow baseline {epochs('narrow')}",
+            f"  writes         {name}.yaml, {paths.dataset(name)}/, {paths.RESULTS / name}/",
+        ]
+    )
+
+
+def closing(config: Config, name: str) -> str:
+    """Where the compressed generator and its report are, and how much smaller it is."""
+    folder = paths.RESULTS / name
+    macs = read_json(folder / "export" / "card.json")["macs"]
+    whole = profile(spec_of(config.experiments[name], config.datasets[name], "original")).macs
+    return "\n".join(
+        [
+            f"{name}: {whole / macs:.1f}x fewer exact MACs ({whole / 1e9:.3f}G → {macs / 1e9:.3f}G)",
+            f"  generator  {folder / 'export' / 'model.safetensors'}",
+            f"  report     {folder / 'report.html'}",
+            f"  table      {folder / 'tables' / 'table.md'}",
+        ]
+    )
+
+
+def _snakemake(configuration: Path, cores: int | None, *arguments: str) -> None:
+    """Run the workflow in the current folder, its messages going where this command's go."""
+    if not SNAKEFILE.is_file():
+        raise GancompError(
+            f"{SNAKEFILE}: missing; this command needs the whole repository, installed by `pip install -e .`"
+        )
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE), "--configfile", str(configuration)]
+    command += [*(["--cores", str(cores)] if cores else []), *arguments]
+    # Rules call `gancomp` by its name.
+    searched = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    sys.stdout.flush()
+    with subprocess.Popen(command, env=os.environ | {"PATH": searched}) as workflow:
+        status = _patiently(workflow)
+    if status:
+        raise GancompError(
+            f"{configuration}: the workflow stopped (see above); the same command goes on where it stopped"
+        )
+
+
+def _patiently(workflow: subprocess.Popen[bytes]) -> int:
+    """The status of *workflow*. Ctrl-C reaches it too, and it lets its jobs save their state before it ends."""
+    while True:
+        try:
+            return workflow.wait()
+        except KeyboardInterrupt:
+            continue

@@ -1,0 +1,113 @@
+"""Reading a `.pth` of others: tensors by name, and nothing that could run."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+#: Larger files are refused unread; the largest known generator of these families has 0.4 GB.
+MAX_BYTES = 4 << 30
+MAX_TENSORS = 10_000
+COUNTER = "num_batches_tracked"
+
+Tensors = dict[str, Tensor]
+
+
+class Refused(Exception):
+    """A file that is not taken; the message says what was found and what to do, and not the file's name."""
+
+
+def read_pth(path: Path) -> Tensors:
+    """The state dict in *path*: float32 tensors, int64 counters, names without the `module.` of parallel training.
+
+    No code of the file runs (`weights_only`), and nothing in it can claim more memory than MAX_BYTES. Raises Refused
+    when the file is missing, too large, damaged, holds anything but tensors by name, or values that are not finite.
+    """
+    _check_file(path)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch.load has no common base for what it raises on a damaged file
+        raise Refused(_unreadable(error)) from None
+    _check_content(content)
+    prefix = "module." if all(name.startswith("module.") for name in content) else ""
+    return {name.removeprefix(prefix): _plain(name, tensor) for name, tensor in content.items()}
+
+
+def some(names: Sequence[str]) -> str:
+    """The first of *names*, and how many more there are."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(_short(name) for name in names[:3]) + more
+
+
+def _check_file(path: Path) -> None:
+    try:
+        size = path.stat().st_size
+        if not path.is_file():
+            raise Refused("is not a file")
+        if size > MAX_BYTES:
+            raise Refused(f"has {size:,} bytes; a generator has at most {MAX_BYTES:,}")
+        if not zipfile.is_zipfile(path):
+            return  # as PyTorch wrote before 1.6
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+    except FileNotFoundError:
+        raise Refused("no such file") from None
+    except (OSError, zipfile.BadZipFile) as error:
+        raise Refused(f"cannot be read: {error}") from None
+    # PyTorch stores its members as they are: what is packed, or adds up to more than the file, was made to expand.
+    if any(member.compress_type != zipfile.ZIP_STORED for member in members) or (
+        sum(member.file_size for member in members) > size
+    ):
+        raise Refused("would expand when it is read, which no file of PyTorch does")
+
+
+def _unreadable(error: Exception) -> str:
+    # What the file wants to call; the rest of PyTorch's message tells how to let it.
+    if wanted := re.search(r"GLOBAL ([\w.]+)", str(error)):
+        return f"wants to run {_short(wanted[1])} when it is read; a generator's state dict holds tensors alone"
+    return f"not a state dict that PyTorch can read ({type(error).__name__}): cut off, damaged or another kind of file"
+
+
+def _check_content(content: Any) -> None:
+    if not isinstance(content, Mapping):
+        raise Refused(f"holds a {type(content).__name__}, not tensors by name; save the generator's state_dict()")
+    if not content or len(content) > MAX_TENSORS:
+        raise Refused(f"holds {len(content):,} entries, not the tensors of a generator")
+    if nested := [str(name) for name, value in content.items() if isinstance(value, Mapping)]:
+        raise Refused(f"holds dictionaries of its own ({some(nested)}); save the generator's alone with torch.save")
+    if others := [str(name) for name, value in content.items() if not _is_tensor(name, value)]:
+        raise Refused(f"holds more than tensors by name ({some(others)}); save the generator's state_dict() alone")
+    # Strides of 0 let a few bytes stand for any number of them.
+    if sum(tensor.numel() * tensor.element_size() for tensor in content.values()) > MAX_BYTES:
+        raise Refused(f"its tensors would take more than {MAX_BYTES:,} bytes")
+
+
+def _is_tensor(name: Any, value: Any) -> bool:
+    return (
+        isinstance(name, str)
+        and isinstance(value, Tensor)
+        and value.layout == torch.strided
+        and value.device.type == "cpu"
+        and not value.is_quantized
+        and (value.is_floating_point() or (value.dtype == torch.int64 and name.endswith(COUNTER)))
+    )
+
+
+def _plain(name: str, tensor: Tensor) -> Tensor:
+    """A copy of its own memory: tensors of a file may lie in one another's."""
+    dtype = torch.int64 if name.endswith(COUNTER) else torch.float32
+    plain = tensor.detach().to(dtype, copy=True, memory_format=torch.contiguous_format)
+    if not torch.isfinite(plain).all():
+        raise Refused(f"{_short(name)} holds values that are not finite; the training that saved it had failed")
+    return plain
+
+
+def _short(name: str) -> str:
+    """A name from outside, printable and bounded."""
+    return name if len(name) <= 80 and name.isprintable() else repr(name[:80])

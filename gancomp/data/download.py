@@ -1,0 +1,334 @@
+"""Files from the web: mirrors in order, resumed where they were cut, verified, and never half there."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import socket
+import ssl
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import urljoin, urlsplit
+from urllib.request import HTTPRedirectHandler, Request, build_opener
+
+from gancomp import __version__
+from gancomp.artifacts import file_sha256, write_json, write_text
+from gancomp.errors import GancompError
+from gancomp.progress import Progress
+
+#: No file may be larger, whatever its server says.
+MAX_BYTES = 16 << 30
+#: A mirror is given up after so many attempts in a row that brought nothing new; pauses in seconds double.
+ATTEMPTS = 4
+PAUSE = 1.0
+#: Seconds without a byte after which a connection counts as cut.
+TIMEOUT = 30.0
+_MB = 1 << 20
+_PIECE = 1 << 18
+
+
+class _Failed(Exception):
+    """This address will not give the file; the message says why."""
+
+
+class _Interrupted(_Failed):
+    """This attempt did not bring the file, another one may."""
+
+
+def fetch_file(
+    urls: Sequence[str],
+    path: Path,
+    sha256: str | None = None,
+    *,
+    check: Callable[[Path], None] | None = None,
+    max_bytes: int = MAX_BYTES,
+) -> str:
+    """Make *path* the file that one of *urls* (mirrors, in order) serves; returns its sha256.
+
+    A file that lies there and is whole is kept; one that is damaged is fetched again. Where no *sha256* is
+    published, that of the first file is recorded in `NAME.sha256` beside it and every later one must have it.
+    *check* looks into a file before it is taken (GancompError refuses it).
+
+    What has arrived is kept in `NAME.part` and continued, by this call after a cut connection and by a later one
+    after a kill, if the server still has the same file. An address is left for the next one when it lacks the file,
+    sends other bytes than it should, more than *max_bytes*, or redirects from https to http or to another scheme.
+    Only one process at a time fetches a file.
+
+    Raises GancompError with every address and its reason when none gives the file, and when *path* cannot be
+    written; then *path* is as it was.
+    """
+    record = path.with_name(f"{path.name}.sha256")
+    with _alone(path):
+        expected = sha256 or _recorded(record)
+        found = file_sha256(path) if path.is_file() else None
+        if found is not None and expected in (None, found):
+            if expected is None and check is not None:
+                check(path)
+        else:
+            partial = _Partial(path)
+            found = _from_any(urls, partial, expected, check, max_bytes, damaged=found is not None)
+            partial.take_name()
+        if expected is None:
+            write_text(record, f"{found}\n")
+        return found
+
+
+def _recorded(record: Path) -> str | None:
+    """The sha256 of the first file that was fetched, or None before that."""
+    try:
+        text = record.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise GancompError(f"{record}: cannot be read ({error}); delete it to accept the file as it is now") from None
+    if not re.fullmatch(r"[0-9a-f]{64}", text):
+        raise GancompError(f"{record}: holds no sha256; delete it to accept the file as it is now")
+    return text
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Hold the lock of *path*: two data sets of one archive may be built at the same time."""
+    import fcntl
+
+    lock = path.with_name(f".{path.name}.lock")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        stream = lock.open("ab")
+    except OSError as error:
+        raise GancompError(f"{path}: cannot be written: {error.strerror or error}") from None
+    with stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)  # released with the file, also by a kill
+        yield
+
+
+def _from_any(
+    urls: Sequence[str],
+    partial: _Partial,
+    expected: str | None,
+    check: Callable[[Path], None] | None,
+    max_bytes: int,
+    damaged: bool,
+) -> str:
+    """Let one of *urls* complete *partial*; returns its sha256. The address that began it comes first."""
+    begun_by = partial.read_origin().get("url")
+    reasons = []
+    for url in sorted(urls, key=lambda url: url != begun_by):
+        try:
+            _download(url, partial, max_bytes)
+            return _accepted(partial, expected, check)
+        except _Failed as reason:
+            reasons.append(f"  {url}: {reason}")
+    path, record = partial.path, partial.path.with_name(f"{partial.path.name}.sha256")
+    hint = f" (sha256 {expected})" if expected else ""
+    if expected and record.is_file() and _recorded(record) == expected:
+        hint += f"; if the published file has changed, delete {record}"
+    raise GancompError(
+        "\n".join(
+            [
+                f"{path.name} could not be fetched{f' ({path} lies there, but damaged)' if damaged else ''}:",
+                *(reasons or ["  no address is known for it"]),
+                "Connect to the network and run this again (what has arrived is kept), or put the file at "
+                f"{path} by hand{hint}.",
+            ]
+        )
+    )
+
+
+def _accepted(partial: _Partial, expected: str | None, check: Callable[[Path], None] | None) -> str:
+    """The sha256 of a complete download; a wrong one is removed."""
+    found = file_sha256(partial.part)
+    try:
+        if expected not in (None, found):
+            raise _Failed(f"its sha256 is {found} and not {expected}: another file, or tampered with on the way")
+        if check is not None:
+            check(partial.part)
+    except GancompError as error:
+        partial.discard()
+        raise _Failed(f"not the right file: {error}") from None
+    except _Failed:
+        partial.discard()
+        raise
+    return found
+
+
+# --- one address -------------------------------------------------------------------------------
+
+
+def _download(url: str, partial: _Partial, max_bytes: int) -> None:
+    """Attempts on one address, until the file is complete or so many in a row brought nothing new."""
+    before, failures = partial.size_from(url), 0
+    while True:
+        try:
+            return _attempt(url, partial, max_bytes)
+        except _Interrupted as reason:
+            arrived = partial.size_from(url)
+            failures = 1 if arrived > before else failures + 1
+            before = arrived
+            if failures == ATTEMPTS:
+                raise _Failed(f"{reason} (given up after {ATTEMPTS} attempts)") from None
+            pause = PAUSE * 2 ** (failures - 1)
+            print(f"{partial.path.name}: {reason}; trying again in {pause:g} s", file=sys.stderr)
+            time.sleep(pause)
+
+
+def _attempt(url: str, partial: _Partial, max_bytes: int) -> None:
+    """One request, for the rest of the file where its beginning is there."""
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise _Failed("only http and https addresses are fetched")
+    origin = partial.read_origin()
+    offset = partial.size_from(url)
+    if offset and offset == origin["total"]:
+        return
+    headers = {"User-Agent": f"gancomp/{__version__}", "Accept-Encoding": "identity"}
+    if offset:
+        headers |= {"Range": f"bytes={offset}-", "If-Range": origin["validator"]}
+    try:
+        with build_opener(_Redirects).open(Request(url, headers=headers), timeout=TIMEOUT) as response:
+            _receive(response, url, partial, offset, max_bytes)
+    except HTTPError as error:
+        error.close()
+        if error.code == 416:  # the file there is shorter than what has arrived
+            partial.discard()
+        retry = error.code >= 500 or error.code in (408, 416, 425, 429)
+        raise (_Interrupted if retry else _Failed)(f"HTTP {error.code} {error.reason}") from None
+    except URLError as error:
+        reason = error.reason
+        # A name that is not known is no reason to wait, unless the network went away halfway.
+        unknown = isinstance(reason, socket.gaierror) and not offset
+        fatal = unknown or isinstance(reason, ssl.SSLCertVerificationError)
+        raise (_Failed if fatal else _Interrupted)(getattr(reason, "strerror", None) or str(reason)) from None
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise _Interrupted(f"connection cut ({error or type(error).__name__})") from None
+
+
+class _Redirects(HTTPRedirectHandler):
+    """Redirects stay within http and https, and never leave https."""
+
+    def redirect_request(self, req: Request, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Request | None:
+        scheme = urlsplit(urljoin(req.full_url, newurl)).scheme
+        if scheme != "https" and (scheme != "http" or req.type == "https"):
+            fp.close()
+            raise _Failed(f"redirects to {newurl}, which is not followed")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _receive(response: http.client.HTTPResponse, url: str, partial: _Partial, offset: int, max_bytes: int) -> None:
+    """Append what *response* brings to the partial file, from *offset* on where the server goes along with it."""
+    if response.headers.get("Content-Encoding", "identity") != "identity":
+        raise _Failed("sends the file in another encoding than it was asked for")
+    validator = _validator(response.headers)
+    if response.status == 206 and offset:
+        start, total = _content_range(response.headers.get("Content-Range", ""))
+        origin = partial.read_origin()
+        if start != offset or total != origin["total"] or validator != origin["validator"]:
+            partial.discard()
+            raise _Interrupted("the file there has changed since it was begun")
+    elif response.status == 200:
+        offset, total = 0, _content_length(response.headers.get("Content-Length"))
+        partial.begin(url, validator, total)
+    else:
+        raise _Failed(f"HTTP {response.status} in answer to a plain request")
+    if total is not None and total > max_bytes:
+        partial.discard()
+        raise _Failed(f"is {total:,} bytes, more than the limit of {max_bytes:,}")
+
+    size = offset
+    bar = Progress(partial.path.name, -(-total // _MB), "MB", done=offset // _MB) if total else None
+    with bar or nullcontext():
+        while piece := response.read1(_PIECE):
+            partial.append(piece)
+            size += len(piece)
+            if size > (max_bytes if total is None else total):
+                partial.discard()
+                raise _Failed(f"sends more than {max_bytes if total is None else total:,} bytes")
+            if bar:
+                bar.advance(size // _MB - bar.done)
+        if total is not None and size < total:
+            raise _Interrupted(f"connection cut after {size:,} of {total:,} bytes")
+        if bar:
+            bar.advance(bar.total - bar.done)
+
+
+def _validator(headers: Any) -> str | None:
+    """What says that a file is still the same: its strong ETag, else its date."""
+    etag: str | None = headers.get("ETag")
+    date: str | None = headers.get("Last-Modified")
+    return etag if etag and not etag.startswith("W/") else date
+
+
+def _content_range(text: str) -> tuple[int, int] | tuple[None, None]:
+    """First byte and whole size of `bytes 100-199/200`."""
+    match = re.fullmatch(r"bytes (\d{1,15})-\d{1,15}/(\d{1,15})", text.strip())
+    return (int(match[1]), int(match[2])) if match else (None, None)
+
+
+def _content_length(text: str | None) -> int | None:
+    return int(text) if text and re.fullmatch(r"\d{1,15}", text.strip()) else None
+
+
+# --- what has arrived so far -------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Partial:
+    """`NAME.part`, and `NAME.part.json` beside it: of which address, which state of the file and how long."""
+
+    path: Path
+
+    @property
+    def part(self) -> Path:
+        return self.path.with_name(f"{self.path.name}.part")
+
+    @property
+    def _origin(self) -> Path:
+        return self.path.with_name(f"{self.path.name}.part.json")
+
+    def read_origin(self) -> dict[str, Any]:
+        """{url, validator, total}; empty where it is missing or damaged, so that the file is begun anew."""
+        try:
+            origin = json.loads(self._origin.read_bytes())
+        except (OSError, ValueError, RecursionError):
+            return {}
+        return origin if isinstance(origin, dict) and origin.keys() == {"url", "validator", "total"} else {}
+
+    def size_from(self, url: str) -> int:
+        """Bytes that a request to *url* can go on from: none without a validator, which tells a changed file."""
+        origin = self.read_origin()
+        if origin.get("url") != url or not isinstance(origin["validator"], str) or not self.part.is_file():
+            return 0
+        return self.part.stat().st_size
+
+    def begin(self, url: str, validator: str | None, total: int | None) -> None:
+        self.discard()
+        write_json(self._origin, {"url": url, "validator": validator, "total": total})
+        self.append(b"")
+
+    def append(self, piece: bytes) -> None:
+        try:
+            with self.part.open("ab") as stream:
+                stream.write(piece)
+        except OSError as error:  # a full disk is no cut connection
+            raise GancompError(f"{self.part}: cannot be written: {error.strerror or error}") from error
+
+    def discard(self) -> None:
+        self._origin.unlink(missing_ok=True)
+        self.part.unlink(missing_ok=True)
+
+    def take_name(self) -> None:
+        """The complete file gets its name, its bytes being on the disk."""
+        try:
+            with self.part.open("rb") as stream:
+                os.fsync(stream.fileno())
+            self.part.replace(self.path)
+        except OSError as error:
+            raise GancompError(f"{self.path}: cannot be written: {error.strerror or error}") from error
+        self._origin.unlink(missing_ok=True)

@@ -1,0 +1,71 @@
+"""One's own photos and label maps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gancomp.data.classes import LabelClass
+from gancomp.data.folders import matched
+from gancomp.data.images import read_rgb, read_values, resize, resize_values
+from gancomp.data.palette import Palette, borders, distinct_colours
+from gancomp.data.plan import Picture, Plan
+from gancomp.data.settings import LabelsDataset
+from gancomp.errors import GancompError
+
+ATTRIBUTION = """\
+These pictures were made from the folders {folders}.
+Their licence is that of their originals; gancomp grants none.
+"""
+UNLABELLED = LabelClass("unlabelled", (0, 0, 0))
+
+
+def plan(dataset: LabelsDataset) -> Plan:
+    """Label maps (A) and photos (B) of one name; one class more than named is for pixels of other values.
+
+    Edges are the borders of instances, where there is a folder of them, else of the labels. Label maps take the value
+    at the middle of each new pixel, photos are resized smoothly. Raises GancompError as `folders.plan`, when label maps
+    would be the target, and, when drawn, for pictures that do not decode, label maps in colour or of more than 8 bits,
+    and label or instance maps that have not the shape of their photo.
+    """
+    refuse_other_direction(dataset.direction)
+    folders = {"images": dataset.images, "labels": dataset.labels}
+    val_folders = {"images": dataset.val_images, "labels": dataset.val_labels}
+    if dataset.instances is not None:
+        folders["instances"] = dataset.instances
+        val_folders["instances"] = dataset.val_instances
+    splits, sources = matched(folders, val_folders, dataset)
+    palette = Palette((*distinct_colours(dataset.names), UNLABELLED))
+
+    def draw(file: str) -> tuple[Picture, ...]:
+        paths = sources[file]
+        photo = read_rgb(paths["images"])
+        ids = resize_values(_map_of(photo, paths["labels"], 8), dataset.size)
+        ids = np.where((ids >= 0) & (ids < len(dataset.names)), ids, len(dataset.names))
+        bordered = ids
+        if "instances" in paths:
+            bordered = resize_values(_map_of(photo, paths["instances"], 16), dataset.size)
+        return palette.draw(ids, borders(bordered)), resize(photo, dataset.size)
+
+    attribution = ATTRIBUTION.format(folders=" and ".join(folders.values()))
+    return Plan(splits, draw, attribution, classes=palette.classes)
+
+
+def refuse_other_direction(direction: str) -> None:
+    """Label maps are side A and the input: a generator that draws them is not what a data set of labels is for."""
+    if direction != "AtoB":
+        raise GancompError("direction: BtoA would draw label maps from photos; remove it: label maps (A) are the input")
+
+
+def _map_of(photo: Picture, path: Path, bits: int) -> NDArray[np.int32]:
+    """The values of a label map, which must have the shape of its photo, though maybe another size."""
+    values = read_values(path, bits)
+    (height, width), (photo_height, photo_width) = values.shape, photo.shape[:2]
+    if height * photo_width != width * photo_height:
+        raise GancompError(
+            f"{path}: is {height}x{width} (height x width), and its photo {photo_height}x{photo_width}, which is of "
+            "another shape; they must show the same"
+        )
+    return values

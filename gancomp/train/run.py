@@ -1,0 +1,182 @@
+"""One training stage at work: where it reads and writes, and what every stage does alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from gancomp import paths, rng
+from gancomp.artifacts import file_sha256, provenance, save_tensors, write_csv, write_json, write_text
+from gancomp.config import Config, Experiment, ImportableTraining, Split, Training
+from gancomp.data.calibration import calibration_batches
+from gancomp.data.datasets import Pictures
+from gancomp.elastic.calibrate import calibrate, has_batch_statistics
+from gancomp.errors import GancompError
+from gancomp.nets import build_generator, load_generator, load_weights, save_generator
+from gancomp.nets.discriminators import PatchDiscriminator, build_discriminator
+from gancomp.nets.generator import Generator
+from gancomp.objectives.distill import MappedGenerator
+from gancomp.objectives.perceptual import PerceptualLoss
+from gancomp.pipeline import owner, signature, stage_settings
+from gancomp.spec import GeneratorSpec
+from gancomp.train.cyclegan import Reverse
+from gancomp.train.device import Device, make_fabric
+from gancomp.train.loop import LOG_COLUMNS, LOG_TIMES, Recipe, fit
+from gancomp.train.state import Progressed, forget_state
+
+
+class StageRun:
+    """One stage of one experiment: its settings, its folders, its device and its pictures."""
+
+    def __init__(self, config: Config, experiment: str, stage: str, device: Device, splits: Sequence[Split]) -> None:
+        self.config, self.experiment, self.stage = config, experiment, stage
+        self.settings: Experiment = config.experiments[experiment]
+        if not self.settings.compressed and stage != "original":
+            raise GancompError(
+                f"experiments.{experiment}: has no stage {stage}; its original is trained and scored alone"
+            )
+        self.dataset = config.datasets[self.settings.dataset]
+        self.signature = signature(config, experiment, stage)
+        self.folder = paths.stage(experiment, stage)
+        self.resume_folder = paths.resume(experiment, stage)
+        self.fabric = make_fabric(self.settings.precision, device)
+        self.root = paths.dataset(self.settings.dataset)
+        self.pictures = Pictures(self.root, splits, self.dataset.direction)
+
+    @property
+    def training(self) -> Training:
+        """The stage's own section of the configuration."""
+        section: Training = getattr(self.settings, self.stage)
+        return section
+
+    def upstream(self, stage: str, name: str = "model.safetensors") -> Path:
+        """A file of another stage, from the experiment that owns it; GancompError if it is not there yet."""
+        path = paths.stage(owner(self.config, self.experiment, stage), stage) / name
+        if not path.is_file():
+            raise GancompError(f"{path}: missing; run `gancomp {stage} {self.experiment}` first")
+        return path
+
+    # --- what is trained -----------------------------------------------------------------------
+
+    def seed(self, part: str) -> None:
+        """Seed the fresh weights of one part of this stage."""
+        rng.seed_torch(self.settings.seed, f"{self.stage}.{part}")
+
+    def discriminator(self, inherit: str | None = None) -> nn.Module:
+        """The model's discriminator, fresh or with the weights that the stage *inherit* left."""
+        self.seed("discriminator")
+        network = build_discriminator(self.settings.model, self.settings.discriminator, self.dataset.input_channels)
+        if inherit:
+            load_weights(network, self.upstream(inherit, "discriminator.safetensors"))
+        return network
+
+    def fresh_reverse(self, spec: GeneratorSpec) -> Reverse:
+        """CycleGAN's way back from what *spec* generates, with fresh weights."""
+        self.seed("reverse")
+        channels = {"in_channels": spec.out_channels, "out_channels": spec.in_channels}
+        generator = build_generator(GeneratorSpec.model_validate(spec.model_dump() | channels))
+        return Reverse(generator, self._reverse_discriminator())
+
+    def inherited_reverse(self, stage: str, *, with_discriminator: bool) -> Reverse:
+        """CycleGAN's way back as *stage* left it, to be trained on."""
+        discriminator = self._reverse_discriminator()
+        if with_discriminator:
+            load_weights(discriminator, self.upstream(stage, "reverse_discriminator.safetensors"))
+        return Reverse(load_generator(self.upstream(stage, "reverse.safetensors")).train(), discriminator)
+
+    def _reverse_discriminator(self) -> nn.Module:
+        self.seed("reverse_discriminator")
+        declared = self.settings.discriminator
+        return PatchDiscriminator(self.dataset.input_channels, declared.ndf, declared.layers)
+
+    def perceptual(self) -> PerceptualLoss:
+        """GauGAN's perceptual loss, by the network that the objective names."""
+        name = self.settings.objective.perceptual
+        return PerceptualLoss(name, paths.perceptual(name)).to(self.fabric.device)
+
+    def fit(self, recipe: Recipe, before: Callable[[], dict[str, Any]] = dict) -> Progressed:
+        return fit(
+            recipe,
+            self.pictures,
+            self.dataset,
+            self.training,
+            seed=self.settings.seed,
+            stage=self.stage,
+            signature=f"{self.signature}-{self.pictures.data_hash[:16]}",
+            folder=self.resume_folder,
+            device=self.fabric.device,
+            before=before,
+        )
+
+    def calibrate(self, network: Generator) -> None:
+        """Estimate BatchNorm's statistics anew, in place, as the search does for every subnet."""
+        if has_batch_statistics(network):
+            batches = calibration_batches(self.root, self.dataset, self.settings.calibration, self.fabric.device)
+            with self.fabric.autocast():
+                calibrate(network.to(self.fabric.device), batches())
+
+    # --- what is left behind -------------------------------------------------------------------
+
+    def save_maps(self, student: MappedGenerator) -> None:
+        """The 1x1 maps, for the next stage to inherit."""
+        save_tensors(self.folder / "maps.safetensors", student.maps.state_dict(), {"stage": self.stage})
+
+    def save_reverse(self, reverse: Reverse) -> None:
+        """CycleGAN's way back, for a stage that trains without pseudo-pairs to inherit."""
+        self._save_generator("reverse.safetensors", reverse.generator)
+        self._save_discriminator("reverse_discriminator.safetensors", reverse.discriminator)
+
+    def finish(self, generator: Generator, discriminator: nn.Module, progressed: Progressed, **metrics: Any) -> None:
+        """Write the stage's folder, the model last, and forget the resume state."""
+        self.calibrate(generator)
+        write_text(self.folder / "log.csv", (self.resume_folder / "log.csv").read_text(encoding="utf-8"))
+        self._write(generator, discriminator, progressed, metrics)
+        forget_state(self.resume_folder)
+
+    def finish_imported(self, generator: Generator, discriminator: nn.Module, source: ImportableTraining) -> None:
+        """Write the folder of a stage whose networks were not trained here, with a log that has no rows."""
+        assert source.checkpoint is not None
+        write_csv(self.folder / "log.csv", (*LOG_COLUMNS, *LOG_TIMES), [])
+        imported = {
+            "checkpoint": source.checkpoint,
+            "sha256": file_sha256(source.checkpoint),
+            "discriminator": source.discriminator,
+        }
+        self._write(generator, discriminator, Progressed(), {"imported": imported})
+
+    def _write(
+        self, generator: Generator, discriminator: nn.Module, progressed: Progressed, metrics: dict[str, Any]
+    ) -> None:
+        write_json(self.folder / "config.json", stage_settings(self.config, self.experiment, self.stage))
+        images = progressed.step * self.training.batch
+        write_json(
+            self.folder / "metrics.json",
+            {
+                "experiment": self.experiment,
+                "stage": self.stage,
+                "signature": self.signature,
+                "seed": self.settings.seed,
+                "data_hash": self.pictures.data_hash,
+                "precision": str(self.fabric._precision.precision),
+                "device": str(self.fabric.device),
+                "steps": progressed.step,
+                "images": images,
+                "pictures": len(self.pictures),
+                "seconds": round(progressed.elapsed, 1),
+                "images_per_second": round(images / max(progressed.elapsed, 1e-9), 2),
+                **metrics,
+                **provenance(),
+            },
+        )
+        self._save_discriminator("discriminator.safetensors", discriminator)
+        self._save_generator("model.safetensors", generator)
+
+    def _save_discriminator(self, name: str, discriminator: nn.Module) -> None:
+        save_tensors(self.folder / name, discriminator.state_dict(), {"stage": self.stage})
+
+    def _save_generator(self, name: str, generator: Generator) -> None:
+        about = {"experiment": self.experiment, "stage": self.stage, "signature": self.signature}
+        save_generator(self.folder / name, generator, **about)

@@ -1,0 +1,311 @@
+"""A foreign generator and gancomp's reading of its file draw the same pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from gancomp.convert import (
+    DiscriminatorShape,
+    convert,
+    convert_discriminator,
+    describe,
+    detect,
+    detect_discriminator,
+    load_discriminator,
+    load_original,
+)
+from gancomp.errors import GancompError
+from gancomp.nets import load_generator
+from gancomp.nets.discriminators import MultiscaleDiscriminator, PatchDiscriminator
+from gancomp.spec import GeneratorSpec
+from tests.convert.foreign import (
+    Resnet,
+    Spade,
+    Unet,
+    lively,
+    multiscale_patch_gan,
+    multiscale_scores,
+    patch_gan,
+    saved,
+)
+
+UNEVEN = (4, 3, 5, 2, 6, 3, 2, 5)
+
+
+def photos(channels: int, size: tuple[int, int]) -> Tensor:
+    return 2 * torch.rand(2, channels, *size, generator=torch.Generator().manual_seed(1)) - 1
+
+
+def compare(foreign: nn.Module, converted: Path, x: Tensor) -> tuple[float, bool]:
+    """The largest difference of pictures in [-1, 1], and whether the foreign picture would show one."""
+    with torch.inference_mode():
+        expected = foreign(x.clone())  # a U-Net changes its input in place
+        shows = bool(expected.std() > 0.05 and expected.abs().median() < 0.95)
+        return float((load_generator(converted)(x) - expected).abs().max()), shows
+
+
+def same_pictures(foreign: nn.Module, folder: Path, x: Tensor, **options: Any) -> GeneratorSpec:
+    path = saved(foreign, folder / "latest_net_G.pth")
+    spec = convert(path, folder / "model.safetensors", tuple(x.shape[2:]), **options)
+    difference, shows = compare(foreign, folder / "model.safetensors", x)
+    assert shows
+    assert difference < 1e-5
+    return spec
+
+
+# --- ResNet ------------------------------------------------------------------------------------
+
+
+@settings(deadline=None, max_examples=20)
+@given(
+    widths=st.tuples(*[st.integers(2, 6)] * 8),
+    blocks=st.sampled_from([3, 6, 9]),
+    kind=st.sampled_from(["instance", "instance-tracked", "batch"]),
+    dropout=st.booleans(),
+    separable=st.booleans(),
+    inputs=st.integers(1, 4),
+    outputs=st.integers(1, 3),
+)
+def test_resnets(
+    tmp_path_factory: pytest.TempPathFactory, widths: Any, blocks: int, kind: str, inputs: int, outputs: int, **how: Any
+) -> None:
+    foreign = Resnet(widths, blocks, kind, inputs=inputs, outputs=outputs, **how)
+    if kind == "instance-tracked":  # the networks that wrote such files did not read their statistics
+        for layer in foreign.modules():
+            if isinstance(layer, nn.InstanceNorm2d):
+                layer.track_running_stats = False
+    path = saved(lively(foreign), tmp_path_factory.mktemp("resnet") / "net.pth")
+    for layer in foreign.modules():
+        if isinstance(layer, nn.InstanceNorm2d):
+            layer.running_mean = layer.running_var = None
+    spec = convert(path, path.with_name("model.safetensors"), (16, 12))
+    assert spec == GeneratorSpec(
+        family="resnet",
+        block="separable" if how["separable"] else "dense",
+        widths=widths,
+        size=(16, 12),
+        in_channels=inputs,
+        out_channels=outputs,
+        blocks=blocks,
+        norm="batch" if kind == "batch" else "instance",
+    )
+    difference, shows = compare(foreign, path.with_name("model.safetensors"), photos(inputs, (16, 12)))
+    assume(shows)
+    assert difference < 1e-5
+
+
+def test_the_file_of_a_cyclegan(tmp_path: Path) -> None:
+    spec = same_pictures(lively(Resnet((8,) * 8)), tmp_path, photos(3, (16, 16)))
+    assert describe(spec) == "a dense resnet with 9 blocks and instance norm, widths 8, 3 → 3 channels"
+
+
+# --- U-Net -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["instance", "batch"])
+@pytest.mark.parametrize(("downs", "dropout", "inputs"), [(5, True, 3), (6, False, 1)])
+def test_unets(tmp_path: Path, kind: str, downs: int, dropout: bool, inputs: int) -> None:
+    # The innermost level of an instance norm needs more than one pixel to have a variance.
+    x = photos(inputs, (2**downs, 2 ** (downs + 1)))
+    spec = same_pictures(lively(Unet(2, downs, kind, dropout, inputs)), tmp_path, x)
+    assert (spec.family, spec.widths, spec.downs, spec.norm) == ("unet", (2,), downs, kind)
+    assert (spec.in_channels, spec.out_channels) == (inputs, 3)
+
+
+# --- SPADE -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("more", [True, False])
+@pytest.mark.parametrize(
+    ("widths", "spectral", "separable"), [((2,) * 8, True, False), ((2, 1, 2, 1, 2, 1, 2, 1), False, True)]
+)
+def test_spade_generators(tmp_path: Path, more: bool, widths: Any, spectral: bool, separable: bool) -> None:
+    foreign = lively(Spade(widths, 5, more, spectral, separable))
+    size = (2, 128, 192) if more else (2, 64, 96)
+    labels = nn.functional.one_hot(torch.randint(5, size, generator=torch.Generator().manual_seed(2)), 5)
+    x = labels.permute(0, 3, 1, 2).float()
+    written: list[Tensor] = []
+    hook = foreign.conv_img.register_forward_hook(lambda *call: written.append(call[-1]))
+    with torch.no_grad():
+        foreign.train()(x)  # one step of the power iteration and of the statistics, as training leaves them
+        foreign.eval()(x)
+        for parameter in foreign.conv_img.parameters():  # else tanh would leave black and white alone
+            parameter /= 2 * written[-1].std()
+    hook.remove()
+    upsampling = "more" if more else "normal"
+    spec = same_pictures(foreign.eval(), tmp_path, x, upsampling=upsampling)
+    assert (spec.family, spec.widths, spec.in_channels, spec.upsampling) == ("spade", widths, 5, upsampling)
+    assert spec.block == ("separable" if separable else "dense")
+
+
+def test_a_spade_file_does_not_say_how_often_it_doubles(tmp_path: Path) -> None:
+    path = saved(Spade((1,) * 8, 4, more=True), tmp_path / "net.pth")
+    with pytest.raises(GancompError, match=r"net\.pth: a SPADE file does not say .* --upsampling normal"):
+        detect(path, (64, 64))
+
+
+def test_a_spade_with_hidden_layers_of_another_width_is_refused(tmp_path: Path) -> None:
+    path = saved(Spade((2,) * 8, 4, more=False, hidden=7), tmp_path / "net.pth")
+    with pytest.raises(GancompError, match=r"looks like a dense spade generator.* is \(.*7.*\) where \(.*4.*\) fits"):
+        detect(path, (64, 64), "normal")
+
+
+def test_spade_variants_that_are_not_known_are_named(tmp_path: Path) -> None:
+    foreign = Spade((1,) * 8, 4, more=False)
+    tensors = foreign.state_dict()
+    for change, told in [
+        ({"fc.weight": torch.zeros(16, 4)}, "style vector"),
+        ({"up_4.conv_0.weight": torch.zeros(1, 1, 3, 3)}, "doubles seven times"),
+        ({"up_0.conv_0.weight_u": torch.zeros(3)}, r"up_0\.conv_0\.weight_orig has no .*weight_u"),
+        ({"head_0.conv_0.weight_orig": torch.zeros(16, 16, 3, 3)}, "spectral norm of zero"),
+        ({"up_0.norm_0.style.weight": torch.zeros(3)}, r"does not know: up_0\.norm_0\.style\.weight$"),
+    ]:
+        torch.save(tensors | change, tmp_path / "net.pth")
+        with pytest.raises(GancompError, match=told):
+            detect(tmp_path / "net.pth", (64, 64), "normal")
+
+
+# --- variants of files -------------------------------------------------------------------------
+
+
+def test_old_formats_other_types_and_parallel_training(tmp_path: Path) -> None:
+    foreign = lively(Resnet(UNEVEN, 3))
+    legacy = saved(foreign, tmp_path / "legacy.pth", _use_new_zipfile_serialization=False)
+    wrapped = saved(nn.DataParallel(foreign), tmp_path / "parallel.pth")
+    half = saved(lively(Resnet(UNEVEN, 3)).half(), tmp_path / "half.pth")
+    spec, expected = detect(legacy, (16, 16))
+    for path in (wrapped, half):
+        again, tensors = detect(path, (16, 16))
+        assert again == spec
+        assert all(tensor.dtype == torch.float32 for tensor in tensors.values())
+        assert all(torch.allclose(tensors[name], expected[name], atol=1e-2) for name in expected)
+
+
+def test_the_size_is_ours_to_say_and_must_fit(tmp_path: Path) -> None:
+    path = saved(Resnet((1,) * 8, 3), tmp_path / "net.pth")
+    assert detect(path)[0].size == (256, 256)
+    with pytest.raises(GancompError, match=r"net\.pth: size 30x32: both sides must be multiples of 4"):
+        detect(path, (30, 32))
+
+
+def test_a_converted_file_stays_what_it_is(tmp_path: Path) -> None:
+    path = saved(lively(Resnet(UNEVEN, 3)), tmp_path / "net.pth")
+    spec = convert(path, tmp_path / "model.safetensors", (16, 24))
+    again, tensors = detect(tmp_path / "model.safetensors")
+    assert again == spec
+    assert all(torch.equal(tensor, tensors[name]) for name, tensor in detect(path)[1].items())
+
+
+# --- instead of training -----------------------------------------------------------------------
+
+
+def test_an_original_is_what_the_configuration_declares(tmp_path: Path) -> None:
+    foreign = lively(Resnet((4,) * 8, 6))
+    path = saved(foreign, tmp_path / "net.pth")
+    spec = GeneratorSpec(widths=4, blocks=6, size=16)
+    generator = load_original(path, spec)
+    assert not generator.training
+    assert generator.spec == spec
+    x = photos(3, (16, 16))
+    with torch.inference_mode():
+        assert torch.allclose(generator(x), foreign(x), atol=1e-5)
+
+
+def test_an_original_of_ours_serves_at_another_size(tmp_path: Path) -> None:
+    path = saved(lively(Resnet((4,) * 8, 6)), tmp_path / "net.pth")
+    convert(path, tmp_path / "model.safetensors", (16, 16))
+    spec = GeneratorSpec(widths=4, blocks=6, size=(24, 32))
+    assert load_original(tmp_path / "model.safetensors", spec).spec == spec
+
+
+def test_a_spade_original_doubles_as_declared_or_as_its_own_file_says(tmp_path: Path) -> None:
+    path = saved(lively(Spade((1,) * 8, 4, more=True)), tmp_path / "net.pth")
+    declared = {"family": "spade", "widths": 1, "in_channels": 4, "size": 128}
+    more = GeneratorSpec.model_validate(declared | {"upsampling": "more"})
+    normal = GeneratorSpec.model_validate(declared | {"upsampling": "normal"})
+    for spec in (more, normal):
+        assert load_original(path, spec).spec == spec
+    convert(path, tmp_path / "model.safetensors", more.size, "more")
+    with pytest.raises(GancompError, match=r"would need generator\.upsampling: more \(not normal\)$"):
+        load_original(tmp_path / "model.safetensors", normal)
+
+
+@pytest.mark.parametrize(
+    ("declared", "told"),
+    [
+        ({"blocks": 9}, r"generator\.blocks: 6 \(not 9\)"),
+        ({"norm": "batch"}, r"generator\.norm: instance \(not batch\)"),
+        ({"widths": 8}, r"teacher\.widths: 4 \(not 8\)"),
+        ({"widths": (4, 4, 4, 4, 4, 4, 4, 2)}, r"teacher\.widths: 4 \(not 4_4_4_4_4_4_4_2\)"),
+        ({"block": "separable"}, r"teacher\.block: dense \(not separable\)"),
+        ({"in_channels": 1}, r"input channels: 3 \(not 1\)"),
+        ({"family": "unet", "downs": 4}, r"generator\.family: resnet \(not unet\)"),
+        ({"blocks": 9, "widths": 2}, r"generator\.blocks: 6 \(not 9\); teacher\.widths: 4 \(not 2\)"),
+    ],
+)
+def test_another_original_is_refused_and_the_keys_named(tmp_path: Path, declared: dict[str, Any], told: str) -> None:
+    path = saved(Resnet((4,) * 8, 6), tmp_path / "net.pth")
+    spec = GeneratorSpec.model_validate({"widths": 4, "blocks": 6, "size": 32} | declared)
+    with pytest.raises(GancompError, match=rf"net\.pth: is a dense resnet with 6 blocks .* would need {told}$"):
+        load_original(path, spec, "teacher")
+
+
+# --- discriminators ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("channels", "ndf", "layers"), [(6, 4, 3), (3, 3, 2), (4, 2, 5)])
+@pytest.mark.parametrize("kind", ["instance", "instance-tracked"])
+def test_discriminators(tmp_path: Path, channels: int, ndf: int, layers: int, kind: str) -> None:
+    foreign = lively(patch_gan(channels, ndf, layers, kind))
+    path = saved(foreign, tmp_path / "latest_net_D.pth")
+    assert convert_discriminator(path, tmp_path / "ours.safetensors") == DiscriminatorShape(channels, ndf, layers)
+    assert detect_discriminator(tmp_path / "ours.safetensors")[0] == DiscriminatorShape(channels, ndf, layers)
+    x = photos(channels, (128, 128))
+    for source in (path, tmp_path / "ours.safetensors"):
+        ours = PatchDiscriminator(channels, ndf, layers)
+        load_discriminator(ours, source)
+        with torch.inference_mode():
+            scores = ours(x)
+            assert scores.std() > 0.01
+            for layer in foreign.modules():
+                if isinstance(layer, nn.InstanceNorm2d):
+                    layer.running_mean = layer.running_var = None
+                    layer.track_running_stats = False
+            assert torch.allclose(scores, foreign.model(x), atol=1e-5)
+
+
+@pytest.mark.parametrize(("layers", "scales"), [(4, 2), (2, 3)])
+def test_discriminators_of_gaugan(tmp_path: Path, layers: int, scales: int) -> None:
+    foreign = lively(multiscale_patch_gan(7, 3, layers, scales))
+    path = saved(foreign, tmp_path / "latest_net_D.pth")
+    shape = DiscriminatorShape(7, 3, layers, scales)
+    assert convert_discriminator(path, tmp_path / "ours.safetensors") == shape
+    assert detect_discriminator(tmp_path / "ours.safetensors")[0] == shape
+    ours = MultiscaleDiscriminator(7, 3, layers, scales).eval()
+    load_discriminator(ours, path)
+    x = photos(7, (64, 96))
+    with torch.inference_mode():
+        for found, expected in zip(ours(x), multiscale_scores(foreign, x), strict=True):
+            assert expected.std() > 0.01
+            assert torch.allclose(found[-1], expected, atol=1e-5)
+
+
+def test_other_discriminators_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(GancompError, match=r"D\.pth: is a discriminator with batch norm; .* leave it out"):
+        detect_discriminator(saved(patch_gan(6, 4, 3, "batch"), tmp_path / "D.pth"))
+    path = saved(patch_gan(6, 4, 3), tmp_path / "D.pth")
+    with pytest.raises(GancompError, match=r"sees 6 channels, of ndf 4 and 3 layers; the configuration"):
+        load_discriminator(PatchDiscriminator(3, 4, 3), path)
+    with pytest.raises(GancompError, match=r"D\.pth: is a discriminator"):
+        detect(path)
+    with pytest.raises(GancompError, match=r"G\.pth: has tensors of no known discriminator"):
+        detect_discriminator(saved(Unet(2, 5), tmp_path / "G.pth"))
+    with pytest.raises(GancompError, match=r"G\.pth: is not a PatchGAN|G\.pth: has tensors of no known"):
+        detect_discriminator(saved(Resnet((1,) * 8, 3), tmp_path / "G.pth"))

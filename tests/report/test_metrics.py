@@ -1,0 +1,46 @@
+"""The registry of metrics: all that can be declared, each the right way round."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gancomp import config
+from gancomp.report.metrics import BY_KEY, METRICS, led_by
+from gancomp.report.records import Scores
+
+
+def test_every_metric_that_can_be_declared_has_an_entry_and_a_score() -> None:
+    assert set(get_args(config.Metric)) <= set(BY_KEY) == set(Scores.model_fields)
+    assert {metric.key for metric in METRICS if metric.direction == "higher"} == config.HIGHER_IS_BETTER
+
+
+@given(st.sampled_from(METRICS), st.floats(-1, 1), st.floats(-1, 1))
+def test_the_better_value_costs_less(metric: object, a: float, b: float) -> None:
+    assert (metric.cost(a) < metric.cost(b)) == ((a > b) if metric.key == "miou" else (a < b))  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("key", sorted(BY_KEY))
+def test_the_declared_one_leads_and_none_is_lost(key: str) -> None:
+    assert led_by(key)[0].key == key
+    assert sorted(metric.key for metric in led_by(key)) == sorted(BY_KEY)
+
+
+@pytest.mark.parametrize(
+    ("key", "head", "value", "text", "change"),
+    [
+        ("fid", "FID ↓", 88.31, "88.3", "+88.3"),
+        ("kid", "KID × 10³ ↓", -0.00012, "−0.12", "−0.12"),
+        ("l1", "L1 ↓", 0.0612, "0.0612", "+0.0612"),
+        ("lpips", "LPIPS ↓", 0.25, "0.2500", "+0.2500"),
+        ("miou", "mIoU % ↑", 0.34341, "34.34", "+34.34"),
+    ],
+)
+def test_printed(key: str, head: str, value: float, text: str, change: str) -> None:
+    metric = BY_KEY[key]
+    assert f"{metric.head} {metric.arrow}" == head
+    assert metric.text(value) == text
+    assert metric.change(value) == change

@@ -1,0 +1,336 @@
+"""`gancomp compress`: a checkpoint and a folder of pictures become a configuration and a run of the workflow."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, reject, settings
+from hypothesis import strategies as st
+from PIL import Image
+from torch import nn
+
+from gancomp import compress as module
+from gancomp.compress import compress, pictures_in, search_space
+from gancomp.config import Config, budget_macs, load, spec_of
+from gancomp.convert import convert
+from gancomp.errors import GancompError
+from gancomp.profile.macs import profile
+from gancomp.spec import GeneratorSpec
+from tests.convert.foreign import Resnet, Spade, Unet, multiscale_patch_gan, patch_gan, saved
+
+SMALL = {"size": (32, 48), "epochs": 4}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def called(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int | None, tuple[str, ...]]]:
+    """What the workflow would have been told: its configuration's text, cores, further arguments."""
+    calls: list[Any] = []
+
+    def snakemake(configuration: Path, cores: int | None, *arguments: str) -> None:
+        calls.append((configuration.read_text(), cores, arguments))
+
+    monkeypatch.setattr(module, "_snakemake", snakemake)
+    monkeypatch.setattr(module, "closing", lambda config, name: "done")
+    return calls
+
+
+def pictures(*folders: str, count: int = 3) -> Path:
+    data = Path("my pictures")
+    for name in folders:
+        (data / name).mkdir(parents=True)
+        for index in range(count):
+            Image.fromarray(np.zeros((4, 8, 3), np.uint8)).save(data / name / f"{index}.png")
+    return data
+
+
+def resnet(**options: Any) -> Path:
+    return saved(Resnet((16,) * 8, 6, **options), Path("latest_net_G.pth"))
+
+
+def written(name: str) -> Config:
+    return load([f"{name}.yaml"])
+
+
+# --- the three layouts -------------------------------------------------------------------------
+
+
+def test_aligned_pairs_are_pix2pix(folder: Path, called: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
+    data = pictures("train", "test")
+    compress(resnet(kind="batch", dropout=True), data, "4x", direction="BtoA", **SMALL)
+    config = written("my_pictures-4x")
+    experiment, dataset = config.experiments["my_pictures-4x"], config.datasets["my_pictures-4x"]
+    assert config.run == ("my_pictures-4x",)
+    assert (experiment.model, dataset.source, dataset.direction, dataset.kind) == (
+        "pix2pix",
+        "aligned",
+        "BtoA",
+        "pairs",
+    )
+    assert (dataset.path, dataset.size, dataset.load_size) == ("my pictures", (32, 48), (35, 53))
+    imported = GeneratorSpec(widths=16, size=(32, 48), blocks=6, norm="batch")
+    assert spec_of(experiment, dataset, "original") == spec_of(experiment, dataset, "teacher") == imported
+    assert spec_of(experiment, dataset, "distill").block == "separable"
+    assert experiment.original.checkpoint == experiment.teacher.checkpoint == "latest_net_G.pth"
+    assert not experiment.distill.prune
+    assert experiment.search.budget == "4x"
+    assert (experiment.distill.epochs_const, experiment.supernet.epochs_decay) == (2, 4)
+    told = capsys.readouterr().out
+    assert "fresh one, which costs quality" in told
+    assert "3 training pictures at 32x48" in told
+    assert told.endswith("done\n")
+
+
+@pytest.mark.parametrize("held_out", [(), ("testA", "testB"), ("valA", "valB")])
+def test_two_domains_are_cyclegan(folder: Path, called: list[Any], held_out: tuple[str, ...]) -> None:
+    discriminator = saved(patch_gan(3, 8, 2), folder / "latest_net_D.pth")
+    data = pictures("trainA", "trainB", *held_out)
+    compress(resnet(separable=True), data, "3x", name="mine", discriminator=discriminator, **SMALL)
+    config = written("mine")
+    experiment, dataset = config.experiments["mine"], config.datasets["mine"]
+    assert (experiment.model, dataset.kind) == ("cyclegan", "unpaired")
+    assert (dataset.a, dataset.b) == ("my pictures/trainA", "my pictures/trainB")
+    expected = tuple(f"my pictures/{name}" for name in held_out) or (None, None)
+    assert (dataset.val_a, dataset.val_b) == expected
+    assert (experiment.discriminator.ndf, experiment.discriminator.layers) == (8, 2)
+    assert experiment.teacher.discriminator == str(discriminator)
+    assert experiment.teacher.block == "separable"
+    assert experiment.distill.prune  # filters of a separable teacher do fit
+
+
+@pytest.mark.parametrize("known_discriminator", [True, False])
+def test_label_maps_are_gaugan(folder: Path, called: list[Any], known_discriminator: bool) -> None:
+    generator = saved(Spade((8,) * 8, 7, more=False), folder / "latest_net_G.pth")
+    discriminator = saved(multiscale_patch_gan(10, 4, 3, 2), folder / "latest_net_D.pth")
+    compress(
+        generator,
+        pictures("images", "labels", "val_images", "val_labels"),
+        "3x",
+        name="mine",
+        discriminator=discriminator if known_discriminator else None,
+        size=(64, 96),
+        upsampling="normal",
+    )
+    config = written("mine")
+    experiment, dataset = config.experiments["mine"], config.datasets["mine"]
+    assert (experiment.model, dataset.kind, dataset.input_channels) == ("gaugan", "labels", 7)
+    assert (dataset.labels, dataset.instances, dataset.val_images) == (
+        "my pictures/labels",
+        None,
+        "my pictures/val_images",
+    )
+    assert spec_of(experiment, dataset, "teacher").upsampling == "normal"
+    shape = experiment.discriminator
+    assert (shape.ndf, shape.layers, shape.scales) == ((4, 3, 2) if known_discriminator else (64, 3, 2))
+
+
+def test_a_generator_of_ours_knows_its_size(folder: Path, called: list[Any]) -> None:
+    convert(resnet(inputs=1), "mine.safetensors", (24, 40))
+    compress(Path("mine.safetensors"), pictures("train", "val"), "3x", name="own")
+    dataset = written("own").datasets["own"]
+    assert (dataset.size, dataset.input_channels) == ((24, 40), 1)
+
+
+def test_epochs_follow_the_number_of_pictures(folder: Path, called: list[Any]) -> None:
+    compress(resnet(), pictures("train", "val", count=3), "3x", name="few", size=(32, 32))
+    experiment = written("few").experiments["few"]
+    assert experiment.distill.epochs_const + experiment.distill.epochs_decay == 200
+    assert [module._usual_epochs(count) for count in (1, 3_000, 6_000, 10**6)] == [200, 100, 50, 10]
+
+
+# --- running it --------------------------------------------------------------------------------
+
+
+def test_the_same_command_again_continues(folder: Path, called: list[Any]) -> None:
+    data = pictures("train", "val")
+    compress(resnet(), data, "3x", cores=2, **SMALL)
+    before = Path("my_pictures-3x.yaml").stat().st_mtime_ns
+    compress(resnet(), data, "3x", cores=2, **SMALL)
+    assert Path("my_pictures-3x.yaml").stat().st_mtime_ns == before
+    assert called[0] == called[1] == (Path("my_pictures-3x.yaml").read_text(), 2, ())
+
+
+def test_a_configuration_of_other_content_stays(folder: Path, called: list[Any]) -> None:
+    data = pictures("train", "val")
+    Path("my_pictures-3x.yaml").write_text("run: []\n")
+    with pytest.raises(GancompError, match=r"^my_pictures-3x\.yaml: is there and says something else; .* --name$"):
+        compress(resnet(), data, "3x", **SMALL)
+    assert Path("my_pictures-3x.yaml").read_text() == "run: []\n"
+    assert called == []
+
+
+def test_a_name_of_the_folders_own_configuration_is_refused(folder: Path, called: list[Any]) -> None:
+    Path("config.yaml").write_text("datasets: {mine: {source: earth, task: relief2photo, size: 64}}\n")
+    with pytest.raises(GancompError, match=r"config\.yaml: has datasets\.mine already"):
+        compress(resnet(), pictures("train", "val"), "3x", name="mine", **SMALL)
+
+
+def test_a_dry_run_shows_all_and_writes_nothing(
+    folder: Path, called: list[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = pictures("train", "val")
+    generator = resnet()
+    before = sorted(folder.iterdir())
+    compress(generator, data, "3x", dry_run=True, **SMALL)
+    assert sorted(folder.iterdir()) == before
+    ((text, _, arguments),) = called
+    assert arguments[0] == "--dry-run"
+    told = capsys.readouterr().out
+    assert f"would write my_pictures-3x.yaml:\n\n{text}" in told
+    assert "student 4 epochs, once-for-all network 8, winner 4, narrow baseline 4" in told
+
+
+SNAKEFILE = """
+import json
+configfile: "config.yaml"
+rule all:
+    output: "results/mine/export/card.json"
+    threads: workflow.cores
+    shell: "command -v gancomp && [ {threads} = 1 ] && echo '{{\\"macs\\": 1000000}}' > {output}"
+"""
+
+
+def test_the_workflow_runs_and_the_end_says_where_things_are(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "Snakefile").write_text(SNAKEFILE)
+    monkeypatch.setattr(module, "SNAKEFILE", folder / "Snakefile")
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    compress(resnet(), pictures("train", "val"), "3x", name="mine", cores=1, **SMALL)
+    told = capfd.readouterr().out
+    assert re.search(r"^mine: \d+\.\dx fewer exact MACs \(.*G → 0\.001G\)$", told, re.MULTILINE)
+    assert "results/mine/export/model.safetensors" in told
+    assert "results/mine/report.html" in told
+
+
+def test_a_workflow_that_stops_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "Snakefile").write_text("rule all:\n    shell: 'false'\n")
+    monkeypatch.setattr(module, "SNAKEFILE", folder / "Snakefile")
+    with pytest.raises(GancompError, match=r"^mine\.yaml: the workflow stopped"):
+        compress(resnet(), pictures("train", "val"), "3x", name="mine", cores=1, **SMALL)
+    monkeypatch.setattr(module, "SNAKEFILE", folder / "absent")
+    with pytest.raises(GancompError, match=r"absent: missing; this command needs the whole repository"):
+        compress(resnet(), pictures("trainA", "trainB"), "3x", name="mine2", cores=1, **SMALL)
+
+
+# --- what is refused ---------------------------------------------------------------------------
+
+
+def refused(generator: nn.Module | Path, data: Path, budget: str = "3x", **options: Any) -> str:
+    """The message, before which nothing was written."""
+    path = generator if isinstance(generator, Path) else saved(generator, Path("latest_net_G.pth"))
+    with pytest.raises(GancompError) as told:
+        compress(path, data, budget, **({"size": (32, 32)} | options))
+    assert not list(Path().glob("*.yaml"))
+    return str(told.value)
+
+
+def test_folders_that_are_not_known_are_shown_the_layouts(folder: Path, called: list[Any]) -> None:
+    for data in (Path("absent"), pictures("photos", "train")):
+        told = refused(Resnet((4,) * 8, 3), data)
+        assert told.startswith(f"{data}: ")
+        assert all(layout in told for layout in ("train/ and val/", "trainA/ and trainB/", "images/ and labels/"))
+
+
+def test_folders_without_pictures_are_refused(folder: Path, called: list[Any]) -> None:
+    for name in ("train", "val"):
+        (folder / "empty" / name).mkdir(parents=True)
+    assert "empty/train: holds no pictures" in refused(Resnet((4,) * 8, 3), Path("empty"))
+
+
+def test_generators_and_pictures_must_belong_together(folder: Path, called: list[Any]) -> None:
+    labels = pictures("images", "labels")
+    assert "only SPADE generators read label maps" in refused(Resnet((4,) * 8, 3), labels)
+    spade = saved(Spade((2,) * 8, 7, more=False), folder / "spade.pth")
+    options: dict[str, Any] = {"size": (64, 64), "upsampling": "normal"}
+    assert "leave the direction out" in refused(spade, labels, direction="BtoA", **options)
+    (labels / "images").rename(labels / "train")
+    (labels / "labels").rename(labels / "val")
+    assert "only SPADE generators read label maps" in refused(spade, labels, **options)
+    assert "reads 5 channels, and pictures have at most 4" in refused(Resnet((4,) * 8, 3, inputs=5), labels)
+    assert "whose channels cannot be searched" in refused(Unet(4, 5), labels)
+
+
+def test_a_discriminator_of_another_generator_is_refused(folder: Path, called: list[Any]) -> None:
+    data = pictures("train", "val")
+    unconditional = saved(patch_gan(3, 8, 2), folder / "D.pth")
+    told = refused(Resnet((16,) * 8, 3), data, discriminator=unconditional)
+    assert re.search(r"is a PatchGAN that sees 3 channels.*would see 6 channels; leave it out", told)
+
+
+@pytest.mark.parametrize("budget", ["ten", "0x", "-3x", "10"])
+def test_budgets_that_are_none(folder: Path, called: list[Any], budget: str) -> None:
+    assert "expected a reduction such as 10x" in refused(Resnet((16,) * 8, 3), pictures("train", "val"), budget)
+
+
+def test_a_budget_that_no_subnet_meets_says_the_largest_that_one_does(folder: Path, called: list[Any]) -> None:
+    data = pictures("train", "val")
+    told = refused(Resnet((64,) * 8, 9), data, "100000x")
+    most = re.search(r"at most (\d+\.\d)x can be asked for", told)
+    assert most
+    compress(Path("latest_net_G.pth"), data, f"{most[1]}x", name="most", size=(32, 32))
+    more = f"{float(most[1]) + 0.1:.1f}x"
+    with pytest.raises(GancompError, match="can be asked for"):
+        compress(Path("latest_net_G.pth"), data, more, name="more", size=(32, 32))
+
+
+# --- the search space --------------------------------------------------------------------------
+
+
+def test_the_paper_s_space_is_what_a_tenfold_reduction_gets() -> None:
+    space = search_space(GeneratorSpec(widths=64), "10x")
+    assert space == [[48, 32]] * 2 + [[48, 40, 32]] * 4 + [[48, 32, 24, 16]] * 2
+
+
+@pytest.mark.parametrize(("reduction", "widest"), [(2, 48), (10, 48), (20, 32), (40, 24), (100, 16)])
+def test_students_are_as_wide_as_the_budget_can_use(reduction: int, widest: int) -> None:
+    assert search_space(GeneratorSpec(widths=64), f"{reduction}x")[0][0] == widest
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    widths=st.tuples(*[st.integers(8, 128)] * 8),
+    block=st.sampled_from(["dense", "separable"]),
+    family=st.sampled_from(["resnet", "spade"]),
+    reduction=st.floats(2, 40),
+)
+def test_spaces_are_small_lie_within_the_original_and_meet_the_budget(
+    widths: tuple[int, ...], block: str, family: str, reduction: float
+) -> None:
+    size = (128, 128)
+    original = GeneratorSpec.model_validate({"family": family, "widths": widths, "block": block, "size": size})
+    budget = f"{reduction:.1f}x"
+    try:
+        space = search_space(original, budget)
+    except GancompError:  # how it is refused has a test of its own
+        reject()
+    assert math.prod(len(choices) for choices in space) <= 5184
+    for choices, width in zip(space, widths, strict=True):
+        assert choices == sorted(set(choices), reverse=True)
+        assert 0 < choices[-1] <= choices[0] <= width
+    smallest = original.model_dump() | {"block": "separable", "widths": tuple(choices[-1] for choices in space)}
+    assert profile(GeneratorSpec.model_validate(smallest)).macs <= budget_macs(budget, original)
+
+
+def test_pictures_are_counted_where_they_train(folder: Path) -> None:
+    data = pictures("trainA", "trainB", count=3)
+    (data / "trainB" / "more.JPG").touch()
+    (data / "trainA" / "notes.txt").touch()
+    found = pictures_in(data, GeneratorSpec(widths=4, size=32))
+    assert (found.model, found.count) == ("cyclegan", 4)
+
+
+def test_torch_reads_nothing_but_tensors_here_either(folder: Path, called: list[Any]) -> None:
+    torch.save({"netG": {"weight": torch.zeros(1)}}, "latest_net_G.pth")
+    assert "dictionaries of its own" in refused(Path("latest_net_G.pth"), pictures("train", "val"))

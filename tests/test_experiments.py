@@ -1,0 +1,116 @@
+"""The experiments that ship: the paper's Table 5, directions and splits, and one for every path on real pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gancomp.config import Config, load
+from gancomp.pipeline import generator_spec
+from gancomp.profile.macs import profile
+
+ROOT = Path(__file__).parent.parent
+CONFIG = load([ROOT / "config.yaml"])
+
+# Table 5: epochs, epochs of the once-for-all network, λ_recon, λ_distill, GAN loss, ngf of teacher and student, ndf.
+TABLE5 = {
+    "edges2shoes-pix2pix": ((5, 15), (10, 30), 100, 1, "hinge", 64, 48, 128),
+    "cityscapes-pix2pix": ((100, 150), (200, 300), 100, 1, "hinge", 96, 48, 128),
+    "maps-pix2pix": ((100, 200), (200, 400), 10, 0.01, "hinge", 96, 48, 128),
+    "horse2zebra-cyclegan": ((100, 100), (200, 200), 10, 0.01, "lsgan", 64, 32, 64),
+    "cityscapes-gaugan": ((100, 100), (100, 100), 10, 10, "hinge", 64, 48, 64),
+}
+#: Batch, direction, pictures for the search, subnets in the space.
+FACTS = {
+    "edges2shoes-pix2pix": (4, "AtoB", 2048, 5_184),
+    "cityscapes-pix2pix": (1, "BtoA", 200, 5_184),
+    "maps-pix2pix": (1, "BtoA", 300, 5_184),
+    "horse2zebra-cyclegan": (1, "AtoB", 120, 6_561),
+    "cityscapes-gaugan": (16, "BtoA", 200, 15_552),
+}
+
+
+@pytest.mark.parametrize("name", TABLE5)
+def test_a_row_of_table_5(name: str) -> None:
+    epochs, once_for_all, recon, distill, gan, teacher, student, ndf = TABLE5[name]
+    declared = CONFIG.experiments[name]
+    assert declared.teacher is not None
+    assert declared.distill is not None
+    assert declared.supernet is not None
+    for stage in (declared.original, declared.teacher, declared.distill, declared.finetune, declared.narrow):
+        assert (stage.epochs_const, stage.epochs_decay) == epochs
+    assert (declared.supernet.epochs_const, declared.supernet.epochs_decay) == once_for_all
+    assert (declared.objective.lambda_recon, declared.objective.lambda_distill) == (recon, distill)
+    assert declared.objective.gan == gan
+    assert set(generator_spec(CONFIG, name, "teacher").widths) == {teacher}
+    assert set(generator_spec(CONFIG, name, "distill").widths) == {student}
+    assert set(generator_spec(CONFIG, name, "original").widths) == {64}
+    assert declared.discriminator.ndf == ndf
+
+
+@pytest.mark.parametrize("name", FACTS)
+def test_what_table_5_leaves_out(name: str) -> None:
+    batch, direction, pictures, subnets = FACTS[name]
+    declared = CONFIG.experiments[name]
+    dataset = CONFIG.datasets[declared.dataset]
+    assert declared.supernet
+    assert {declared.original.batch, declared.supernet.batch, declared.finetune.batch} == {batch}
+    assert (dataset.direction, dataset.search_count) == (direction, pictures)
+    assert declared.supernet.subnets == subnets
+    assert dataset.load_size == (None if name == "cityscapes-gaugan" else (286, 286))
+
+
+def test_gaugan_has_two_time_scales_two_scales_and_its_own_weights() -> None:
+    declared = CONFIG.experiments["cityscapes-gaugan"]
+    assert (declared.original.lr, declared.original.lr_discriminator) == (1e-4, 4e-4)
+    assert (declared.discriminator.scales, declared.discriminator.layers) == (2, 4)
+    assert (declared.objective.lambda_feature, declared.objective.perceptual) == (10, "vgg19")
+    assert generator_spec(CONFIG, "cityscapes-gaugan", "original").in_channels == 36
+    assert (declared.calibration.images, declared.metric) == (512, "miou")
+
+
+def test_cyclegan_has_the_weights_of_its_paper_and_all_zebras() -> None:
+    declared = CONFIG.experiments["horse2zebra-cyclegan"]
+    objective = declared.objective
+    assert (objective.lambda_cycle, objective.lambda_identity, objective.pool) == (10, 0.5, 50)
+    assert objective.pseudo_pairs
+    assert CONFIG.datasets[declared.dataset].fid_targets == "all"
+
+
+def test_the_originals_have_the_macs_of_table_1_and_6() -> None:
+    def original(name: str) -> tuple[float, float]:
+        counted = profile(generator_spec(CONFIG, name, "original"))
+        return counted.params / 1e6, counted.macs_paper / 1e9
+
+    for name in TABLE5:
+        params, macs = original(name)
+        assert (f"{params:.1f}", f"{macs:.1f}") == (("93.0", "281.3") if "gaugan" in name else ("11.4", "56.8"))
+    assert {f"{original(name)[0]:.1f}" for name in ("edges2shoes-unet", "cityscapes-unet")} == {"54.4"}
+
+
+@pytest.mark.parametrize(
+    ("name", "model"), [("relief", "pix2pix"), ("relief-unpaired", "cyclegan"), ("climate", "gaugan")]
+)
+def test_every_model_has_an_experiment_on_pictures_that_can_be_had_anywhere(name: str, model: str) -> None:
+    declared = CONFIG.experiments[name]
+    assert declared.model == model
+    assert CONFIG.datasets[declared.dataset].source == "earth"
+    assert declared.compressed
+
+
+@pytest.mark.parametrize(
+    ("files", "model"),
+    [
+        (("tiny",), "pix2pix"),
+        (("tiny-cyclegan",), "cyclegan"),
+        (("tiny-gaugan",), "gaugan"),
+        (("tiny-unet",), "pix2pix"),
+        (("tiny", "tiny-own"), "pix2pix"),
+        (("tiny", "tiny-imported"), "pix2pix"),
+    ],
+)
+def test_every_path_has_a_tiny_configuration(files: tuple[str, ...], model: str) -> None:
+    config: Config = load([ROOT / "config.yaml", *(ROOT / "config" / f"{file}.yaml" for file in files)])
+    assert config.run == (files[-1],)
+    assert config.experiments[files[-1]].model == model
