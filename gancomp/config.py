@@ -14,46 +14,16 @@ import yaml
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from gancomp.data.settings import (
-    AlignedDataset as AlignedDataset,
-)
-from gancomp.data.settings import (
-    CityscapesDataset as CityscapesDataset,
-)
-from gancomp.data.settings import (
-    Dataset as Dataset,
-)
-from gancomp.data.settings import (
-    DatasetBase as DatasetBase,
-)
-from gancomp.data.settings import (
-    DownloadDataset as DownloadDataset,
-)
-from gancomp.data.settings import (
-    DrnJudge as DrnJudge,
-)
-from gancomp.data.settings import (
-    EarthDataset as EarthDataset,
-)
-from gancomp.data.settings import (
-    FoldersDataset as FoldersDataset,
-)
-from gancomp.data.settings import (
-    Judge as Judge,
-)
-from gancomp.data.settings import (
-    Kind as Kind,
-)
-from gancomp.data.settings import (
-    LabelsDataset as LabelsDataset,
-)
-from gancomp.data.settings import (
-    OpenmojiDataset as OpenmojiDataset,
-)
-from gancomp.data.settings import (
-    SmallJudge as SmallJudge,
-)
-from gancomp.data.settings import (
-    Split as Split,
+    AlignedDataset,
+    CityscapesDataset,
+    Dataset,
+    DatasetBase,
+    DownloadDataset,
+    EarthDataset,
+    FoldersDataset,
+    Kind,
+    LabelsDataset,
+    OpenmojiDataset,
 )
 from gancomp.errors import GancompError
 from gancomp.profile.macs import profile

@@ -19,7 +19,7 @@ from gancomp.errors import GancompError
 from gancomp.metrics import drn
 
 if TYPE_CHECKING:
-    from gancomp.config import DatasetBase
+    from gancomp.data.settings import DatasetBase
     from gancomp.data.weights import Tensors
 
 Images = NDArray[np.uint8]

@@ -10,9 +10,10 @@ import torch
 
 from gancomp import paths
 from gancomp.artifacts import write_csv
-from gancomp.config import Config, DatasetBase
+from gancomp.config import Config
 from gancomp.data.calibration import calibration_batches
 from gancomp.data.datasets import Pictures, to_uint8
+from gancomp.data.settings import DatasetBase
 from gancomp.elastic.space import Subnet
 from gancomp.errors import GancompError
 from gancomp.metrics.inception import Inception

@@ -16,9 +16,10 @@ from torch.nn import functional as F
 
 from gancomp import paths, rng
 from gancomp.artifacts import provenance, write_json
-from gancomp.config import Config, DatasetBase, SmallJudge, Training
+from gancomp.config import Config, Training
 from gancomp.data.classes import CITYSCAPES, IGNORED, LabelClass
 from gancomp.data.datasets import Pictures
+from gancomp.data.settings import DatasetBase, SmallJudge
 from gancomp.errors import GancompError
 from gancomp.metrics.drn import fetch_drn
 from gancomp.metrics.segmentation import (

@@ -16,9 +16,10 @@ from torch import Tensor
 
 from gancomp import rng
 from gancomp.artifacts import atomic
-from gancomp.config import DatasetBase, Training
+from gancomp.config import Training
 from gancomp.data.augment import augment
 from gancomp.data.datasets import Pictures, to_float
+from gancomp.data.settings import DatasetBase
 from gancomp.errors import GancompError
 from gancomp.progress import Progress
 from gancomp.train.state import Progressed, load_state, save_state

@@ -10,9 +10,10 @@ from torch import nn
 
 from gancomp import paths, rng
 from gancomp.artifacts import file_sha256, provenance, save_tensors, write_csv, write_json, write_text
-from gancomp.config import Config, Experiment, ImportableTraining, Split, Training
+from gancomp.config import Config, Experiment, ImportableTraining, Training
 from gancomp.data.calibration import calibration_batches
 from gancomp.data.datasets import Pictures
+from gancomp.data.settings import Split
 from gancomp.elastic.calibrate import calibrate, has_batch_statistics
 from gancomp.errors import GancompError
 from gancomp.nets import build_generator, load_generator, load_weights, save_generator

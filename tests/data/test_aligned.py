@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gancomp.config import AlignedDataset
 from gancomp.data import aligned
 from gancomp.data.aligned import read_pair, safe_name
 from gancomp.data.plan import Plan, split_of
+from gancomp.data.settings import AlignedDataset
 from gancomp.errors import GancompError
 
 

@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 
 from gancomp.artifacts import file_sha256
-from gancomp.config import AlignedDataset, FoldersDataset, LabelsDataset, OpenmojiDataset
 from gancomp.data import aligned, openmoji
 from gancomp.data.build import build, load_manifest, verify
+from gancomp.data.settings import AlignedDataset, FoldersDataset, LabelsDataset, OpenmojiDataset
 from gancomp.errors import GancompError
 
 Snapshot = Callable[[Path], dict[str, bytes]]

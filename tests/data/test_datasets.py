@@ -16,11 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from gancomp.config import AlignedDataset, FoldersDataset, LabelsDataset
 from gancomp.data.build import build
 from gancomp.data.datasets import Pictures, batch_indices, to_float, to_rgb, to_uint8
 from gancomp.data.manifest import hash_of
 from gancomp.data.palette import borders
+from gancomp.data.settings import AlignedDataset, FoldersDataset, LabelsDataset
 from gancomp.errors import GancompError
 
 ALL = ("train-1", "train-2", "val")

@@ -18,13 +18,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from gancomp.artifacts import file_sha256
-from gancomp.config import EarthDataset
 from gancomp.data import earth
 from gancomp.data.build import build
 from gancomp.data.classes import CLIMATE
 from gancomp.data.datasets import Pictures
 from gancomp.data.earth import GROUPS, KOEPPEN, Tile
 from gancomp.data.palette import borders, edges_in
+from gancomp.data.settings import EarthDataset
 from gancomp.errors import GancompError
 
 NUMBER = {one.name: index for index, one in enumerate(CLIMATE)}

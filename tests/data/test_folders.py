@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gancomp.config import FoldersDataset
 from gancomp.data import folders
 from gancomp.data.plan import Plan
+from gancomp.data.settings import FoldersDataset
 from gancomp.errors import GancompError
 
 Domains = tuple[Path, Path]

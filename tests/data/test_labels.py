@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gancomp.config import LabelsDataset
 from gancomp.data import labels
 from gancomp.data.palette import Palette, borders, edges_in
 from gancomp.data.plan import Plan
+from gancomp.data.settings import LabelsDataset
 from gancomp.errors import GancompError
 
 NAMES = ("sky", "sea", "land")

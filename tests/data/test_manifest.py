@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from gancomp.config import AlignedDataset
 from gancomp.data.build import build
 from gancomp.data.manifest import hash_of, load_manifest, verify
+from gancomp.data.settings import AlignedDataset
 from gancomp.errors import GancompError
 
 

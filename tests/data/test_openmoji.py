@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gancomp.config import OpenmojiDataset
 from gancomp.data import openmoji
+from gancomp.data.settings import OpenmojiDataset
 from gancomp.data.sources import fetch_package
 from gancomp.errors import GancompError
 

@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gancomp.config import AlignedDataset
 from gancomp.data.plan import file_of, hash_fraction, split_names, split_of
+from gancomp.data.settings import AlignedDataset
 
 fractions = st.floats(0.01, 0.99)
 

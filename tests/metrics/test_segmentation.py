@@ -15,8 +15,8 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 from torch import nn
 
-from gancomp.config import DatasetBase, DrnJudge, SmallJudge
 from gancomp.data.classes import IGNORED
+from gancomp.data.settings import DatasetBase, DrnJudge, SmallJudge
 from gancomp.errors import GancompError
 from gancomp.metrics import drn, segmentation
 from gancomp.metrics.segmentation import (

@@ -18,8 +18,9 @@ from torch import Tensor, nn
 
 from gancomp import rng
 from gancomp.artifacts import load_tensors
-from gancomp.config import AlignedDataset, Training
+from gancomp.config import Training
 from gancomp.data.datasets import Pictures
+from gancomp.data.settings import AlignedDataset
 from gancomp.errors import GancompError
 from gancomp.train import loop
 from gancomp.train.loop import fit, learning_rate_factor, steps_per_epoch, total_steps
@@ -116,6 +117,35 @@ def test_steps_log_and_learning_rate(run: Callable[..., Progressed], tmp_path: P
     assert [int(row["step"]) for row in rows] == list(range(1, 21))
     assert [int(row["images"]) for row in rows] == list(range(4, 84, 4))
     assert [float(row["lr"]) for row in rows] == pytest.approx([0.5 * factor for factor in factors], rel=1e-3)
+
+
+def test_every_optimizer_goes_from_its_own_rate(
+    run: Callable[..., Progressed], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a state brings the rates of its step along."""
+
+    class TwoRates(Count):
+        def __init__(self) -> None:
+            super().__init__()
+            self.other = torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=2.0)
+            self.optimizers = {"generator": self.optimizer, "discriminator": self.other}
+            self.rates: list[float] = []
+
+        def step(self, *batch: Any) -> dict[str, Tensor]:
+            self.rates.append(self.other.param_groups[0]["lr"])
+            if len(self.rates) == 17:
+                raise KeyboardInterrupt
+            return super().step(*batch)
+
+    monkeypatch.setattr(loop, "SAVE_EVERY_SECONDS", 0.0)
+    recipes = TwoRates(), TwoRates()
+    with pytest.raises(KeyboardInterrupt):
+        run(recipes[0])
+    run(recipes[1])
+    training = Training(epochs_const=2, epochs_decay=2, batch=4)
+    expected = [2.0 * learning_rate_factor(step, training, 5) for step in range(20)]
+    assert recipes[0].rates[:16] + recipes[1].rates == expected
+    assert [lr for lr, _, _ in recipes[1].seen] == [rate / 4 for rate in expected[16:]]
 
 
 def test_randomness_is_a_function_of_seed_and_step(run: Callable[..., Progressed], tmp_path: Path) -> None:

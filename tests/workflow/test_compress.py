@@ -1,0 +1,58 @@
+"""`gancomp compress` with a checkpoint in pytorch-CycleGAN-and-pix2pix's layout, from the file to the report."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gancomp.artifacts import read_header
+from tests.convert.foreign import Resnet, patch_gan, saved
+from tests.workflow.conftest import Workspace
+
+pytestmark = pytest.mark.slow
+
+
+def gancomp(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    left_out = {"SNAKEMAKE_PROFILE", "PYTHONDONTWRITEBYTECODE"}
+    env = {name: value for name, value in os.environ.items() if name not in left_out}
+    command = [str(Path(sys.executable).parent / "gancomp"), *arguments]
+    return subprocess.run(command, cwd=folder, env=env, text=True, timeout=1500, capture_output=True)
+
+
+def test_one_command_from_a_checkpoint_and_a_folder_to_a_compressed_generator(tiny: Workspace, tmp_path: Path) -> None:
+    """In an empty folder without any configuration, on pictures A|B of another size than the checkpoint says."""
+    for part in ("downloads", "inception"):
+        shutil.copytree(tiny.folder / "data" / part, tmp_path / "data" / part)
+    for side in ("train", "val"):
+        shutil.copytree(tiny.folder / "data/emoji-tiny" / side, tmp_path / "my pictures" / side)
+    saved(Resnet((16,) * 8, 6, dropout=True), tmp_path / "latest_net_G.pth")
+    saved(patch_gan(6, 8, 2), tmp_path / "latest_net_D.pth")
+    arguments = ("compress", "--generator", "latest_net_G.pth", "--discriminator", "latest_net_D.pth")
+    arguments += ("--data", "my pictures", "--budget", "6x", "--size", "32", "--epochs", "1", "--name", "mine")
+
+    planned = gancomp(tmp_path, *arguments, "--dry-run")
+    assert planned.returncode == 0, planned.stderr
+    assert not (tmp_path / "mine.yaml").exists()
+
+    done = gancomp(tmp_path, *arguments)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-10_000:]
+    results = tmp_path / "results/mine"
+    exported = results / "export/model.safetensors"
+    assert str(exported.relative_to(tmp_path)) in done.stdout
+    assert (results / "report.html").is_file()
+    original = read_header(results / "original/model.safetensors").spec
+    assert (original.blocks, original.size, set(original.widths)) == (6, (32, 32), {16})
+    assert read_header(exported).spec.block == "separable"
+    cost = json.loads((results / "benchmark/benchmark.json").read_text(encoding="utf-8"))["rows"]
+    assert cost["original"]["macs"] >= 6 * cost["finetune"]["macs"]
+    assert json.loads((results / "teacher/metrics.json").read_text(encoding="utf-8"))["imported"]
+
+    again = gancomp(tmp_path, *arguments)
+    assert again.returncode == 0
+    assert "Nothing to be done" in again.stderr + again.stdout
