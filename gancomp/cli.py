@@ -280,13 +280,17 @@ def select(
 
 @app.command()
 def subnet(
-    experiment: ExperimentName, configfile: ConfigFiles = None, set_: Overrides = "{}", expect: Expect = ""
+    experiment: ExperimentName,
+    configfile: ConfigFiles = None,
+    set_: Overrides = "{}",
+    expect: Expect = "",
+    device: DeviceOption = Device.auto,
 ) -> None:
     """Cut the winner out of the once-for-all network."""
     config = stage_config(experiment, "subnet", configfile, set_, expect)
     from gancomp.train.stages import extract_winner
 
-    extract_winner(config, experiment)
+    extract_winner(config, experiment, device.value)
 
 
 @app.command()

@@ -203,11 +203,15 @@ class TrainingMetrics(Record):
 
 
 class SupernetMetrics(Record):
-    """What the report needs of `supernet/metrics.json`; the file may say more."""
+    """What the report needs of `supernet/metrics.json`; the file may say more.
+
+    Where L1 is no part of the objective (GauGAN), its rise is no sign of a training that failed.
+    """
 
     model_config = ConfigDict(extra="ignore")
 
     l1_against: Literal["truth", "teacher"] = "truth"
+    l1_trained: bool = True
     largest: StartEnd
     smallest: StartEnd
     improved: bool

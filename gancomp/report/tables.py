@@ -296,6 +296,11 @@ def supernet_verdict(metrics: SupernetMetrics) -> str:
         numbers += "; to the teacher's pictures, since the truth is not known"
     if metrics.improved:
         return f"The smallest subnet improved in once-for-all training ({numbers})."
+    if not metrics.l1_trained:
+        return (
+            f"The smallest subnet did not come closer in once-for-all training ({numbers}); its objective holds no L1, "
+            "so the scores of the search say more."
+        )
     return (
         f"**Warning: the smallest subnet did not improve in once-for-all training ({numbers}). "
         "That training failed, so the search chose among untrained subnets.**"

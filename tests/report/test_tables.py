@@ -113,6 +113,10 @@ def test_once_for_all_verdict(results: Path) -> None:
     edit_json(results / EXPERIMENT / "supernet" / "metrics.json", lambda data: data.update(improved=False))
     _, text = table(results)
     assert "**Warning: the smallest subnet did not improve" in text
+    edit_json(results / EXPERIMENT / "supernet" / "metrics.json", lambda data: data.update(l1_trained=False))
+    _, text = table(results)
+    assert "Warning: the smallest subnet" not in text
+    assert "its objective holds no L1" in text
 
 
 def test_ours_is_compared_in_numbers(results: Path) -> None:
