@@ -65,7 +65,7 @@ def _step(config: Config, experiment: str, stage: str, precision: Precision, dev
     recipe: Recipe
     if stage in ("original", "teacher"):
         generator = teacher if stage == "teacher" else build_generator(generator_spec(config, experiment, "original"))
-        recipe = Pix2pix(fabric, generator, judge, settings.objective, own.lr)
+        recipe = Pix2pix(fabric, generator, judge, settings.objective, own)
     else:
         spec, channels, space = _student(config, experiment, stage), teacher.feature_channels(), settings.supernet.space
 
@@ -74,7 +74,7 @@ def _step(config: Config, experiment: str, stage: str, precision: Precision, dev
 
         choose = (lambda draw: draw_widths(space, draw)) if stage == "supernet" else own_widths
         student = Elastic(mapped(spec.widths), mapped)
-        recipe = Student(fabric, student, teacher, judge, settings.objective, own.lr, choose)
+        recipe = Student(fabric, student, teacher, judge, settings.objective, own, choose)
     sides, draw = [_pictures(own.batch, dataset.size) for _ in range(2)], rng.generator(settings.seed, stage)
 
     def step() -> float:

@@ -178,12 +178,12 @@ def judge(
 
 
 @app.command()
-def perceptual(name: Annotated[str, typer.Argument(help="vgg19 or efficientnet-lite0")]) -> None:
+def perceptual(network: Annotated[str, typer.Argument(help="vgg19 or efficientnet-lite0")]) -> None:
     """Fetch and verify the network of GauGAN's perceptual loss."""
     from gancomp import paths
     from gancomp.objectives.perceptual import fetch_perceptual
 
-    fetch_perceptual(name, paths.perceptual(name), paths.DOWNLOADS)
+    fetch_perceptual(network, paths.perceptual(network), paths.DOWNLOADS)
 
 
 @app.command()

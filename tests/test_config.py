@@ -182,6 +182,12 @@ ALONE: dict[str, Any] = {"teacher": None, "distill": None, "supernet": None}
             r"discriminator\.layers: 3 layers at 2 scales leave no patch",
         ),
         ({"source": "earth", "task": "relief2photo", "size": 256}, {}, r"size: .* use at most 128"),
+        (
+            {"source": "earth", "task": "climate2photo", "direction": "BtoA"},
+            {},
+            r"direction: the label map is the input",
+        ),
+        (LABELS | {"direction": "BtoA"}, {}, r"direction: the label map is the input"),
     ],
 )
 def test_what_does_not_belong_together_is_told(dataset: dict[str, Any], fault: dict[str, Any], told: str) -> None:

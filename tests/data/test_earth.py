@@ -293,8 +293,3 @@ def test_another_version_of_a_source_is_refused(
             task = "climate2photo" if name == "ZONES_SIZE" else "relief2photo"
             with pytest.raises(GancompError, match=message):
                 earth.plan(settings_of(task, size=16), small_earth)
-
-
-def test_label_maps_cannot_be_the_target(small_earth: Path) -> None:
-    with pytest.raises(GancompError, match="direction: BtoA would draw label maps"):
-        earth.plan(settings_of("climate2photo", size=16, direction="BtoA"), small_earth)

@@ -132,8 +132,3 @@ def test_what_is_no_label_map_is_refused_by_name(labelled: Path, spoil: Callable
     made = plan(labelled)
     with pytest.raises(GancompError, match=message):
         made.draw(file_of(made, "7"))
-
-
-def test_label_maps_cannot_be_the_target(labelled: Path) -> None:
-    with pytest.raises(GancompError, match="direction: BtoA would draw label maps"):
-        plan(labelled, direction="BtoA")
