@@ -396,8 +396,8 @@ def _judged(reference: Reference) -> str:
         return text
     miou = BY_KEY["miou"]
     return (
-        f"{text} On real validation pictures it reaches {miou.text(reference.judge.miou)} %, as much as can be "
-        f"asked for; always answering the most frequent class reaches {miou.text(reference.judge.majority)} %."
+        f"{text} On real validation pictures it reaches {miou.text(reference.judge.miou)} %; "
+        f"always answering the most frequent class reaches {miou.text(reference.judge.majority)} %."
     )
 
 
