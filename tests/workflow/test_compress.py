@@ -26,15 +26,15 @@ def gancomp(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_one_command_from_a_checkpoint_and_a_folder_to_a_compressed_generator(tiny: Workspace, tmp_path: Path) -> None:
-    """In an empty folder without any configuration, on pictures A|B of another size than the checkpoint says."""
+    """In an empty folder without any configuration; a budget so tight that few subnets are left to search."""
     for part in ("downloads", "inception"):
         shutil.copytree(tiny.folder / "data" / part, tmp_path / "data" / part)
     for side in ("train", "val"):
         shutil.copytree(tiny.folder / "data/emoji-tiny" / side, tmp_path / "my pictures" / side)
-    saved(Resnet((16,) * 8, 6, dropout=True), tmp_path / "latest_net_G.pth")
+    saved(Resnet((8,) * 8, 6, dropout=True), tmp_path / "latest_net_G.pth")
     saved(patch_gan(6, 8, 2), tmp_path / "latest_net_D.pth")
     arguments = ("compress", "--generator", "latest_net_G.pth", "--discriminator", "latest_net_D.pth")
-    arguments += ("--data", "my pictures", "--budget", "6x", "--size", "32", "--epochs", "1", "--name", "mine")
+    arguments += ("--data", "my pictures", "--budget", "25x", "--size", "32", "--epochs", "1", "--name", "mine")
 
     planned = gancomp(tmp_path, *arguments, "--dry-run")
     assert planned.returncode == 0, planned.stderr
@@ -47,10 +47,10 @@ def test_one_command_from_a_checkpoint_and_a_folder_to_a_compressed_generator(ti
     assert str(exported.relative_to(tmp_path)) in done.stdout
     assert (results / "report.html").is_file()
     original = read_header(results / "original/model.safetensors").spec
-    assert (original.blocks, original.size, set(original.widths)) == (6, (32, 32), {16})
+    assert (original.blocks, original.size, set(original.widths)) == (6, (32, 32), {8})
     assert read_header(exported).spec.block == "separable"
     cost = json.loads((results / "benchmark/benchmark.json").read_text(encoding="utf-8"))["rows"]
-    assert cost["original"]["macs"] >= 6 * cost["finetune"]["macs"]
+    assert cost["original"]["macs"] >= 25 * cost["finetune"]["macs"]
     assert json.loads((results / "teacher/metrics.json").read_text(encoding="utf-8"))["imported"]
 
     again = gancomp(tmp_path, *arguments)
