@@ -13,10 +13,11 @@ import typer
 from torch.utils.flop_counter import FlopCounterMode
 
 from gancomp import paths
-from gancomp.config import Config, budget_macs, load
+from gancomp.config import Config, budget_macs
 from gancomp.data.manifest import load_manifest
 from gancomp.elastic.space import Widths, enumerate_widths
 from gancomp.errors import GancompError
+from gancomp.loading import load
 from gancomp.nets.discriminators import PatchDiscriminator
 from gancomp.nets.resnet import ResnetGenerator
 from gancomp.pipeline import generator_spec

@@ -15,11 +15,12 @@ import typer
 
 from gancomp import paths, rng
 from gancomp.artifacts import provenance, write_csv, write_text
-from gancomp.config import Config, Precision, load
+from gancomp.config import Config, Precision
 from gancomp.data.augment import augment
 from gancomp.data.datasets import to_float
 from gancomp.elastic.slicing import Elastic, Widths, extract
 from gancomp.elastic.space import draw_widths
+from gancomp.loading import load
 from gancomp.metrics.inception import Inception
 from gancomp.nets import build_generator
 from gancomp.nets.discriminators import PatchDiscriminator

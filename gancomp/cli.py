@@ -88,7 +88,7 @@ def main() -> None:
 
 def read_config(configfiles: list[Path] | None, overrides: str) -> Config:
     """The configuration that the options name; `config.yaml` where they name none."""
-    from gancomp.config import load
+    from gancomp.loading import load
 
     try:
         data = json.loads(overrides)

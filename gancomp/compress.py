@@ -19,10 +19,11 @@ import yaml
 
 from gancomp import paths
 from gancomp.artifacts import read_json, write_text
-from gancomp.config import Config, Model, budget_macs, merge, parse, parse_budget, read_yaml, spec_of
+from gancomp.config import Config, Model, budget_macs, parse_budget, spec_of
 from gancomp.convert import DiscriminatorShape, describe, detect, detect_discriminator
 from gancomp.data.images import SUFFIXES
 from gancomp.errors import GancompError
+from gancomp.loading import merge, parse, read_yaml
 from gancomp.profile.macs import profile
 from gancomp.spec import GeneratorSpec, Upsampling, format_widths
 

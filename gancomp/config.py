@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-import copy
-import difflib
 import math
 import re
-from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from gancomp.data.settings import (
-    AlignedDataset,
-    CityscapesDataset,
     Dataset,
     DatasetBase,
-    DownloadDataset,
-    EarthDataset,
-    FoldersDataset,
     Kind,
-    LabelsDataset,
-    OpenmojiDataset,
 )
-from gancomp.errors import GancompError
+from gancomp.errors import did_you_mean
 from gancomp.profile.macs import profile
 from gancomp.spec import (
     ELASTIC_FAMILIES,
@@ -298,13 +286,13 @@ class Config(Strict):
             raise ValueError(f"datasets.{name}: data/{name} holds something else; choose another name")
         for name in self.run:
             if name not in self.experiments:
-                raise ValueError(f"run: no experiment {name!r}{_did_you_mean(name, self.experiments)}")
+                raise ValueError(f"run: no experiment {name!r}{did_you_mean(name, self.experiments)}")
         for name, experiment in self.experiments.items():
             where = f"experiments.{name}"
             if experiment.dataset not in self.datasets:
                 raise ValueError(
                     f"{where}.dataset: no data set {experiment.dataset!r}"
-                    f"{_did_you_mean(experiment.dataset, self.datasets)}"
+                    f"{did_you_mean(experiment.dataset, self.datasets)}"
                 )
             _check_model(where, experiment, self.datasets[experiment.dataset])
             _check_widths(where, experiment, self.datasets[experiment.dataset])
@@ -412,129 +400,3 @@ def _check_budget(
             f"subnet of the space ({format_widths(smallest)}) has {least / 1e9:.3f}G; raise the budget or add smaller "
             "choices to supernet.space"
         )
-
-
-def _did_you_mean(name: str, known: Sequence[str] | Mapping[str, Any]) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1)
-    if close:
-        return f" (did you mean {close[0]!r}?)"
-    return f" (there are: {', '.join(sorted(known)) or 'none'})"
-
-
-# --- loading -----------------------------------------------------------------------------------
-
-
-def merge(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
-    """Deep merge, as Snakemake merges its --configfile arguments: mappings join, all else replaces."""
-    merged = copy.deepcopy(dict(base))
-    for key, value in override.items():
-        if isinstance(value, Mapping) and isinstance(merged.get(key), Mapping):
-            merged[key] = merge(merged[key], value)
-        else:
-            merged[key] = copy.deepcopy(value)
-    return merged
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """One YAML mapping, read without constructing anything but plain data."""
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise GancompError(f"{path}: no such configuration file") from None
-    except OSError as error:
-        raise GancompError(f"{path}: cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise GancompError(f"{path}: not valid YAML: {error}") from None
-    if data is None:
-        return {}
-    if not isinstance(data, dict):
-        raise GancompError(f"{path}: expected a mapping at the top, not a {type(data).__name__}")
-    return data
-
-
-def parse(data: Mapping[str, Any], source: str = "configuration") -> Config:
-    """Resolve every `base:` and check every value; GancompError names the key at fault."""
-    try:
-        return Config.model_validate(_resolve_bases(data, source))
-    except ValidationError as error:
-        raise GancompError(_explain(error, source)) from None
-
-
-def load(paths: Sequence[Path | str], overrides: Mapping[str, Any] | None = None) -> Config:
-    """Read configuration files in order, the later over the earlier, then *overrides* over all."""
-    merged: dict[str, Any] = {}
-    for path in paths:
-        merged = merge(merged, read_yaml(Path(path)))
-    return parse(merge(merged, overrides or {}), " + ".join(str(path) for path in paths))
-
-
-def _resolve_bases(data: Mapping[str, Any], source: str) -> dict[str, Any]:
-    resolved = copy.deepcopy(dict(data))
-    experiments = resolved.get("experiments")
-    if not isinstance(experiments, dict):
-        return resolved
-
-    def expand(name: str, chain: tuple[str, ...]) -> Any:
-        own = experiments[name]
-        if not isinstance(own, dict) or own.get("base") is None:
-            return own
-        base = own["base"]
-        if not isinstance(base, str) or base not in experiments:
-            raise GancompError(
-                f"{source}: experiments.{name}.base: no experiment {base!r}{_did_you_mean(str(base), experiments)}"
-            )
-        if base in (*chain, name):
-            raise GancompError(f"{source}: experiments.{name}.base: {' → '.join((*chain, name, base))} is a circle")
-        parent = expand(base, (*chain, name))
-        return merge(parent, own) if isinstance(parent, dict) else own
-
-    resolved["experiments"] = {name: expand(name, ()) for name in experiments}
-    return resolved
-
-
-def _explain(error: ValidationError, source: str) -> str:
-    """One line a fault: file, key, what is wrong, and the nearest known key where one is misspelt."""
-    lines = []
-    for fault in error.errors():
-        path = [str(part) for part in fault["loc"]]
-        # The third part of a data set's place is its source, which the file says elsewhere.
-        key = ".".join(path[:2] + path[3:] if path[:1] == ["datasets"] else path)
-        message = fault["msg"].removeprefix("Value error, ")
-        if fault["type"] == "extra_forbidden":
-            message = f"unknown key{_did_you_mean(path[-1], _keys_beside(path))}"
-        elif fault["type"] not in ("missing", "value_error"):
-            message += f", not {fault['input']!r}"
-        lines.append(f"{source}: {key + ': ' if key else ''}{message}")
-    return "\n".join(lines)
-
-
-def _keys_beside(path: Sequence[str]) -> list[str]:
-    """The keys that the model at *path* knows, for suggestions."""
-    sections: dict[str, type[Strict]] = {
-        "generator": Architecture,
-        "discriminator": Discriminator,
-        "objective": Objective,
-        "original": ImportableTraining,
-        "teacher": ImportableTraining,
-        "distill": DistillTraining,
-        "supernet": SupernetTraining,
-        "search": Search,
-        "finetune": Training,
-        "narrow": Training,
-        "calibration": Calibration,
-        "benchmark": Benchmark,
-    }
-    sources: dict[str, type[DatasetBase]] = {
-        "openmoji": OpenmojiDataset,
-        "aligned": AlignedDataset,
-        "folders": FoldersDataset,
-        "labels": LabelsDataset,
-        "download": DownloadDataset,
-        "cityscapes": CityscapesDataset,
-        "earth": EarthDataset,
-    }
-    if len(path) == 1:
-        return list(Config.model_fields)
-    if path[0] == "datasets":
-        return list(sources[path[2]].model_fields)
-    return list((sections[path[2]] if len(path) > 3 else Experiment).model_fields)

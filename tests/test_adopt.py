@@ -10,9 +10,10 @@ import pytest
 from gancomp import paths
 from gancomp.adopt import first_difference, verify_results
 from gancomp.artifacts import file_sha256, read_json, write_json, write_text
-from gancomp.config import Config, load
+from gancomp.config import Config
 from gancomp.data.manifest import hash_of
 from gancomp.errors import GancompError
+from gancomp.loading import load
 from gancomp.nets import build_generator, save_generator
 from gancomp.pipeline import generator_spec, signature, stage_settings
 

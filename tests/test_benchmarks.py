@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.throughput import Group, measure, run
-from gancomp.config import Config, load
+from gancomp.config import Config
+from gancomp.loading import load
 
 ROOT = Path(__file__).parent.parent
 SMALL = {

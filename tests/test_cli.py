@@ -15,7 +15,7 @@ import typer
 import yaml
 
 from gancomp import cli
-from gancomp.config import parse
+from gancomp.loading import parse
 from gancomp.nets import save_generator
 from gancomp.pipeline import STAGES, signature
 from gancomp.profile.macs import profile

@@ -17,9 +17,10 @@ from torch import nn
 
 from gancomp import compress as module
 from gancomp.compress import compress, pictures_in, search_space
-from gancomp.config import Config, budget_macs, load, spec_of
+from gancomp.config import Config, budget_macs, spec_of
 from gancomp.convert import convert
 from gancomp.errors import GancompError
+from gancomp.loading import load
 from gancomp.profile.macs import profile
 from gancomp.spec import GeneratorSpec
 from tests.convert.foreign import Resnet, Spade, Unet, multiscale_patch_gan, patch_gan, saved

@@ -8,13 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import snakemake.utils
-import yaml
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from gancomp.config import Config, budget_macs, load, merge, parse, parse_budget, read_yaml
+from gancomp.config import Config, budget_macs, parse_budget
 from gancomp.errors import GancompError
+from gancomp.loading import load, merge, parse
 from gancomp.pipeline import STAGES, generator_spec, owner, signature, stage_settings, stages_of
 from gancomp.profile.macs import profile
 from gancomp.spec import GeneratorSpec
@@ -450,99 +447,3 @@ def test_settings_hold_what_lies_upstream() -> None:
     assert settings["settings"]["distill"]["widths"] == "4"
     assert set(settings["upstream"]) == {"dataset", "teacher"}
     assert settings["upstream"]["teacher"]["upstream"]["dataset"]["settings"]["dataset"]["size"] == "32x32"
-
-
-# --- files -------------------------------------------------------------------------------------
-
-
-def written(folder: Path, name: str, text: str) -> Path:
-    path = folder / name
-    path.write_text(text, encoding="utf-8")
-    return path
-
-
-def test_later_files_lie_over_earlier_ones_and_overrides_over_all(tmp_path: Path) -> None:
-    files = [
-        written(tmp_path, "a.yaml", yaml.safe_dump(PLAIN)),
-        written(tmp_path, "b.yaml", "experiments: {mine: {seed: 1, title: second}}"),
-        written(tmp_path, "empty.yaml", "# nothing\n"),
-    ]
-    experiment = load(files, {"experiments": {"mine": {"seed": 2}}}).experiments["mine"]
-    assert (experiment.seed, experiment.title) == (2, "second")
-    with pytest.raises(GancompError, match=r"a\.yaml \+ .*b\.yaml \+ .*empty\.yaml: experiments\.mine\.sed: unknown"):
-        load(files, {"experiments": {"mine": {"sed": 2}}})
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "!!python/object/apply:os.mkdir [exploded]",
-        "run: !!python/name:os.system",
-        "run: !!python/object/new:os.system [id]",
-        "run: !mine x",
-        "run: [",
-        "a: b: c",
-        "\tx: 1",
-        "[" * 2_000,
-    ],
-    ids=lambda text: text[:20].strip(),
-)
-def test_tags_and_broken_yaml_are_refused_by_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(GancompError, match=r"mine\.yaml: not valid YAML"):
-        read_yaml(written(tmp_path, "mine.yaml", text))
-    assert not Path("exploded").exists()
-
-
-@pytest.mark.parametrize("text", ["[1]", "5", "text"])
-def test_a_file_that_is_no_mapping_is_refused_by_name(tmp_path: Path, text: str) -> None:
-    with pytest.raises(GancompError, match=r"mine\.yaml: expected a mapping at the top, not a (list|int|str)"):
-        read_yaml(written(tmp_path, "mine.yaml", text))
-
-
-def test_a_file_that_cannot_be_read_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(GancompError, match=r"mine\.yaml: no such configuration file"):
-        read_yaml(tmp_path / "mine.yaml")
-    with pytest.raises(GancompError, match="cannot be read: Is a directory"):
-        read_yaml(tmp_path)
-    (tmp_path / "mine.yaml").write_bytes(b"run: \xff")
-    with pytest.raises(GancompError, match=r"mine\.yaml: not valid YAML"):
-        read_yaml(tmp_path / "mine.yaml")
-
-
-KEYS = st.sampled_from("abcd")
-LEAVES = st.none() | st.integers() | st.text(max_size=3) | st.lists(st.integers(), max_size=2)
-
-
-def trees(smallest: int = 0) -> st.SearchStrategy[Any]:
-    """Plain values and mappings of at least *smallest* keys, nested."""
-    return st.recursive(
-        LEAVES, lambda inner: st.dictionaries(KEYS, inner, min_size=smallest, max_size=3), max_leaves=12
-    )
-
-
-TREES = trees()
-
-
-@settings(deadline=None)
-@given(st.dictionaries(KEYS, TREES, max_size=4), st.dictionaries(KEYS, trees(smallest=1), max_size=4))
-def test_files_merge_as_snakemake_merges_them(base: dict[str, Any], override: dict[str, Any]) -> None:
-    """But for an empty mapping over a plain value: it replaces the value here, and does nothing there."""
-    before = copy.deepcopy((base, override))
-    theirs = copy.deepcopy(base)
-    snakemake.utils.update_config(theirs, copy.deepcopy(override))
-    assert merge(base, override) == theirs
-    assert (base, override) == before
-
-
-@settings(deadline=None, max_examples=60)
-@given(st.dictionaries(st.sampled_from([*Config.model_fields, "other"]), TREES, max_size=3), st.data())
-def test_anything_is_a_configuration_or_a_clear_error(tree: dict[str, Any], data: st.DataObject) -> None:
-    experiment = data.draw(st.dictionaries(st.sampled_from([*PLAIN["experiments"]["mine"], "base", "seed"]), TREES))
-    for odd in (tree, merge(PLAIN, {"experiments": {"mine": experiment}}), merge(PLAIN, {"experiments": tree})):
-        try:
-            config = parse(odd, "mine.yaml")
-        except GancompError as error:
-            assert str(error).startswith("mine.yaml: ")  # noqa: PT017 (some are fine)
-        else:
-            assert all(owner(config, name, stage) for name in config.experiments for stage in STAGES)

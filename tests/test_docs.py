@@ -13,8 +13,8 @@ import yaml
 
 from benchmarks.cost import table
 from gancomp.cli import app
-from gancomp.config import load, parse, read_yaml
-from gancomp.config import merge as merge_settings
+from gancomp.loading import load, parse, read_yaml
+from gancomp.loading import merge as merge_settings
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md")), *sorted((ROOT / "benchmarks").glob("*.md"))]

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from gancomp.config import Config, load
+from gancomp.config import Config
+from gancomp.loading import load
 from gancomp.pipeline import generator_spec
 from gancomp.profile.macs import profile
 

@@ -120,7 +120,7 @@ class Workspace:
 
     def settings(self, **experiment: Any) -> dict[str, Any]:
         """The model's SETTINGS with some keys of the experiment changed, mappings merged."""
-        from gancomp.config import merge
+        from gancomp.loading import merge
 
         own = {**SETTINGS, "datasets": {DATASET: DATASET_OF_MODEL[self.model]}}
         return merge(
@@ -129,7 +129,7 @@ class Workspace:
 
     def config(self, **experiment: Any) -> Any:
         """The parsed configuration with some keys of the experiment changed."""
-        from gancomp.config import parse
+        from gancomp.loading import parse
 
         return parse(self.settings(**experiment))
 

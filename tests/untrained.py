@@ -14,13 +14,14 @@ from tiny_run import FakeInception, draw_pair, fake_inception
 
 from gancomp import paths
 from gancomp.artifacts import write_json
-from gancomp.config import Config, merge, parse
+from gancomp.config import Config
 from gancomp.data.build import build
 from gancomp.data.calibration import calibration_batches
 from gancomp.data.datasets import Pictures
 from gancomp.elastic.calibrate import calibrate
 from gancomp.elastic.slicing import extract
 from gancomp.elastic.space import Widths
+from gancomp.loading import merge, parse
 from gancomp.metrics.segmentation import SmallSegmenter, save_judge
 from gancomp.metrics.statistics import write_statistics
 from gancomp.nets import Generator, build_generator, save_generator

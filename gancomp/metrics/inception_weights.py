@@ -14,7 +14,8 @@ from typing import IO
 import torch
 
 from gancomp.artifacts import atomic, file_sha256, load_tensors, save_tensors, tensors_sha256
-from gancomp.data.sources import fetch_package, member_bytes
+from gancomp.data.archives import member_bytes
+from gancomp.data.sources import fetch_package
 from gancomp.errors import GancompError
 from gancomp.metrics.inception_network import convolutions, skeleton
 

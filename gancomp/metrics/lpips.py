@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gancomp.artifacts import load_tensors, save_tensors, tensors_sha256, write_json
-from gancomp.data.sources import fetch_package, member_bytes
+from gancomp.data.archives import member_bytes
+from gancomp.data.sources import fetch_package
 from gancomp.data.weights import Tensors, fetch_torchvision, pick, read_tensors
 from gancomp.errors import GancompError
 

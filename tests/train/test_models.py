@@ -406,7 +406,7 @@ def test_unet_is_trained_alone(workspace: Workspace) -> None:
     )
     for section in ("teacher", "distill", "supernet"):
         del settings["experiments"][EXPERIMENT][section]
-    from gancomp.config import parse
+    from gancomp.loading import parse
 
     config = parse(settings)
     train(config, "original")

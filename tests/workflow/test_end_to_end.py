@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gancomp.artifacts import file_sha256
-from gancomp.config import load
+from gancomp.loading import load
 from tests.workflow.conftest import ROOT, TINY, Workspace
 
 pytestmark = pytest.mark.slow

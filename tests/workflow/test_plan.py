@@ -13,7 +13,7 @@ import pytest
 import typer
 
 from gancomp.cli import app
-from gancomp.config import load
+from gancomp.loading import load
 from gancomp.pipeline import signature
 from tests.workflow.conftest import ROOT, Workspace
 

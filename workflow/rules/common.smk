@@ -8,7 +8,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from gancomp import paths
-from gancomp.config import load
+from gancomp.loading import load
 from gancomp.pipeline import STAGE_VERSION, STAGES, owner, signature, stages_of
 from gancomp.errors import GancompError
 

@@ -14,7 +14,6 @@ rule tabulate:
         reference="results/{experiment}/reference/evaluation.json",
         training=from_stages(TRAINED, "metrics.json"),
         selection=from_stages(("search",), "selection.json"),
-        judge=judge_files,
         cost="results/{experiment}/benchmark/benchmark.json",
     output:
         report(
