@@ -22,6 +22,7 @@ include: "workflow/rules/search.smk"  # shards → merge → select → subnet
 include: "workflow/rules/evaluate.smk"  # scores on the validation pictures
 include: "workflow/rules/benchmark.smk"  # export · latency and memory
 include: "workflow/rules/figures.smk"  # tables and figures, from what the stages wrote
+include: "workflow/rules/paper.smk"  # the paper's tables and figures, from a study of several experiments
 
 
 localrules:

@@ -49,6 +49,9 @@ class Evaluated(StrEnum):
     narrow = "narrow"
     subnet = "subnet"
     finetune = "finetune"
+    teacher = "teacher"
+    distill = "distill"
+    scratch = "scratch"
 
 
 class Direction(StrEnum):
@@ -228,6 +231,7 @@ _training_command("distill", "train_distilled", "Distil the pruned student from 
 _training_command("supernet", "train_supernet", "Train the once-for-all network.")
 _training_command("finetune", "train_finetuned", "Fine-tune the winner.")
 _training_command("narrow", "train_narrow", "Train the uniform narrow baseline from scratch.")
+_training_command("scratch", "train_scratch", "Train the winner's widths from scratch.")
 
 
 # --- search ------------------------------------------------------------------------------------
@@ -246,7 +250,7 @@ def search(
     match = re.fullmatch(r"(\d+)-of-(\d+)", shard)
     if not match or int(match[1]) >= int(match[2]):
         raise GancompError(f"--shard {shard}: expected I-of-N with I from 0 to N-1, such as 0-of-4")
-    config = stage_config(experiment, "search", configfile, set_, expect)
+    config = stage_config(experiment, "scores", configfile, set_, expect)
     from gancomp.search.scores import score_shard
 
     score_shard(config, experiment, int(match[1]), int(match[2]), device.value)
@@ -261,7 +265,7 @@ def merge(
     expect: Expect = "",
 ) -> None:
     """Join the shards into search.csv."""
-    config = stage_config(experiment, "search", configfile, set_, expect)
+    config = stage_config(experiment, "scores", configfile, set_, expect)
     from gancomp.search import select as module
 
     module.merge(config, experiment, shards)
@@ -378,6 +382,32 @@ def report(experiment: ExperimentName, configfile: ConfigFiles = None, set_: Ove
     from gancomp.report.stage import write_experiment_page
 
     write_experiment_page(config, experiment)
+
+
+@app.command()
+def paper(
+    name: Annotated[str, typer.Argument(help="table1 to table8, figure1 to figure13, agreement, or page")],
+    configfile: ConfigFiles = None,
+    set_: Overrides = "{}",
+) -> None:
+    """Write a table or figure of the paper, from what the configured study ran, or the page of all of them."""
+    config = read_config(configfile, set_)
+    from gancomp.paper.places import FIGURES, TABLES
+
+    if name in TABLES:
+        from gancomp.paper.tables import write_table
+
+        write_table(config, name)
+    elif name in FIGURES:
+        from gancomp.paper.figures import write_figure
+
+        write_figure(config, name)
+    elif name == "page":
+        from gancomp.paper.page import write_page
+
+        write_page(config)
+    else:
+        raise GancompError(f"no table or figure {name!r}; there are: {', '.join((*TABLES, *FIGURES, 'page'))}")
 
 
 @app.command()

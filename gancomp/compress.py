@@ -19,7 +19,7 @@ import yaml
 
 from gancomp import paths
 from gancomp.artifacts import read_json, write_text
-from gancomp.config import Config, Model, budget_macs, parse_budget, spec_of
+from gancomp.config import Config, ImportableTraining, Model, budget_macs, parse_budget, spec_of
 from gancomp.convert import DiscriminatorShape, describe, detect, detect_discriminator
 from gancomp.data.images import SUFFIXES
 from gancomp.errors import GancompError
@@ -316,7 +316,7 @@ def _write_once(path: Path, text: str) -> None:
 def summary(config: Config, name: str, pictures: Pictures) -> str:
     """What is imported, what will be trained and at what cost, in a few lines."""
     experiment, dataset = config.experiments[name], config.datasets[name]
-    assert experiment.teacher
+    assert isinstance(experiment.teacher, ImportableTraining)
     assert experiment.distill
     assert experiment.supernet
     original, student = (spec_of(experiment, dataset, stage) for stage in ("original", "distill"))

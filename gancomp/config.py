@@ -85,6 +85,12 @@ class DistillTraining(GeneratorTraining):
 class SupernetTraining(Training):
     """Once-for-all training (Section 3.3)."""
 
+    sampler: Literal["uniform", "sandwich"] = Field(
+        "uniform", description="uniform: one subnet a step; sandwich: the largest, the smallest and one at random"
+    )
+    adam: Literal["all", "drawn"] = Field(
+        "all", description="all: Adam's momentum moves channels that were not drawn, too; drawn: they keep still"
+    )
     space: Annotated[
         tuple[tuple[PositiveInt, ...], ...],
         Field(min_length=1, description="the choices of each width, such as [48, 32]"),
@@ -135,7 +141,7 @@ def _checked_budget(text: str) -> str:
 
 
 class Search(Strict):
-    """Exhaustive search over every subnet under the budget (Section 3.3)."""
+    """Search of the best subnet under the budget (Section 3.3)."""
 
     budget: Annotated[str, AfterValidator(_checked_budget)] = Field(
         "10x", description="exact MACs a subnet may have: 10x fewer than the original, or 5.7G"
@@ -145,6 +151,18 @@ class Search(Strict):
         1, description="independent jobs; the result does not depend on it"
     )
     chunk: PositiveInt = Field(32, description="pictures that run through the network together")
+    scored: Annotated[str, AfterValidator(_checked_budget)] | None = Field(
+        None, description="score subnets up to here, where it is more than the budget: several budgets share the scores"
+    )
+    at_least: Annotated[str, AfterValidator(_checked_budget)] | None = Field(
+        None, description="exact MACs that a subnet must have, as a budget is given: chooses within a window"
+    )
+    bootstrap: Annotated[int, Field(ge=0, le=10_000)] = Field(
+        100, description="draws of the pictures that tell how sure each score is; 0: none"
+    )
+    ties: Literal["fewest-macs", "best"] = Field(
+        "fewest-macs", description="of the subnets that cannot be told from the best, the one with the fewest MACs"
+    )
 
 
 class Objective(Strict):
@@ -153,6 +171,11 @@ class Objective(Strict):
     gan: Literal["hinge", "lsgan"] = "hinge"
     lambda_recon: NonNegative = Field(100.0, description="of L1; in GauGAN of the perceptual loss, as in Table 5")
     lambda_distill: NonNegative = 1.0
+    distillation: Literal["intermediate", "output", "fsp"] = Field(
+        "intermediate",
+        description="what students match: the teacher's activations (Eq. 3), its pictures (Aguinaldo et al.), or its "
+        "flow between layers (Yim et al.)",
+    )
     lambda_cycle: NonNegative = Field(10.0, description="CycleGAN: of the way there and back, in both directions")
     lambda_identity: NonNegative = Field(0.5, description="CycleGAN: share of lambda_cycle for pictures already there")
     pool: Annotated[int, Field(ge=0, le=10_000)] = Field(
@@ -206,6 +229,7 @@ def _text(value: Any) -> Any:
     return str(value) if isinstance(value, int) else value
 
 
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Precision = Literal["auto", "32", "bf16"]
 Model = Literal["pix2pix", "cyclegan", "gaugan"]
 Metric = Literal["fid", "kid", "l1", "miou"]
@@ -213,7 +237,8 @@ Metric = Literal["fid", "kid", "l1", "miou"]
 HIGHER_IS_BETTER: frozenset[str] = frozenset({"miou"})
 #: The kind of data set that each model learns from.
 KIND_OF_MODEL: dict[str, Kind] = {"pix2pix": "pairs", "cyclegan": "unpaired", "gaugan": "labels"}
-#: The stages of a compression; an experiment declares all of them, or none and trains its original alone.
+#: The stages of a compression. An experiment declares all of them, or none and trains its original alone; one without
+#: a supernet ends with the distilled student, one without distill trains the once-for-all network from the teacher.
 COMPRESSION = ("teacher", "distill", "supernet")
 
 
@@ -222,13 +247,19 @@ class Experiment(Strict):
     that is trained and scored alone (the U-Net of Table 6)."""
 
     base: str | None = Field(None, description="another experiment whose keys this one overrides")
+    variants: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="further experiments NAME.VARIANT, each with these keys over this one's"
+    )
+    seeds: tuple[Seed, ...] = Field(
+        (), description="train all of it once for each; tables then give mean and standard deviation"
+    )
     title: str = ""
     note: str = Field("", description="printed under the experiment's table, such as a warning that it is undertrained")
     dataset: str
     model: Model = Field("pix2pix", description="pix2pix: pairs; cyclegan: unpaired pictures; gaugan: label maps")
     metric: Metric = Field("fid", description="what the search optimises; tables and plots follow it")
     lpips: bool = Field(False, description="also measure LPIPS, whose backbone is fetched (about 240 MB)")
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    seed: Seed = 0
     precision: Annotated[Precision, BeforeValidator(_text)] = Field(
         "auto", description="auto: bf16 where the processor has it; 32: for exactness"
     )
@@ -236,13 +267,15 @@ class Experiment(Strict):
     discriminator: Discriminator = Discriminator()
     objective: Objective = Objective()
     original: ImportableTraining
-    teacher: ImportableTraining | None = None
+    teacher: ImportableTraining | Literal["original"] | None = Field(
+        None, description="original: no network of its own, the original teaches"
+    )
     distill: DistillTraining | None = None
     supernet: SupernetTraining | None = None
     search: Search = Search()
     calibration: Calibration = Calibration()
     finetune: Training = Training()
-    narrow: Training = Training()
+    narrow: Training = Field(Training(), description="of what is trained from scratch to compare with")
     benchmark: Benchmark = Benchmark()
 
     @property
@@ -250,22 +283,36 @@ class Experiment(Strict):
         """Whether the original is compressed, or trained and scored alone."""
         return self.supernet is not None
 
+    @property
+    def students(self) -> tuple[str, ...]:
+        """The stages that train students of a teacher, in order."""
+        return tuple(stage for stage in ("distill", "supernet") if getattr(self, stage) is not None)
+
     @model_validator(mode="after")
     def _whole_compression(self) -> Experiment:
-        declared = [stage for stage in COMPRESSION if getattr(self, stage) is not None]
-        if declared and len(declared) < len(COMPRESSION):
-            missing = [stage for stage in COMPRESSION if stage not in declared]
+        if bool(self.students) != (self.teacher is not None):
             raise ValueError(
-                f"{', '.join(missing)} missing: a compression declares {', '.join(COMPRESSION)}; without any of them "
-                "the original is trained and scored alone"
+                "a compression declares a teacher, and distill or supernet or both; without any of them the original "
+                "is trained and scored alone"
             )
         return self
+
+
+class Study(Strict):
+    """What takes the place of the paper's models and data sets in its tables and figures, at one scale."""
+
+    name: Annotated[str, Field(pattern=f"^{NAME_PATTERN}$")]
+    title: str = ""
+    experiments: dict[str, str] = Field(
+        default_factory=dict, description="the experiment for each of the paper's, such as edges2shoes: emoji-laptop"
+    )
 
 
 class Config(Strict):
     """The whole configuration, as `config.yaml` writes it."""
 
     run: tuple[str, ...] = Field((), description="experiments that plain `snakemake` runs")
+    study: Study | None = Field(None, description="the experiments behind `snakemake paper`")
     datasets: dict[str, Dataset] = Field(default_factory=dict)
     experiments: dict[str, Experiment] = Field(default_factory=dict)
 
@@ -287,6 +334,11 @@ class Config(Strict):
         for name in self.run:
             if name not in self.experiments:
                 raise ValueError(f"run: no experiment {name!r}{did_you_mean(name, self.experiments)}")
+        for role, name in self.study.experiments.items() if self.study else ():
+            if name not in self.experiments:
+                raise ValueError(
+                    f"study.experiments.{role}: no experiment {name!r}{did_you_mean(name, self.experiments)}"
+                )
         for name, experiment in self.experiments.items():
             where = f"experiments.{name}"
             if experiment.dataset not in self.datasets:
@@ -300,8 +352,17 @@ class Config(Strict):
 
 
 def spec_of(experiment: Experiment, dataset: DatasetBase, stage: str) -> GeneratorSpec:
-    """The generator of *stage* (original, teacher or distill), from what the experiment and its data set declare."""
-    section: GeneratorTraining = getattr(experiment, stage)
+    """The generator of *stage* (original, teacher or distill), from what the experiment and its data set declare.
+
+    Where nothing is distilled, the student is the once-for-all network.
+    """
+    section: GeneratorTraining
+    if stage == "teacher" and experiment.teacher == "original":
+        stage = "original"
+    if stage == "distill" and experiment.distill is None and experiment.supernet is not None:
+        section = GeneratorTraining(widths=experiment.supernet.largest)
+    else:
+        section = getattr(experiment, stage)
     architecture = experiment.generator
     own = section.block if isinstance(section, ImportableTraining) else None
     return GeneratorSpec.model_validate(
@@ -328,11 +389,19 @@ def _check_model(where: str, experiment: Experiment, dataset: DatasetBase) -> No
             f"{where}.generator.family: {experiment.generator.family} does not go with {experiment.model}; gaugan has "
             "a spade generator, the others have not"
         )
-    if experiment.compressed and experiment.generator.family not in ELASTIC_FAMILIES:
+    if experiment.students and experiment.generator.family not in ELASTIC_FAMILIES:
         raise ValueError(
             f"{where}.generator.family: a {experiment.generator.family} is not elastic, so it cannot be compressed; "
             f"remove {', '.join(COMPRESSION)}, or use one of {', '.join(sorted(ELASTIC_FAMILIES))}"
         )
+    own_objective = experiment.model == "gaugan" or not experiment.objective.pseudo_pairs
+    if own_objective and experiment.objective.distillation != "intermediate":
+        raise ValueError(
+            f"{where}.objective.distillation: {experiment.objective.distillation} is for students of pairs or "
+            "pseudo-pairs; here only intermediate is"
+        )
+    if own_objective and experiment.supernet and experiment.supernet.sampler != "uniform":
+        raise ValueError(f"{where}.supernet.sampler: {experiment.supernet.sampler} is for pairs or pseudo-pairs")
     if experiment.metric == "miou" and dataset.judge is None:
         raise ValueError(f"{where}.metric: miou needs datasets.{experiment.dataset}.judge")
     if experiment.metric == "l1" and dataset.kind == "unpaired":
@@ -342,38 +411,43 @@ def _check_model(where: str, experiment: Experiment, dataset: DatasetBase) -> No
 def _check_widths(where: str, experiment: Experiment, dataset: DatasetBase) -> None:
     """Every generator of the experiment must be buildable, and the space must lie within the student."""
     specs = {}
-    for stage in ("original", "teacher", "distill") if experiment.compressed else ("original",):
+    for stage in ("original", "teacher", "distill") if experiment.students else ("original",):
         try:
             specs[stage] = spec_of(experiment, dataset, stage)
         except ValidationError as error:
             raise ValueError(f"{where}.{stage}: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from None
     _check_discriminator(where, experiment.discriminator, dataset.size)
-    if experiment.supernet is None or experiment.distill is None:
+    if not experiment.students:
         return
     student = specs["distill"].widths
-    space = experiment.supernet.space
-    if len(space) != len(student):
-        raise ValueError(f"{where}.supernet.space: needs {len(student)} lists of choices, not {len(space)}")
-    for position, (choices, width) in enumerate(zip(space, student, strict=True)):
-        if choices[0] > width:
-            raise ValueError(
-                f"{where}.supernet.space[{position}]: {choices[0]} is wider than the student's {width}; "
-                "lower it, or raise distill.widths"
-            )
-    _check_budget(where, experiment, experiment.supernet, specs["original"], specs["distill"])
-    if experiment.distill.prune:
-        if specs["teacher"].block != specs["distill"].block:
-            raise ValueError(
-                f"{where}.distill.prune: the teacher is {specs['teacher'].block} and the student "
-                f"{specs['distill'].block}, so its filters do not fit; set distill.prune: false or generator.block: "
-                f"{specs['teacher'].block}"
-            )
-        for position, (wide, narrow) in enumerate(zip(specs["teacher"].widths, student, strict=True)):
-            if narrow > wide:
+    if experiment.supernet is not None:
+        space = experiment.supernet.space
+        if len(space) != len(student):
+            raise ValueError(f"{where}.supernet.space: needs {len(student)} lists of choices, not {len(space)}")
+        for position, (choices, width) in enumerate(zip(space, student, strict=True)):
+            if choices[0] > width:
                 raise ValueError(
-                    f"{where}.distill.widths: width {position} is {narrow}, more than the teacher's {wide}; "
-                    "pruning can only narrow it (or set distill.prune: false)"
+                    f"{where}.supernet.space[{position}]: {choices[0]} is wider than the student's {width}; "
+                    "lower it, or raise distill.widths"
                 )
+        _check_budget(where, experiment, experiment.supernet, specs["original"], specs["distill"])
+    if experiment.distill is not None and experiment.distill.prune:
+        _check_pruning(where, specs["teacher"], specs["distill"])
+
+
+def _check_pruning(where: str, teacher: GeneratorSpec, student: GeneratorSpec) -> None:
+    """The teacher's filters must fit the student's layers."""
+    if teacher.block != student.block:
+        raise ValueError(
+            f"{where}.distill.prune: the teacher is {teacher.block} and the student {student.block}, so its filters do "
+            f"not fit; set distill.prune: false or generator.block: {teacher.block}"
+        )
+    for position, (wide, narrow) in enumerate(zip(teacher.widths, student.widths, strict=True)):
+        if narrow > wide:
+            raise ValueError(
+                f"{where}.distill.widths: width {position} is {narrow}, more than the teacher's {wide}; "
+                "pruning can only narrow it (or set distill.prune: false)"
+            )
 
 
 def _check_discriminator(where: str, discriminator: Discriminator, size: tuple[int, int]) -> None:
@@ -390,10 +464,18 @@ def _check_discriminator(where: str, discriminator: Discriminator, size: tuple[i
 def _check_budget(
     where: str, experiment: Experiment, supernet: SupernetTraining, original: GeneratorSpec, student: GeneratorSpec
 ) -> None:
-    """The smallest subnet must meet the budget; checked here, before anything is trained."""
+    """The smallest subnet must meet the budget, within what is scored; checked before anything is trained."""
+    search = experiment.search
+    limit = budget_macs(search.budget, original)
+    if search.scored and budget_macs(search.scored, original) < limit:
+        raise ValueError(
+            f"{where}.search.scored: {search.scored} is fewer MACs than the budget, {search.budget}; subnets in "
+            "between would not be scored"
+        )
+    if search.at_least and budget_macs(search.at_least, original) >= limit:
+        raise ValueError(f"{where}.search.at_least: {search.at_least} leaves nothing under {search.budget}")
     smallest = supernet.smallest
     least = profile(student.with_widths(smallest)).macs
-    limit = budget_macs(experiment.search.budget, original)
     if least > limit:
         raise ValueError(
             f"{where}.search.budget: {experiment.search.budget} allows {limit / 1e9:.3f}G exact MACs, and the smallest "

@@ -22,7 +22,7 @@ from gancomp.metrics.scoring import Scorer
 from gancomp.metrics.segmentation import load_judge
 from gancomp.metrics.statistics import load_real_pair, load_statistics
 from gancomp.nets import load_generator
-from gancomp.pipeline import owner
+from gancomp.pipeline import folder as stage_folder
 from gancomp.profile.macs import profile
 from gancomp.progress import Progress
 from gancomp.report.metrics import BY_KEY, led_by
@@ -129,7 +129,7 @@ def _spread(count: int) -> range:
 def evaluate(config: Config, experiment: str, stage: str, device: Device = "auto") -> None:
     """Score the generator that *stage* left, in fp32, and write `evaluation.json` and `samples.png` beside it."""
     validation = Validation(config, experiment, device)
-    path = paths.stage(owner(config, experiment, stage), stage) / "model.safetensors"
+    path = stage_folder(config, experiment, stage) / "model.safetensors"
     generator = load_generator(path, validation.device)
 
     @torch.inference_mode()

@@ -80,8 +80,48 @@ def _resolve_bases(data: Mapping[str, Any], source: str) -> dict[str, Any]:
         parent = expand(base, (*chain, name))
         return merge(parent, own) if isinstance(parent, dict) else own
 
-    resolved["experiments"] = {name: expand(name, ()) for name in experiments}
+    resolved["experiments"] = _with_replicas(_with_variants({name: expand(name, ()) for name in experiments}, source))
     return resolved
+
+
+def _with_variants(experiments: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """The experiments, each followed by its variants: NAME.VARIANT, the same but for the variant's own keys."""
+    every: dict[str, Any] = {}
+    for name, declared in experiments.items():
+        every[name] = declared
+        variants = declared.get("variants") if isinstance(declared, dict) else None
+        for variant, overrides in variants.items() if isinstance(variants, dict) else ():
+            if not isinstance(overrides, dict):
+                continue  # the typed model says what is wrong
+            if f"{name}.{variant}" in experiments:
+                raise GancompError(
+                    f"{source}: experiments.{name}.variants.{variant}: there is an experiment {name}.{variant} already"
+                )
+            whole = {key: value for key, value in declared.items() if key != "variants"}
+            every[f"{name}.{variant}"] = merge(whole, overrides) | {"base": name}
+    return every
+
+
+def _with_replicas(experiments: Mapping[str, Any]) -> dict[str, Any]:
+    """The experiments, each followed by itself at its further seeds: NAME.seed1, …
+
+    What a replica shares with others, it shares with those of the same seed: its base is its base's replica.
+    """
+    every: dict[str, Any] = {}
+    for name, declared in experiments.items():
+        seeds = _seeds(declared)
+        every[name] = declared | {"seed": seeds[0]} if seeds else declared
+        for seed in seeds[1:]:
+            base = declared.get("base")
+            shared = f"{base}.seed{seed}" if seed in _seeds(experiments.get(base))[1:] else name
+            own = {key: value for key, value in declared.items() if key not in ("variants", "seeds")}
+            every[f"{name}.seed{seed}"] = own | {"seed": seed, "base": shared}
+    return every
+
+
+def _seeds(declared: Any) -> list[Any]:
+    seeds = declared.get("seeds") if isinstance(declared, dict) else None
+    return list(seeds) if isinstance(seeds, (list, tuple)) else []
 
 
 def _explain(error: ValidationError, source: str) -> str:

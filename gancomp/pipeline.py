@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Any, Literal, get_args
 
+from gancomp import paths
 from gancomp.config import Config, spec_of
 from gancomp.spec import GeneratorSpec, Strict
 
@@ -17,10 +19,12 @@ Stage = Literal[
     "teacher",
     "distill",
     "supernet",
+    "scores",
     "search",
     "subnet",
     "finetune",
     "narrow",
+    "scratch",
     "export",
 ]
 STAGES: tuple[str, ...] = get_args(Stage)
@@ -34,10 +38,12 @@ UPSTREAM: dict[str, tuple[str, ...]] = {
     "teacher": ("dataset",),
     "distill": ("dataset", "teacher"),
     "supernet": ("distill",),
-    "search": ("statistics", "judge", "supernet"),
+    "scores": ("statistics", "judge", "supernet"),
+    "search": ("scores",),
     "subnet": ("search",),
     "finetune": ("subnet",),
     "narrow": ("search",),
+    "scratch": ("search",),
     "export": ("finetune",),
 }
 
@@ -45,6 +51,19 @@ UPSTREAM: dict[str, tuple[str, ...]] = {
 STAGE_VERSION: dict[str, int] = dict.fromkeys(STAGES, 1)
 
 #: What a stage reads of its experiment besides the section of its own name.
+#: The section of the configuration that a stage reads, where it is not that of its own name.
+SECTION = {"scratch": "narrow"}
+#: What a stage that trains without a teacher does not read of the sections that it shares with students.
+_OF_STUDENTS = {"lambda_distill", "distillation", "pseudo_pairs"}
+UNUSED: dict[str, dict[str, set[str]]] = {
+    "original": {"objective": _OF_STUDENTS, "generator": {"block"}},
+    "narrow": {"objective": _OF_STUDENTS, "generator": {"block"}},
+    "teacher": {"objective": _OF_STUDENTS},
+    "scratch": {"objective": _OF_STUDENTS},
+}
+#: What chooses among the scored subnets, and nothing of what is scored.
+OF_SELECTION = {"budget", "at_least", "ties"}
+NOT_OF_SCORES = {"shards", "scored", *OF_SELECTION}
 _SHARED_BY_TRAINING = ("model", "seed", "precision", "generator", "discriminator", "objective", "calibration")
 
 
@@ -54,35 +73,56 @@ def generator_spec(config: Config, experiment: str, stage: Literal["original", "
     return spec_of(declared, config.datasets[declared.dataset], stage)
 
 
+def upstream_of(config: Config, experiment: str, stage: str) -> tuple[str, ...]:
+    """What *stage* of *experiment* reads: where the original teaches, or nothing is distilled, other stages do it."""
+    declared = config.experiments[experiment]
+    reads = UPSTREAM[stage]
+    if stage == "supernet" and declared.distill is None:
+        reads = UPSTREAM["distill"]
+    return tuple("original" if name == "teacher" and declared.teacher == "original" else name for name in reads)
+
+
 def stage_settings(config: Config, experiment: str, stage: str) -> dict[str, Any]:
     """What *stage* of *experiment* depends on, itself and upstream, as plain data (its `config.json`)."""
-    declared = config.experiments[experiment]
-    own: dict[str, Any] = {"version": STAGE_VERSION[stage]}
-    if stage == "dataset":
-        dataset = config.datasets[declared.dataset]
-        own["dataset"] = dataset.model_dump(mode="json", exclude={"judge"})
-        own["judged"] = dataset.judge is not None  # Cityscapes then keeps its truth at full resolution
-    elif stage == "judge":
-        judge = config.datasets[declared.dataset].judge
-        own["judge"] = judge.model_dump(mode="json") if judge else None
-    elif stage in ("statistics", "export"):
-        pass
-    elif stage == "subnet":
-        own["calibration"] = declared.calibration.model_dump(mode="json")
-    elif stage == "search":
-        own["search"] = declared.search.model_dump(mode="json", exclude={"shards"})
-        own["original"] = generator_spec(config, experiment, "original").model_dump(mode="json")
-        own["calibration"] = declared.calibration.model_dump(mode="json")
-        own |= {"seed": declared.seed, "precision": declared.precision, "metric": declared.metric}
-    else:
-        for key in (*_SHARED_BY_TRAINING, stage):
-            value = getattr(declared, key)
-            own[key] = value.model_dump(mode="json") if isinstance(value, Strict) else value
     return {
         "stage": stage,
-        "settings": own,
-        "upstream": {name: stage_settings(config, experiment, name) for name in UPSTREAM[stage]},
+        "settings": {"version": STAGE_VERSION[stage]} | _own_settings(config, experiment, stage),
+        "upstream": {name: stage_settings(config, experiment, name) for name in upstream_of(config, experiment, stage)},
     }
+
+
+def _own_settings(config: Config, experiment: str, stage: str) -> dict[str, Any]:
+    """What *stage* itself depends on."""
+    declared = config.experiments[experiment]
+    if stage == "dataset":
+        dataset = config.datasets[declared.dataset]
+        # Cityscapes keeps its truth at full resolution where it is judged.
+        return {"dataset": dataset.model_dump(mode="json", exclude={"judge"}), "judged": dataset.judge is not None}
+    if stage == "judge":
+        judge = config.datasets[declared.dataset].judge
+        return {"judge": judge.model_dump(mode="json") if judge else None}
+    if stage in ("statistics", "export"):
+        return {}
+    if stage == "subnet":
+        return {"calibration": declared.calibration.model_dump(mode="json")}
+    if stage == "scores":
+        scored = declared.search.scored or declared.search.budget
+        return {
+            "search": declared.search.model_dump(mode="json", exclude=NOT_OF_SCORES) | {"scored": scored},
+            "original": generator_spec(config, experiment, "original").model_dump(mode="json"),
+            "calibration": declared.calibration.model_dump(mode="json"),
+            "seed": declared.seed,
+            "precision": declared.precision,
+            "metric": declared.metric,
+        }
+    if stage == "search":
+        return {"search": declared.search.model_dump(mode="json", include=OF_SELECTION)}
+    own = {}
+    for key in (*_SHARED_BY_TRAINING, SECTION.get(stage, stage)):
+        value = getattr(declared, key)
+        exclude = UNUSED.get(stage, {}).get(key)
+        own[key] = value.model_dump(mode="json", exclude=exclude) if isinstance(value, Strict) else value
+    return own
 
 
 def signature(config: Config, experiment: str, stage: str) -> str:
@@ -91,20 +131,48 @@ def signature(config: Config, experiment: str, stage: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+#: The stages behind a once-for-all network.
+_OF_A_SEARCH = frozenset({"supernet", "scores", "search", "subnet", "finetune", "narrow", "scratch", "export"})
+
+
 def stages_of(config: Config, experiment: str) -> tuple[str, ...]:
-    """The stages that *experiment* has: all, or those of an original that is trained and scored alone."""
-    if config.experiments[experiment].compressed:
-        return STAGES
-    return tuple(stage for stage in STAGES if stage in ("dataset", "statistics", "judge", "original"))
+    """The stages that *experiment* has: all, or those that its sections lead to."""
+    declared = config.experiments[experiment]
+
+    def has(stage: str) -> bool:
+        if stage == "teacher":
+            return declared.teacher not in (None, "original")
+        if stage in _OF_A_SEARCH:
+            return declared.compressed
+        return stage != "distill" or declared.distill is not None
+
+    return tuple(stage for stage in STAGES if has(stage))
 
 
 def owner(config: Config, experiment: str, stage: str) -> str:
     """The experiment whose files serve *stage* of *experiment*: the furthest base with the same signature."""
     owned_by = experiment
     ancestor = config.experiments[experiment].base
+    if ancestor is None:
+        return owned_by
     wanted = signature(config, experiment, stage)
     while ancestor is not None:
-        if signature(config, ancestor, stage) == wanted:
+        if stage in stages_of(config, ancestor) and signature(config, ancestor, stage) == wanted:
             owned_by = ancestor
         ancestor = config.experiments[ancestor].base
     return owned_by
+
+
+def source(config: Config, experiment: str, stage: str) -> tuple[str, str]:
+    """The experiment and the stage whose files serve as *stage* of *experiment*.
+
+    The teacher may be the original, and the student that a once-for-all network starts from the teacher itself.
+    """
+    if stage == "teacher" and config.experiments[experiment].teacher == "original":
+        stage = "original"
+    return owner(config, experiment, stage), stage
+
+
+def folder(config: Config, experiment: str, stage: str) -> Path:
+    """Where the files of *stage* of *experiment* lie."""
+    return paths.stage(*source(config, experiment, stage))

@@ -7,7 +7,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
 Family = Literal["resnet", "unet", "spade"]
-Block = Literal["dense", "separable"]
+#: Which convolutions are decomposed: none; the residual blocks'; or, to see what that costs (Table 4), only those of a
+#: resnet that make the picture smaller or larger.
+Block = Literal["dense", "separable", "separable-down", "separable-up"]
 Norm = Literal["instance", "batch"]
 Upsampling = Literal["more", "normal"]
 
@@ -126,6 +128,8 @@ class GeneratorSpec(Strict):
             raise ValueError("a spade generator normalises by batch statistics: norm must be batch")
         if self.family == "unet" and self.block != "dense":
             raise ValueError("a unet generator has no residual blocks to decompose: block must be dense")
+        if self.family != "resnet" and self.block in ("separable-down", "separable-up"):
+            raise ValueError(f"a {self.family} generator has no block {self.block}: a resnet has")
         # One pixel has no surroundings to reflect, and no variance.
         least = self.stride * (1 if self.family == "unet" else 2)
         if any(side % self.stride or side < least for side in self.size):

@@ -16,6 +16,7 @@ from gancomp.config import Config
 from gancomp.errors import GancompError
 from gancomp.loading import load, merge, parse, read_yaml
 from gancomp.pipeline import STAGES, owner
+from gancomp.study import replicas, resolve
 from tests.test_config import PLAIN
 
 
@@ -72,6 +73,65 @@ def test_a_file_that_cannot_be_read_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_bytes(b"run: \xff")
     with pytest.raises(GancompError, match=r"mine\.yaml: not valid YAML"):
         read_yaml(tmp_path / "mine.yaml")
+
+
+# --- variants and seeds ------------------------------------------------------------------------
+
+
+def expanded(**experiment: Any) -> Config:
+    return parse(merge(PLAIN, {"experiments": {"mine": experiment}}))
+
+
+def test_a_variant_is_the_experiment_with_other_keys() -> None:
+    config = expanded(variants={"wide": {"original": {"widths": 9}}, "fresh": {"distill": {"prune": False}}})
+    assert list(config.experiments) == ["mine", "mine.wide", "mine.fresh"]
+    assert config.experiments["mine.wide"].original.widths == (9,)
+    assert config.experiments["mine.wide"].teacher == config.experiments["mine"].teacher
+    assert owner(config, "mine.fresh", "teacher") == "mine"
+    assert owner(config, "mine.fresh", "distill") == "mine.fresh"
+
+
+def test_seeds_are_replicas_that_share_with_their_own_kind() -> None:
+    config = expanded(seeds=[4, 5], variants={"fresh": {"distill": {"prune": False}}, "one": {"seeds": [4]}})
+    assert list(config.experiments) == ["mine", "mine.seed5", "mine.fresh", "mine.fresh.seed5", "mine.one"]
+    assert [config.experiments[name].seed for name in config.experiments] == [4, 5, 4, 5, 4]
+    assert replicas(config, "mine.fresh") == ["mine.fresh", "mine.fresh.seed5"]
+    assert owner(config, "mine.fresh.seed5", "teacher") == "mine.seed5"
+    assert owner(config, "mine.fresh.seed5", "statistics") == "mine"
+    assert owner(config, "mine.seed5", "teacher") == "mine.seed5"
+
+
+def test_variants_are_inherited_and_changed_by_those_who_build_on_them() -> None:
+    data = merge(PLAIN, {"experiments": {"mine": {"variants": {"wide": {"original": {"widths": 9}}}}}})
+    own = {"base": "mine", "seeds": [0, 1], "variants": {"wide": {"original": {"widths": 10}}}}
+    config = parse(merge(data, {"experiments": {"own": own}}))
+    assert config.experiments["own.wide"].original.widths == (10,)
+    assert config.experiments["own.wide.seed1"].base == "own.seed1"
+
+
+def test_a_faulty_variant_is_told_by_its_name() -> None:
+    with pytest.raises(GancompError, match=r"experiments\.mine\.wide\.original\.width: unknown key.*widths"):
+        expanded(variants={"wide": {"original": {"width": 9}}})
+    with pytest.raises(GancompError, match=r"experiments\.mine\.variants\.wide"):
+        expanded(variants={"wide": 3})
+    with pytest.raises(GancompError, match=r"variants\.b: there is an experiment mine\.b already"):
+        parse(merge(PLAIN, {"experiments": {"mine": {"variants": {"b": {}}}, "mine.b": {"base": "mine"}}}))
+
+
+def test_references_name_a_role_a_variant_and_a_stage() -> None:
+    data = merge(PLAIN, {"experiments": {"mine": {"variants": {"alone": {"supernet": None}}}}})
+    config = parse(merge(data, {"study": {"name": "small", "experiments": {"edges2shoes": "mine"}}}))
+    assert resolve(config, "edges2shoes:finetune") == ("mine", "finetune")
+    assert resolve(config, "edges2shoes.alone:distill") == ("mine.alone", "distill")
+    assert resolve(config, "edges2shoes.alone:finetune") is None
+    assert resolve(config, "edges2shoes.other:distill") is None
+    assert resolve(config, "maps:finetune") is None
+    with pytest.raises(GancompError, match="expected role:stage"):
+        resolve(config, "edges2shoes")
+    with pytest.raises(GancompError, match="study: the configuration declares none"):
+        resolve(parse(PLAIN), "maps:finetune")
+    with pytest.raises(GancompError, match=r"study\.experiments\.maps: no experiment 'mien'.*mine"):
+        parse(merge(PLAIN, {"study": {"name": "small", "experiments": {"maps": "mien"}}}))
 
 
 KEYS = st.sampled_from("abcd")

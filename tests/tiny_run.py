@@ -203,6 +203,7 @@ TRAINS = {
     "supernet": "train_supernet",
     "finetune": "train_finetuned",
     "narrow": "train_narrow",
+    "scratch": "train_scratch",
 }
 
 
@@ -259,7 +260,7 @@ def run_stages(config: Any) -> None:
     merge(config, EXPERIMENT, 1)
     select(config, EXPERIMENT)
     extract_winner(config, EXPERIMENT)
-    for stage in ("finetune", "narrow"):
+    for stage in ("finetune", "narrow", "scratch"):
         train(config, stage)
     export_slim(config, EXPERIMENT)
 

@@ -11,7 +11,8 @@ from gancomp.data.datasets import Pictures
 from gancomp.elastic.slicing import extract
 from gancomp.errors import GancompError
 from gancomp.nets import load_generator, save_generator
-from gancomp.pipeline import owner, signature
+from gancomp.pipeline import folder as stage_folder
+from gancomp.pipeline import signature
 from gancomp.profile.macs import profile
 
 #: Largest difference between two computations of the same picture, in [-1, 1]: 1/8 of an 8-bit step.
@@ -30,7 +31,7 @@ def export_slim(config: Config, experiment: str) -> None:
     """
 
     def upstream(stage: str) -> str:
-        return str(paths.stage(owner(config, experiment, stage), stage) / "model.safetensors")
+        return str(stage_folder(config, experiment, stage) / "model.safetensors")
 
     settings = config.experiments[experiment]
     pictures = Pictures(paths.dataset(settings.dataset), ("val",), config.datasets[settings.dataset].direction)

@@ -42,6 +42,11 @@ def kernel_within(features: Features) -> float:
     return (total - diagonal) / (count * (count - 1))
 
 
+def kernel_matrix(x: Features, y: Features) -> NDArray[np.float64]:
+    """k(x, y) of every pair, (n, m)."""
+    return np.concatenate(list(_kernel(x, y)))
+
+
 def _kernel(x: Features, y: Features) -> Iterator[NDArray[np.float64]]:
     """k(x, y) in blocks of rows, so that memory grows with one set only."""
     wide = y.astype(np.float64).T

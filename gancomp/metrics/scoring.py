@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from gancomp.metrics.bootstrap import Values, Weights, frechet_replicates, kernel_replicates, mean_replicates
 from gancomp.metrics.frechet import Statistics, frechet_distance
 from gancomp.metrics.kernel import kernel_distance
-from gancomp.metrics.pictures import l1
+from gancomp.metrics.pictures import l1_each
 from gancomp.metrics.segmentation import Judge, mean_iou
 from gancomp.metrics.statistics import Extractor
 from gancomp.report.records import Scores
@@ -66,7 +67,8 @@ class Tally:
     def __init__(self, scorer: Scorer) -> None:
         self._scorer = scorer
         self._features: list[NDArray[np.float32]] = []
-        self._l1 = self._lpips = 0.0
+        self._l1: list[NDArray[np.float64]] = []
+        self._lpips = 0.0
         classes = scorer.judge.classes if scorer.judge else 0
         self._confusion = np.zeros((classes, classes), np.int64)
 
@@ -75,7 +77,7 @@ class Tally:
         scorer = self._scorer
         self._features.append(scorer.inception(made))
         if truth.targets is not None:
-            self._l1 += l1(made, truth.targets) * len(made)
+            self._l1.append(l1_each(made, truth.targets))
             if scorer.lpips:
                 self._lpips += float(scorer.lpips(made, truth.targets).sum(dtype=np.float64))
         if scorer.judge and truth.labels is not None:
@@ -88,7 +90,16 @@ class Tally:
         return Scores(
             fid=frechet_distance(features, scorer.reference),
             kid=kernel_distance(features, scorer.reference),
-            l1=self._l1 / len(features) if known else None,
+            l1=float(np.concatenate(self._l1).mean()) if known else None,
             lpips=self._lpips / len(features) if known and scorer.lpips else None,
             miou=mean_iou(self._confusion) if scorer.judge else None,
         )
+
+    def replicates(self, weights: Weights) -> dict[str, Values]:
+        """FID, KID and, where the truth is known, L1 of each draw of the pictures (`gancomp.metrics.bootstrap`)."""
+        reference, features = self._scorer.reference, np.concatenate(self._features)
+        found = {
+            "fid": frechet_replicates(features, reference, weights),
+            "kid": kernel_replicates(features, reference, weights),
+        }
+        return found | ({"l1": mean_replicates(np.concatenate(self._l1), weights)} if self._l1 else {})

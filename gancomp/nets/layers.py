@@ -88,11 +88,24 @@ def normalisation(channels: int, norm: Norm = "instance") -> nn.Module:
 
 
 class SeparableConv(nn.Sequential):
-    """Depthwise 3x3 → normalisation → pointwise 1x1, both with bias (Section 3.2, convolution decomposition)."""
+    """Depthwise → normalisation → pointwise 1x1, both with bias (Section 3.2, convolution decomposition)."""
 
-    def __init__(self, inputs: int, outputs: int, norm: Norm = "instance", padding: int = 0) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, norm: Norm = "instance", padding: int = 0, kernel: int = 3, stride: int = 1
+    ) -> None:
         super().__init__(
-            nn.Conv2d(inputs, inputs, 3, padding=padding, groups=inputs),
+            nn.Conv2d(inputs, inputs, kernel, stride, padding, groups=inputs),
+            normalisation(inputs, norm),
+            nn.Conv2d(inputs, outputs, 1),
+        )
+
+
+class SeparableUp(nn.Sequential):
+    """Depthwise transposed 3x3 of stride 2 → normalisation → pointwise 1x1, both with bias: twice the size."""
+
+    def __init__(self, inputs: int, outputs: int, norm: Norm = "instance") -> None:
+        super().__init__(
+            nn.ConvTranspose2d(inputs, inputs, 3, stride=2, padding=1, output_padding=1, groups=inputs),
             normalisation(inputs, norm),
             nn.Conv2d(inputs, outputs, 1),
         )

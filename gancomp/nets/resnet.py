@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import nn
 
 from gancomp.nets.generator import Generator, Segment
-from gancomp.nets.layers import ResidualBlock, initialise, normalisation
-from gancomp.spec import GeneratorSpec, Norm
+from gancomp.nets.layers import ResidualBlock, SeparableConv, SeparableUp, initialise, normalisation
+from gancomp.spec import GeneratorSpec
 
 
 class ResnetGenerator(Generator):
@@ -14,7 +14,8 @@ class ResnetGenerator(Generator):
 
     Widths: c0 stem; c1 x2 and c2 x4 the stride-2 convolutions (c2 x4 is the residual trunk); c3, c4, c5 x4 the
     inner width of the three groups of blocks; c6 x2 and c7 the transposed convolutions. Only the residual
-    blocks are decomposed when `block="separable"` (Section 3.2). Convolutions have a bias with either norm.
+    blocks are decomposed when `block="separable"` (Section 3.2); `separable-down` decomposes the first three
+    convolutions instead, `separable-up` the transposed ones (Table 4). Convolutions have a bias with either norm.
     """
 
     segments = (
@@ -36,12 +37,14 @@ class ResnetGenerator(Generator):
 
         self.stem = nn.Sequential(
             nn.ReflectionPad2d(3),
-            nn.Conv2d(spec.in_channels, c[0], 7),
+            SeparableConv(spec.in_channels, c[0], norm, kernel=7)
+            if spec.block == "separable-down"
+            else nn.Conv2d(spec.in_channels, c[0], 7),
             normalisation(c[0], norm),
             nn.ReLU(inplace=True),
         )
-        self.down1 = _down(c[0], 2 * c[1], norm)
-        self.down2 = _down(2 * c[1], trunk, norm)
+        self.down1 = _down(spec, c[0], 2 * c[1])
+        self.down2 = _down(spec, 2 * c[1], trunk)
 
         def group(inner: int) -> nn.Sequential:
             return nn.Sequential(*(ResidualBlock(trunk, inner, spec.block, norm) for _ in range(spec.blocks // 3)))
@@ -49,9 +52,9 @@ class ResnetGenerator(Generator):
         self.blocks1 = group(4 * c[3])
         self.blocks2 = group(4 * c[4])
         self.blocks3 = group(4 * c[5])
-        self.up1 = nn.Sequential(*_up(trunk, 2 * c[6], norm))
+        self.up1 = nn.Sequential(*_up(spec, trunk, 2 * c[6]))
         self.output = nn.Sequential(
-            *_up(2 * c[6], c[7], norm),
+            *_up(spec, 2 * c[6], c[7]),
             nn.ReflectionPad2d(3),
             nn.Conv2d(c[7], spec.out_channels, 7),
             nn.Tanh(),
@@ -63,15 +66,13 @@ class ResnetGenerator(Generator):
         return [4 * self.spec.widths[2]] * len(self.distilled)
 
 
-def _down(inputs: int, outputs: int, norm: Norm) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, stride=2, padding=1), normalisation(outputs, norm), nn.ReLU(inplace=True)
-    )
+def _down(spec: GeneratorSpec, inputs: int, outputs: int) -> nn.Sequential:
+    whole = nn.Conv2d(inputs, outputs, 3, stride=2, padding=1)
+    smaller = whole if spec.block != "separable-down" else SeparableConv(inputs, outputs, spec.norm, 1, stride=2)
+    return nn.Sequential(smaller, normalisation(outputs, spec.norm), nn.ReLU(inplace=True))
 
 
-def _up(inputs: int, outputs: int, norm: Norm) -> list[nn.Module]:
-    return [
-        nn.ConvTranspose2d(inputs, outputs, 3, stride=2, padding=1, output_padding=1),
-        normalisation(outputs, norm),
-        nn.ReLU(inplace=True),
-    ]
+def _up(spec: GeneratorSpec, inputs: int, outputs: int) -> list[nn.Module]:
+    whole = nn.ConvTranspose2d(inputs, outputs, 3, stride=2, padding=1, output_padding=1)
+    larger = whole if spec.block != "separable-up" else SeparableUp(inputs, outputs, spec.norm)
+    return [larger, normalisation(outputs, spec.norm), nn.ReLU(inplace=True)]

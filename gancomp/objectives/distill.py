@@ -1,7 +1,8 @@
-"""Intermediate feature distillation (Eq. 3)."""
+"""What students match of their teacher: its activations (Eq. 3), its pictures, or its flow between layers."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -15,6 +16,34 @@ def distillation_loss(mapped: Sequence[Tensor], teacher: Sequence[Tensor]) -> Te
     """Mean squared error of each activation, summed over the activations (Eq. 3, as its authors compute it)."""
     losses = [F.mse_loss(own.float(), theirs.float()) for own, theirs in zip(mapped, teacher, strict=True)]
     return torch.stack(losses).sum()
+
+
+def output_loss(own: Tensor, teacher: Tensor) -> Tensor:
+    """Mean squared error of pictures (n, 3, h, w): output distillation, after Aguinaldo et al."""
+    return F.mse_loss(own.float(), teacher.float())
+
+
+def fsp_loss(mapped: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
+    """Mean squared error of the flow between neighbouring activations, summed over the pairs (Yim et al.)."""
+    own, theirs = ([flow(a, b) for a, b in itertools.pairwise(features)] for features in (mapped, teacher))
+    losses = [F.mse_loss(a, b) for a, b in zip(own, theirs, strict=True)]
+    return torch.stack(losses).sum()
+
+
+def flow(first: Tensor, second: Tensor) -> Tensor:
+    """The flow of the solution procedure between activations (n, c, h, w) and (n, d, h, w): (n, c, d), the mean over
+    the pixels of every product of two channels. Where sizes differ, the larger one is max-pooled, as Yim et al. do."""
+    size = tuple(min(a, b) for a, b in zip(first.shape[2:], second.shape[2:], strict=True))
+    a, b = (F.adaptive_max_pool2d(x.float(), size).flatten(2) for x in (first, second))
+    return a @ b.transpose(1, 2) / a.shape[2]
+
+
+def distillation(kind: str, out: Tensor, mapped: Sequence[Tensor], taught: tuple[Tensor, Sequence[Tensor]]) -> Tensor:
+    """The term that λ_distill weighs: a student's pictures and mapped activations against its teacher's."""
+    pictures, features = taught
+    if kind == "output":
+        return output_loss(out, pictures)
+    return (fsp_loss if kind == "fsp" else distillation_loss)(mapped, features)
 
 
 class MappedGenerator(nn.Module):

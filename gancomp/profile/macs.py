@@ -81,12 +81,19 @@ def _block_convolution(
     spec: GeneratorSpec, name: str, inputs: int, outputs: int, pixels: int, norm: Norm
 ) -> Iterator[Layer]:
     """A 3x3 convolution, whole or decomposed. On padded input, the depthwise norm sees as many pixels as it writes."""
-    if spec.block == "dense":
-        yield _convolution(name, inputs, outputs, 3, pixels)
+    if spec.block == "separable":
+        yield from _separable(name, inputs, outputs, 3, pixels, norm)
     else:
-        yield _convolution(f"{name}.0", inputs, inputs, 3, pixels, groups=inputs)
-        yield _norm(f"{name}.1", inputs, pixels, norm)
-        yield _convolution(f"{name}.2", inputs, outputs, 1, pixels)
+        yield _convolution(name, inputs, outputs, 3, pixels)
+
+
+def _separable(
+    name: str, inputs: int, outputs: int, kernel: int, pixels: int, norm: Norm, *, input_pixels: int | None = None
+) -> Iterator[Layer]:
+    """Depthwise, normalisation, pointwise; *input_pixels* as in `_convolution`, of the depthwise part."""
+    yield _convolution(f"{name}.0", inputs, inputs, kernel, pixels, groups=inputs, input_pixels=input_pixels)
+    yield _norm(f"{name}.1", inputs, pixels, norm)
+    yield _convolution(f"{name}.2", inputs, outputs, 1, pixels)
 
 
 def _resnet(spec: GeneratorSpec) -> Iterator[Layer]:
@@ -100,11 +107,23 @@ def _resnet(spec: GeneratorSpec) -> Iterator[Layer]:
     half, quarter = full // 4, full // 16
     trunk = 4 * c[2]
 
-    yield _convolution("stem.1", spec.in_channels, c[0], 7, full)
+    def down(name: str, inputs: int, outputs: int, kernel: int, pixels: int) -> Iterator[Layer]:
+        if spec.block == "separable-down":
+            yield from _separable(name, inputs, outputs, kernel, pixels, norm)
+        else:
+            yield _convolution(name, inputs, outputs, kernel, pixels)
+
+    def up(name: str, inputs: int, outputs: int, pixels: int, input_pixels: int) -> Iterator[Layer]:
+        if spec.block == "separable-up":
+            yield from _separable(name, inputs, outputs, 3, pixels, norm, input_pixels=input_pixels)
+        else:
+            yield _convolution(name, inputs, outputs, 3, pixels, input_pixels=input_pixels)
+
+    yield from down("stem.1", spec.in_channels, c[0], 7, full)
     yield _norm("stem.2", c[0], full, norm)
-    yield _convolution("down1.0", c[0], 2 * c[1], 3, half)
+    yield from down("down1.0", c[0], 2 * c[1], 3, half)
     yield _norm("down1.1", 2 * c[1], half, norm)
-    yield _convolution("down2.0", 2 * c[1], trunk, 3, quarter)
+    yield from down("down2.0", 2 * c[1], trunk, 3, quarter)
     yield _norm("down2.1", trunk, quarter, norm)
     for group, inner in enumerate((4 * c[3], 4 * c[4], 4 * c[5]), start=1):
         for block in range(spec.blocks // 3):
@@ -113,9 +132,9 @@ def _resnet(spec: GeneratorSpec) -> Iterator[Layer]:
             yield _norm(f"{branch}.2", inner, quarter, norm)
             yield from _block_convolution(spec, f"{branch}.5", inner, trunk, quarter, norm)
             yield _norm(f"{branch}.6", trunk, quarter, norm)
-    yield _convolution("up1.0", trunk, 2 * c[6], 3, half, input_pixels=quarter)
+    yield from up("up1.0", trunk, 2 * c[6], half, quarter)
     yield _norm("up1.1", 2 * c[6], half, norm)
-    yield _convolution("output.0", 2 * c[6], c[7], 3, full, input_pixels=half)
+    yield from up("output.0", 2 * c[6], c[7], full, half)
     yield _norm("output.1", c[7], full, norm)
     yield _convolution("output.4", c[7], spec.out_channels, 7, full)
 

@@ -111,20 +111,20 @@ def write_figures(folders: Folders) -> None:
     board = read_scoreboard(folders)
     search = None
     if folders.compressed:
-        subnets = read_search(folders.file("search", "search.csv"))
+        subnets = read_search(folders.file("scores", "search.csv"))
         search = subnets, read(folders.file("search", "selection.json"), Selection, "search")
     logs = {stage: read_log(folders.file(stage, "log.csv"), stage) for stage in folders.trained}
     columns = picture_columns(folders, board)
-    with _style():
+    with style():
         if search:
-            _save(tradeoff(*search, board), folders.output("figures", "tradeoff"))
-        _save(losses(logs), folders.output("figures", "losses"))
+            save(tradeoff(*search, board), folders.output("figures", "tradeoff"))
+        save(losses(logs), folders.output("figures", "losses"))
         figure, dpi = grid(columns, board)
-        _save(figure, folders.output("figures", "grid"), dpi)
+        save(figure, folders.output("figures", "grid"), dpi)
 
 
 @contextmanager
-def _style() -> Iterator[None]:
+def style() -> Iterator[None]:
     """Our settings over matplotlib's own defaults, whatever the user's matplotlibrc says; restored afterwards."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
@@ -132,7 +132,7 @@ def _style() -> Iterator[None]:
         yield
 
 
-def _save(figure: Figure, stem: Path, dpi: float = DPI) -> None:
+def save(figure: Figure, stem: Path, dpi: float = DPI) -> None:
     """Both formats without date or software, so that equal figures are equal files."""
     FigureCanvasAgg(figure)
     metadata: dict[str, dict[str, Any]] = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}

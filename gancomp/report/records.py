@@ -61,7 +61,7 @@ class Evaluation(Cost, Scores):
     `samples` names the pictures of `{stage}/samples.png`, top to bottom.
     """
 
-    stage: Literal["original", "narrow", "subnet", "finetune"]
+    stage: Literal["original", "narrow", "subnet", "finetune", "teacher", "distill", "scratch"]
     experiment: str
     spec: GeneratorSpec
     images: Positive
@@ -145,18 +145,41 @@ class Benchmark(Record):
 
 
 class SubnetRow(Cost, Scores):
-    """One row of `search/search.csv`: a subnet's widths, cost and scores on train-2."""
+    """One row of `scores/search.csv`: a subnet's widths, cost and scores on train-2, with 95% intervals of some."""
 
     index: Count
     widths: Widths
+    fid_low: Score = None
+    fid_high: Score = None
+    kid_low: Score = None
+    kid_high: Score = None
+    l1_low: Score = None
+    l1_high: Score = None
 
 
-#: The columns of `search/search.csv`, in order.
-SEARCH_COLUMNS: tuple[str, ...] = ("index", "widths", "macs", "macs_paper", "params", "fid", "kid", "l1", "miou")
+#: The columns of `scores/search.csv`, in order; files from before intervals were known lack those.
+PLAIN_COLUMNS: tuple[str, ...] = ("index", "widths", "macs", "macs_paper", "params", "fid", "kid", "l1", "miou")
+INTERVAL_COLUMNS: tuple[str, ...] = ("fid_low", "fid_high", "kid_low", "kid_high", "l1_low", "l1_high")
+SEARCH_COLUMNS: tuple[str, ...] = (*PLAIN_COLUMNS, *INTERVAL_COLUMNS)
+#: A shard also says what its subnets score in each draw of the pictures, by the metric that chooses.
+REPLICATES = "replicates"
+SHARD_COLUMNS: tuple[str, ...] = (*SEARCH_COLUMNS, REPLICATES)
+
+
+class ShardRow(SubnetRow):
+    """One row of a shard."""
+
+    replicates: Annotated[
+        tuple[float, ...], BeforeValidator(lambda value: value.split() if isinstance(value, str) else value)
+    ] = ()
 
 
 class Selection(Record):
-    """`search/selection.json`: by *metric*, the winner under the budget (exact MACs) and the Pareto front, by index."""
+    """`search/selection.json`: by *metric*, the winner under the budget (exact MACs) and the Pareto front, by index.
+
+    *best* has the best score; *tied* counts the subnets that cannot be told from it, itself among them, None where
+    no draws say so. The winner is the one of those with the fewest MACs, or the best itself.
+    """
 
     metric: Metric = "fid"
     winner: SubnetRow
@@ -166,6 +189,8 @@ class Selection(Record):
     subnets_scored: Positive
     images: Positive
     fid_precision: str
+    best: SubnetRow | None = None
+    tied: Count | None = None
 
 
 class StartEnd(Record):
@@ -255,16 +280,23 @@ def read_search(path: Path) -> list[SubnetRow]:
 
 
 def read_subnets(path: Path) -> list[SubnetRow]:
-    """The rows of `search.csv` or of one shard, which may hold none."""
+    """The rows of `search.csv`, which may hold none."""
+    return _read_rows(path, SubnetRow, (SEARCH_COLUMNS, PLAIN_COLUMNS))
+
+
+def read_shard(path: Path) -> list[ShardRow]:
+    """The rows of one shard, which may hold none."""
+    return _read_rows(path, ShardRow, (SHARD_COLUMNS,))
+
+
+def _read_rows(path: Path, kind: type[RecordType], accepted: Sequence[tuple[str, ...]]) -> list[RecordType]:
     with require(path, "search").open(newline="", encoding="utf-8") as stream:
         reader = csv.DictReader(stream)
         columns = tuple(reader.fieldnames or ())
         rows = list(reader)
-    if columns != SEARCH_COLUMNS:
-        raise GancompError(
-            f"{path}: its columns are not {', '.join(SEARCH_COLUMNS)}; delete it and run the search again"
-        )
-    return [_validated(row, SubnetRow, f"{path}, line {line}", "search") for line, row in enumerate(rows, start=2)]
+    if columns not in accepted:
+        raise GancompError(f"{path}: its columns are not {', '.join(accepted[0])}; delete it and run the search again")
+    return [_validated(row, kind, f"{path}, line {line}", "search") for line, row in enumerate(rows, start=2)]
 
 
 #: Columns of `log.csv` that are no losses.
@@ -326,7 +358,8 @@ class Folders:
 
     @property
     def trained(self) -> tuple[str, ...]:
-        return TRAINED if self.compressed else ("original",)
+        had = [stage for stage in TRAINED if not self.owners or stage in self.owners]
+        return tuple(had) if self.compressed else ("original",)
 
     def file(self, stage: str, name: str) -> Path:
         return self.results / self.owners.get(stage, self.experiment) / stage / name

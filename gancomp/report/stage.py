@@ -15,7 +15,7 @@ def subject_of(config: Config, experiment: str) -> Subject:
     """What the report is told about *experiment*."""
     settings = config.experiments[experiment]
     return Subject(
-        folders=_folders(config, experiment),
+        folders=folders_of(config, experiment),
         title=settings.title,
         note=settings.note,
         metric=settings.metric,
@@ -24,7 +24,7 @@ def subject_of(config: Config, experiment: str) -> Subject:
     )
 
 
-def _folders(config: Config, experiment: str) -> Folders:
+def folders_of(config: Config, experiment: str) -> Folders:
     """The folder of each stage: the experiment's own, or its base's."""
     owners = {stage: owner(config, experiment, stage) for stage in stages_of(config, experiment)}
     return Folders(paths.RESULTS, experiment, owners, config.experiments[experiment].compressed)
@@ -37,7 +37,7 @@ def write_experiment_tables(config: Config, experiment: str) -> None:
 
 def write_experiment_figures(config: Config, experiment: str) -> None:
     """`figures/{tradeoff,losses,grid}.{svg,png}`."""
-    write_figures(_folders(config, experiment))
+    write_figures(folders_of(config, experiment))
 
 
 def write_experiment_page(config: Config, experiment: str) -> None:

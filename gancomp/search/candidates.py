@@ -10,7 +10,7 @@ from gancomp.config import Config, SupernetTraining, budget_macs
 from gancomp.elastic.space import Subnet, under_budget
 from gancomp.errors import GancompError
 from gancomp.pipeline import generator_spec
-from gancomp.report.records import SubnetRow
+from gancomp.report.records import INTERVAL_COLUMNS, REPLICATES, ShardRow, SubnetRow
 from gancomp.spec import format_widths
 
 #: Subnets whose features are held together; a constant, so that scores do not depend on the shards.
@@ -18,10 +18,13 @@ GROUP = 32
 
 
 def candidates(config: Config, experiment: str) -> list[Subnet]:
-    """Every subnet of *experiment*'s space under its budget, in tree order."""
+    """Every subnet of *experiment*'s space that is scored, in tree order: those under its budget, or up to a wider
+    limit that several budgets share."""
     settings = config.experiments[experiment]
     space = supernet_of(config, experiment).space
-    limit = budget_macs(settings.search.budget, generator_spec(config, experiment, "original"))
+    limit = budget_macs(
+        settings.search.scored or settings.search.budget, generator_spec(config, experiment, "original")
+    )
     return under_budget(space, generator_spec(config, experiment, "distill"), limit)
 
 
@@ -41,7 +44,7 @@ def shard_of(subnets: Sequence[Subnet], index: int, count: int) -> Sequence[Subn
 
 
 def shard_path(experiment: str, index: int, count: int) -> Path:
-    return paths.stage(experiment, "search") / "shards" / f"{index}-of-{count}.csv"
+    return paths.stage(experiment, "scores") / "shards" / f"{index}-of-{count}.csv"
 
 
 def as_text(row: SubnetRow) -> dict[str, str]:
@@ -56,4 +59,10 @@ def as_text(row: SubnetRow) -> dict[str, str]:
         "kid": f"{row.kid:.9f}",
         "l1": "" if row.l1 is None else f"{row.l1:.9f}",
         "miou": "" if row.miou is None else f"{row.miou:.9f}",
+        **{name: "" if (value := getattr(row, name)) is None else f"{value:.9f}" for name in INTERVAL_COLUMNS},
     }
+
+
+def as_shard_text(row: ShardRow) -> dict[str, str]:
+    """A row as a shard writes it."""
+    return as_text(row) | {REPLICATES: " ".join(f"{value:.9g}" for value in row.replicates)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -16,16 +16,18 @@ from gancomp.data.datasets import Pictures, to_uint8
 from gancomp.data.settings import DatasetBase
 from gancomp.elastic.space import Subnet
 from gancomp.errors import GancompError
+from gancomp.metrics.bootstrap import Values, draws, interval
 from gancomp.metrics.inception import Inception
 from gancomp.metrics.scoring import Scorer
 from gancomp.metrics.segmentation import Judge, load_judge
 from gancomp.metrics.statistics import load_statistics
 from gancomp.nets import load_generator
 from gancomp.nets.generator import Generator
-from gancomp.pipeline import owner
+from gancomp.pipeline import folder as stage_folder
+from gancomp.pipeline import signature
 from gancomp.progress import Progress
-from gancomp.report.records import SEARCH_COLUMNS, JudgeMetrics, SubnetRow, read
-from gancomp.search.candidates import GROUP, as_text, candidates, shard_of, shard_path
+from gancomp.report.records import SHARD_COLUMNS, JudgeMetrics, Scores, ShardRow, read, read_shard
+from gancomp.search.candidates import GROUP, as_shard_text, candidates, shard_of, shard_path
 from gancomp.search.tree import TreeWalk
 from gancomp.train.device import Device, make_fabric
 
@@ -33,8 +35,8 @@ from gancomp.train.device import Device, make_fabric
 @torch.inference_mode()
 def score(
     generator: Generator, subnets: Sequence[Subnet], config: Config, experiment: str, device: Device = "auto"
-) -> Iterator[SubnetRow]:
-    """Score *subnets* of the once-for-all *generator*, in order.
+) -> Iterator[ShardRow]:
+    """Score *subnets* of the once-for-all *generator*, in order, with 95% intervals from draws of the pictures.
 
     FID and KID always, L1 where train-2 holds pairs, and mIoU, which may cost more than all else, where it is the
     metric that chooses. Raises GancompError when what measures is missing, or a judge is not good enough to choose by.
@@ -49,6 +51,7 @@ def score(
     judge = usable_judge(dataset, root, fabric.device) if settings.metric == "miou" else None
     scorer = Scorer(pictures, reference, inception, judge)
     count, chunk = min(len(pictures), settings.search.images), settings.search.chunk
+    weights = draws(count, settings.search.bootstrap, settings.seed)
     walk = TreeWalk(
         generator.to(fabric.device).eval(), calibration_batches(root, dataset, settings.calibration, fabric.device)
     )
@@ -66,14 +69,25 @@ def score(
                             tally.add(to_uint8(out), truth)
                         progress.advance(len(indices))
             for subnet, tally in zip(group, tallies, strict=True):
-                yield SubnetRow(
+                scores, replicates = tally.scores(), tally.replicates(weights) if len(weights) else {}
+                yield ShardRow(
                     index=subnet.index,
                     widths=subnet.widths,
                     macs=subnet.profile.macs,
                     macs_paper=subnet.profile.macs_paper,
                     params=subnet.profile.params,
-                    **tally.scores().model_dump(),
+                    **scores.model_dump(),
+                    **intervals(scores, replicates),
+                    replicates=tuple(replicates.get(settings.metric, ())),
                 )
+
+
+def intervals(scores: Scores, replicates: Mapping[str, Values]) -> dict[str, float]:
+    """The 95% interval of each score that has replicates, as a row names its ends."""
+    found = {}
+    for metric, values in replicates.items():
+        found[f"{metric}_low"], found[f"{metric}_high"] = interval(getattr(scores, metric), values)
+    return found
 
 
 def usable_judge(dataset: DatasetBase, root: Path, device: torch.device) -> Judge:
@@ -96,8 +110,23 @@ def _groups(subnets: Sequence[Subnet]) -> Iterator[list[Subnet]]:
 
 
 def score_shard(config: Config, experiment: str, index: int, count: int, device: Device = "auto") -> None:
-    """Score shard *index* of *count* and write its CSV (an empty one if there are more shards than groups)."""
-    generator = load_generator(paths.stage(owner(config, experiment, "supernet"), "supernet") / "model.safetensors")
-    subnets = shard_of(candidates(config, experiment), index, count)
-    rows = score(generator, subnets, config, experiment, device) if subnets else ()
-    write_csv(shard_path(experiment, index, count), SEARCH_COLUMNS, [as_text(row) for row in rows])
+    """Score shard *index* of *count* and write its CSV (an empty one if there are more shards than groups).
+
+    Each group's rows are kept as soon as they are known: a search that was killed goes on from there.
+    """
+    generator = load_generator(stage_folder(config, experiment, "supernet") / "model.safetensors")
+    groups = list(_groups(shard_of(candidates(config, experiment), index, count)))
+    kept = [_kept_path(config, experiment, group) for group in groups]
+    left = [subnet for group, path in zip(groups, kept, strict=True) if not path.is_file() for subnet in group]
+    rows = score(generator, left, config, experiment, device) if left else iter(())
+    for group, path in zip(groups, kept, strict=True):
+        if not path.is_file():
+            write_csv(path, SHARD_COLUMNS, [as_shard_text(row) for row in islice(rows, len(group))])
+    read = [row for path in kept for row in read_shard(path)]
+    write_csv(shard_path(experiment, index, count), SHARD_COLUMNS, [as_shard_text(row) for row in read])
+
+
+def _kept_path(config: Config, experiment: str, group: Sequence[Subnet]) -> Path:
+    """Where the rows of *group* are kept; scores of other networks, pictures or settings have another place."""
+    folder = paths.resume(experiment, "scores") / signature(config, experiment, "scores")
+    return folder / f"{group[0].index}-{group[-1].index}-{len(group)}.csv"

@@ -2,35 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import csv
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from gancomp import paths
 from gancomp.artifacts import write_csv, write_json
 from gancomp.config import Config, budget_macs
 from gancomp.data.build import load_manifest
 from gancomp.errors import GancompError
+from gancomp.metrics.bootstrap import may_be_equal
 from gancomp.metrics.inception import inception_key
+from gancomp.pipeline import folder as stage_folder
 from gancomp.pipeline import generator_spec, stage_settings
 from gancomp.report.metrics import BY_KEY
-from gancomp.report.records import SEARCH_COLUMNS, Selection, SubnetRow, read_search, read_subnets
+from gancomp.report.records import SEARCH_COLUMNS, Selection, SubnetRow, read_search, read_shard
 from gancomp.search.candidates import as_text, candidates, shard_path, supernet_of
 
 
 def merge(config: Config, experiment: str, shards: int) -> None:
-    """Join the shards' rows into `search.csv`, sorted by index: the same file for any number of shards.
+    """Join the shards' rows into `search.csv` and `replicates.csv`, sorted by index: the same files for any number of
+    shards. What was kept of a search under way is then forgotten.
 
     Raises GancompError if a subnet under the budget is missing, doubled or foreign.
     """
-    folder = paths.stage(experiment, "search")
-    read = [row for index in range(shards) for row in read_subnets(shard_path(experiment, index, shards))]
+    folder = paths.stage(experiment, "scores")
+    read = [row for index in range(shards) for row in read_shard(shard_path(experiment, index, shards))]
     rows = sorted(read, key=lambda row: row.index)
     wanted = [(subnet.index, subnet.widths) for subnet in candidates(config, experiment)]
     if [(row.index, row.widths) for row in rows] != wanted:
         raise GancompError(
-            f"{folder / 'shards'}: the {shards} shards hold {len(rows)} subnets, which are not the {len(wanted)} under "
-            "the budget; delete that folder and run the search again"
+            f"{folder / 'shards'}: the {shards} shards hold {len(rows)} subnets, which are not the {len(wanted)} that "
+            "are to be scored; delete that folder and run the search again"
         )
+    draws = [f"draw{place}" for place in range(len(rows[0].replicates))]
+    replicates = [
+        {"index": str(row.index)} | {draw: f"{value:.9g}" for draw, value in zip(draws, row.replicates, strict=True)}
+        for row in rows
+    ]
+    write_json(folder / "config.json", stage_settings(config, experiment, "scores"))
+    write_csv(folder / "replicates.csv", ("index", *draws), replicates)
     write_csv(folder / "search.csv", SEARCH_COLUMNS, [as_text(row) for row in rows])
+    shutil.rmtree(paths.resume(experiment, "scores"), ignore_errors=True)
+
+
+def read_replicates(path: Path) -> dict[int, NDArray[np.float64]]:
+    """What each subnet scores in each draw, by its index; GancompError where a cell is no number."""
+    try:
+        with path.open(newline="", encoding="utf-8") as stream:
+            return {int(row[0]): np.asarray(row[1:], np.float64) for row in list(csv.reader(stream))[1:]}
+    except (OSError, ValueError, IndexError, UnicodeDecodeError, csv.Error) as error:
+        raise GancompError(f"{path}: cannot be read ({error}); delete it and run the search again") from None
 
 
 def pareto_front(rows: Sequence[SubnetRow], metric: str) -> list[SubnetRow]:
@@ -47,6 +73,20 @@ def winner(rows: Sequence[SubnetRow], metric: str) -> SubnetRow:
     return min(rows, key=lambda row: (_cost(row, metric), row.macs, row.index))
 
 
+def tied_with(
+    best: SubnetRow, rows: Sequence[SubnetRow], metric: str, replicates: Mapping[int, NDArray[np.float64]]
+) -> list[SubnetRow]:
+    """The subnets that cannot be told from *best* by *metric*, itself among them: 0 lies in the 95% interval of the
+    difference over the same draws of the pictures."""
+    turn = BY_KEY[metric].cost
+
+    def may_be(row: SubnetRow) -> bool:
+        own, of_best = (np.array([turn(value) for value in replicates[one.index]]) for one in (row, best))
+        return row is best or may_be_equal(_cost(row, metric), _cost(best, metric), own, of_best)
+
+    return [row for row in rows if may_be(row)]
+
+
 def _cost(row: SubnetRow, metric: str) -> float:
     """The score of *row*, turned so that less is better; GancompError where it was not measured."""
     value = BY_KEY[metric].of(row)
@@ -59,17 +99,26 @@ def _cost(row: SubnetRow, metric: str) -> float:
 
 
 def select(config: Config, experiment: str) -> None:
-    """Choose the winner from `search.csv` by the experiment's metric and write `selection.json`.
+    """Choose the winner under the budget by the experiment's metric and write `selection.json`.
 
-    Raises GancompError when `search.csv` is missing, damaged, or lacks that metric.
+    Of the subnets that cannot be told from the best, the one with the fewest MACs wins, unless `search.ties` says
+    otherwise. Raises GancompError when the scores are missing, damaged, or lack that metric.
     """
     settings = config.experiments[experiment]
-    folder = paths.stage(experiment, "search")
-    rows = read_search(folder / "search.csv")
+    folder, scored = paths.stage(experiment, "search"), stage_folder(config, experiment, "scores")
+    rows = within(config, experiment, read_search(scored / "search.csv"))
     available = len(load_manifest(paths.dataset(settings.dataset)).splits["train-2"])
+    best = winner(rows, settings.metric)
+    replicates = read_replicates(scored / "replicates.csv")
+    tied = None
+    if replicates.get(best.index, np.empty(0)).size:
+        tied = tied_with(best, rows, settings.metric, replicates)
+    chosen = min(tied, key=lambda row: (row.macs, _cost(row, settings.metric), row.index)) if tied else best
     selection = Selection(
         metric=settings.metric,
-        winner=winner(rows, settings.metric),
+        winner=chosen if settings.search.ties == "fewest-macs" else best,
+        best=best,
+        tied=len(tied) if tied else None,
         pareto=tuple(row.index for row in pareto_front(rows, settings.metric)),
         budget_macs=int(budget_macs(settings.search.budget, generator_spec(config, experiment, "original"))),
         subnets_in_space=supernet_of(config, experiment).subnets,
@@ -79,3 +128,18 @@ def select(config: Config, experiment: str) -> None:
     )
     write_json(folder / "config.json", stage_settings(config, experiment, "search"))
     write_json(folder / "selection.json", selection.model_dump(mode="json"))
+
+
+def within(config: Config, experiment: str, rows: Sequence[SubnetRow]) -> list[SubnetRow]:
+    """The *rows* under the budget and of at least the MACs asked for; GancompError if none is."""
+    search = config.experiments[experiment].search
+    original = generator_spec(config, experiment, "original")
+    most = budget_macs(search.budget, original)
+    least = budget_macs(search.at_least, original) if search.at_least else 0
+    found = [row for row in rows if least <= row.macs <= most]
+    if not found:
+        raise GancompError(
+            f"experiments.{experiment}.search: none of the {len(rows)} scored subnets has between {least / 1e6:.1f}M "
+            f"(at_least) and {most / 1e6:.1f}M (budget) exact MACs; widen that window, or score more (scored)"
+        )
+    return found

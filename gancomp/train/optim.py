@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import nn
 
-from gancomp.config import Training
+from gancomp.config import SupernetTraining, Training
 
 BETAS = (0.5, 0.999)
 
@@ -18,11 +19,39 @@ def adam(network: nn.Module, lr: float, betas: tuple[float, float] = BETAS) -> t
     return torch.optim.Adam(network.parameters(), lr=lr, betas=betas, fused=True)
 
 
+class DrawnAdam(torch.optim.Adam):
+    """Adam that leaves weights without a gradient, and their moments, as they are: those of channels not drawn.
+
+    The paper says "update the extracted weights". What counts the steps is shared by a tensor's channels.
+    """
+
+    def step(self, closure: Any = None) -> Any:
+        undrawn = []
+        for parameter in (parameter for group in self.param_groups for parameter in group["params"]):
+            if parameter.grad is not None:
+                state = self.state[parameter]
+                kept = [parameter.data, *(state[name] for name in ("exp_avg", "exp_avg_sq") if name in state)]
+                undrawn.append((parameter, parameter.grad == 0, [tensor.clone() for tensor in kept]))
+        loss = super().step(closure)
+        for parameter, still, before in undrawn:
+            state = self.state[parameter]
+            for now, old in zip((parameter.data, state["exp_avg"], state["exp_avg_sq"]), before, strict=False):
+                now.copy_(torch.where(still, old, now))
+        return loss
+
+
 def adams(
     networks: Mapping[str, nn.Module], training: Training, betas: tuple[float, float] = BETAS
 ) -> dict[str, torch.optim.Adam]:
     """One Adam a network, under its name: discriminators may have a learning rate of their own (two time scales)."""
     of_discriminators = training.lr_discriminator or training.lr
+    if isinstance(training, SupernetTraining) and training.adam == "drawn":
+        return {
+            name: DrawnAdam(network.parameters(), lr=training.lr, betas=betas)
+            if name == "student"
+            else adam(network, of_discriminators, betas)
+            for name, network in networks.items()
+        }
     return {
         name: adam(network, of_discriminators if name.endswith("discriminator") else training.lr, betas)
         for name, network in networks.items()

@@ -21,7 +21,8 @@ from gancomp.nets.discriminators import PatchDiscriminator, build_discriminator
 from gancomp.nets.generator import Generator
 from gancomp.objectives.distill import MappedGenerator
 from gancomp.objectives.perceptual import PerceptualLoss
-from gancomp.pipeline import owner, signature, stage_settings
+from gancomp.pipeline import SECTION, signature, stage_settings, stages_of
+from gancomp.pipeline import folder as stage_folder
 from gancomp.spec import GeneratorSpec
 from gancomp.train.cyclegan import Reverse
 from gancomp.train.device import Device, make_fabric
@@ -35,9 +36,10 @@ class StageRun:
     def __init__(self, config: Config, experiment: str, stage: str, device: Device, splits: Sequence[Split]) -> None:
         self.config, self.experiment, self.stage = config, experiment, stage
         self.settings: Experiment = config.experiments[experiment]
-        if not self.settings.compressed and stage != "original":
+        if stage not in stages_of(config, experiment):
             raise GancompError(
-                f"experiments.{experiment}: has no stage {stage}; its original is trained and scored alone"
+                f"experiments.{experiment}: has no stage {stage}; what it declares leads to "
+                f"{', '.join(stages_of(config, experiment))}"
             )
         self.dataset = config.datasets[self.settings.dataset]
         self.signature = signature(config, experiment, stage)
@@ -49,13 +51,13 @@ class StageRun:
 
     @property
     def training(self) -> Training:
-        """The stage's own section of the configuration."""
-        section: Training = getattr(self.settings, self.stage)
+        """The stage's section of the configuration."""
+        section: Training = getattr(self.settings, SECTION.get(self.stage, self.stage))
         return section
 
     def upstream(self, stage: str, name: str = "model.safetensors") -> Path:
         """A file of another stage, from the experiment that owns it; GancompError if it is not there yet."""
-        path = paths.stage(owner(self.config, self.experiment, stage), stage) / name
+        path = stage_folder(self.config, self.experiment, stage) / name
         if not path.is_file():
             raise GancompError(f"{path}: missing; run `gancomp {stage} {self.experiment}` first")
         return path

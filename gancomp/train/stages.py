@@ -61,6 +61,13 @@ def train_narrow(config: Config, experiment: str, device: Device = "auto") -> No
     _from_scratch(run, uniform_of_about(original, selection.winner.macs))
 
 
+def train_scratch(config: Config, experiment: str, device: Device = "auto") -> None:
+    """The winner's widths without what was inherited: trained from scratch, to judge the search by."""
+    run = StageRun(config, experiment, "scratch", device, ("train-1", "train-2"))
+    selection = Selection.model_validate(read_json(run.upstream("search", "selection.json")))
+    _from_scratch(run, generator_spec(config, experiment, "distill").with_widths(selection.winner.widths))
+
+
 def uniform_of_about(original: GeneratorSpec, macs: int) -> GeneratorSpec:
     """The generator of one width throughout whose exact MACs are closest to *macs*."""
     candidates = [original.with_widths((width,) * len(original.widths)) for width in range(1, max(original.widths) + 1)]
@@ -140,12 +147,20 @@ def train_supernet(config: Config, experiment: str, device: Device = "auto") -> 
     settings = run.training
     assert isinstance(settings, SupernetTraining)
     teacher = load_generator(run.upstream("teacher"))
-    student = _narrowed(_load_student(run, "distill", teacher), settings.largest, teacher)
+    previous = "distill" if run.settings.distill else "teacher"
+    if run.settings.distill:
+        student = _narrowed(_load_student(run, "distill", teacher), settings.largest, teacher)
+    else:
+        run.seed("generator")
+        student = MappedGenerator(
+            build_generator(generator_spec(config, experiment, "distill")), teacher.feature_channels()
+        )
     judged = Pictures(run.root, ("train-2",), run.dataset.direction)
     extremes = {"largest": settings.largest, "smallest": settings.smallest}
 
-    def choose(draw: Any) -> Widths:
-        return draw_widths(settings.space, draw)
+    def choose(draw: Any) -> list[Widths]:
+        drawn = draw_widths(settings.space, draw)
+        return [settings.largest, settings.smallest, drawn] if settings.sampler == "sandwich" else [drawn]
 
     def judge() -> dict[str, float]:
         return {name: _judge(run, student.generator, widths, judged, teacher) for name, widths in extremes.items()}
@@ -166,7 +181,7 @@ def train_supernet(config: Config, experiment: str, device: Device = "auto") -> 
         against = "truth" if judged.paired else "teacher"
         return {"improved": improved, "l1_against": against, "l1_trained": l1_trained, **scores}
 
-    _train_student(run, student, teacher, "distill", choose_widths=choose, before=judge, after=compare)
+    _train_student(run, student, teacher, previous, choose_widths=choose, before=judge, after=compare)
 
 
 def train_finetuned(config: Config, experiment: str, device: Device = "auto") -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -13,18 +13,19 @@ from torch.nn import functional as F
 from gancomp.config import Objective, Training
 from gancomp.elastic.slicing import Elastic, Widths
 from gancomp.nets.generator import Generator
-from gancomp.objectives.distill import distillation_loss
+from gancomp.objectives.distill import distillation, distillation_loss
 from gancomp.objectives.gan import conditional, discriminator_loss, generator_loss
 from gancomp.train.cyclegan import CycleGan, Reverse
 from gancomp.train.gaugan import Compare, GauGan
 from gancomp.train.optim import adams
 
-#: Chooses a step's widths from its randomness; None stands for the student's own.
-ChooseWidths = Callable[[np.random.Generator], Widths | None]
+#: Chooses the widths that a step trains, from its randomness; None stands for the student's own.
+ChooseWidths = Callable[[np.random.Generator], Sequence[Widths | None]]
 
 
-def own_widths(draw: np.random.Generator) -> None:
+def own_widths(draw: np.random.Generator) -> Sequence[None]:
     """The student as it is: distillation and fine-tuning."""
+    return (None,)
 
 
 class Teacher:
@@ -75,30 +76,34 @@ class Student:
     def step(self, inputs: Tensor, targets: Tensor, draw: np.random.Generator) -> dict[str, Tensor]:
         """One update of the student and its discriminator on inputs (n, c, h, w) and targets (n, 3, h, w)."""
         kind, weights = self.objective.gan, self.objective
-        fake, mapped = self._student(inputs, self.choose_widths(draw))
-        truth, g_distill = targets, inputs.new_zeros(())
-        if self._pseudo_pairs or weights.lambda_distill > 0:
-            taught, features = self._teacher(inputs)
-            truth = taught.float() if self._pseudo_pairs else targets
-            if weights.lambda_distill > 0:
-                g_distill = distillation_loss(mapped, features)
+        taught = self._teacher(inputs) if self._pseudo_pairs or weights.lambda_distill > 0 else None
+        truth = taught[0].float() if taught and self._pseudo_pairs else targets
 
         self._discriminator.requires_grad_(False)
-        g_gan = generator_loss(kind, self._discriminator(self._seen(inputs, fake)))
-        g_recon = F.l1_loss(fake.float(), truth)
         self._g_optimizer.zero_grad()
-        self._fabric.backward(g_gan + weights.lambda_recon * g_recon + weights.lambda_distill * g_distill)
+        chosen, fakes, parts = self.choose_widths(draw), [], []
+        for widths in chosen:
+            fake, mapped = self._student(inputs, widths)
+            g_gan = generator_loss(kind, self._discriminator(self._seen(inputs, fake)))
+            g_recon = F.l1_loss(fake.float(), truth)
+            g_distill = inputs.new_zeros(())
+            if taught and weights.lambda_distill > 0:
+                g_distill = distillation(weights.distillation, fake, mapped, taught)
+            loss = g_gan + weights.lambda_recon * g_recon + weights.lambda_distill * g_distill
+            self._fabric.backward(loss / len(chosen))
+            fakes.append(fake.detach())
+            parts.append(torch.stack([part.detach() for part in (g_gan, g_recon, g_distill)]))
 
         self._discriminator.requires_grad_(True)
-        real_scores, fake_scores = self._discriminator(self._seen(inputs, targets, fake.detach())).chunk(2)
-        d_loss = discriminator_loss(kind, real_scores, fake_scores)
+        scores = self._discriminator(self._seen(inputs, targets, *fakes))
+        d_loss = discriminator_loss(kind, scores[: len(targets)], scores[len(targets) :])
         self._d_optimizer.zero_grad()
         self._fabric.backward(d_loss)
 
         self._g_optimizer.step()
         self._d_optimizer.step()
-        losses = {"d_loss": d_loss, "g_gan": g_gan, "g_recon": g_recon, "g_distill": g_distill}
-        return {name: loss.detach() for name, loss in losses.items()}
+        losses = (d_loss.detach(), *torch.stack(parts).mean(0).unbind())
+        return dict(zip(self.loss_names, losses, strict=True))
 
     def _seen(self, inputs: Tensor, *outputs: Tensor) -> Tensor:
         """What the discriminator sees of *outputs*."""
@@ -153,7 +158,8 @@ class NaiveStudent(CycleGan):
         self._teacher = Teacher(fabric, teacher)
 
     def step(self, inputs: Tensor, targets: Tensor, draw: np.random.Generator) -> dict[str, Tensor]:
-        pupil = Pupil(self._own["generator"], self.choose_widths(draw))
+        (widths,) = self.choose_widths(draw)
+        pupil = Pupil(self._own["generator"], widths)
         weight = self.weights["g_distill"]
         return self._step(pupil, inputs, targets, draw, lambda: pupil.distillation(self._teacher, inputs, weight))
 
@@ -181,6 +187,7 @@ class GauGanStudent(GauGan):
         self._teacher = Teacher(fabric, teacher)
 
     def step(self, inputs: Tensor, targets: Tensor, draw: np.random.Generator) -> dict[str, Tensor]:
-        pupil = Pupil(self._generator, self.choose_widths(draw))
+        (widths,) = self.choose_widths(draw)
+        pupil = Pupil(self._generator, widths)
         weight = self.weights["g_distill"]
         return self._step(pupil, inputs, targets, lambda: pupil.distillation(self._teacher, inputs, weight))

@@ -1,4 +1,4 @@
-"""Eq. 3: mean squared errors, summed over the activations, after the maps to the teacher's widths."""
+"""Eq. 3 and what other papers distil: each against its formula, and the maps to the teacher's widths."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from gancomp.nets import build_generator
-from gancomp.objectives.distill import MappedGenerator, distillation_loss
+from gancomp.objectives.distill import MappedGenerator, distillation, distillation_loss, flow, fsp_loss, output_loss
 from gancomp.spec import GeneratorSpec
 from tests.strategies import lively, pictures
 
@@ -18,6 +18,33 @@ def test_loss_by_hand() -> None:
     mapped = [torch.tensor([[1.0, 2.0]]), torch.zeros(1, 4)]
     teacher = [torch.tensor([[3.0, 2.0]]), torch.full((1, 4), 3.0)]
     assert distillation_loss(mapped, teacher).item() == pytest.approx((4 + 0) / 2 + 9)
+
+
+def test_flow_is_the_mean_of_all_products_of_two_channels() -> None:
+    first, second = torch.rand(2, 3, 4, 5), torch.rand(2, 2, 4, 5)
+    by_hand = torch.einsum("nchw,ndhw->ncd", first, second) / 20
+    torch.testing.assert_close(flow(first, second), by_hand)
+
+
+def test_flow_pools_the_larger_activation() -> None:
+    first, second = torch.rand(1, 2, 4, 4), torch.rand(1, 3, 2, 2)
+    pooled = first.unfold(2, 2, 2).unfold(3, 2, 2).amax(dim=(4, 5))
+    torch.testing.assert_close(flow(first, second), flow(pooled, second))
+
+
+def test_flow_loss_by_hand() -> None:
+    """One pixel, one channel: the flows of three activations are their neighbours' products."""
+    own, theirs = ([torch.full((1, 1, 1, 1), float(value)) for value in values] for values in ((1, 2, 3), (1, 1, 5)))
+    assert fsp_loss(own, theirs).item() == pytest.approx((2 - 1) ** 2 + (6 - 5) ** 2)
+
+
+def test_kinds_of_distillation_look_at_their_own_part() -> None:
+    own, theirs = torch.rand(1, 3, 2, 2), torch.rand(1, 3, 2, 2)
+    mapped, features = ([torch.rand(1, 2, 2, 2) for _ in range(3)] for _ in range(2))
+    taught = (theirs, features)
+    assert distillation("output", own, mapped, taught) == output_loss(own, theirs) == ((own - theirs) ** 2).mean()
+    assert distillation("fsp", own, mapped, taught) == fsp_loss(mapped, features)
+    assert distillation("intermediate", own, mapped, taught) == distillation_loss(mapped, features)
 
 
 def test_equal_activations_cost_nothing() -> None:

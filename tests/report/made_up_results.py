@@ -180,7 +180,7 @@ def build_results(results: Path, experiment: str = EXPERIMENT) -> Path:
         {"machine": machine, "threads": 2, "warmup": 100, "runs": 100, "rows": rows},
     )
     subnets = make_subnets()
-    write_rows(folder / "search" / "search.csv", SEARCH_COLUMNS, subnets)
+    write_rows(folder / "scores" / "search.csv", SEARCH_COLUMNS, subnets)
     write_json(folder / "search" / "selection.json", make_selection(subnets, 79_000_000))
     write_json(
         folder / "supernet" / "metrics.json",
@@ -225,7 +225,7 @@ def make_judged(results: Path) -> None:
 
     edit_json(folder / "reference" / "evaluation.json", judged)
     subnets = [row | {"miou": round(0.6 - row["fid"] / 300, 6)} for row in make_subnets()]
-    write_rows(folder / "search" / "search.csv", SEARCH_COLUMNS, subnets)
+    write_rows(folder / "scores" / "search.csv", SEARCH_COLUMNS, subnets)
     edit_json(folder / "search" / "selection.json", lambda data: data.update(make_selection(subnets, 79_000_000)))
     edit_json(folder / "search" / "selection.json", lambda data: data.update(metric="miou"))
 
@@ -243,7 +243,7 @@ def make_unpaired(results: Path) -> None:
 
     edit_json(folder / "reference" / "evaluation.json", unpaired)
     rows = [row | {"l1": ""} for row in make_subnets()]
-    write_rows(folder / "search" / "search.csv", SEARCH_COLUMNS, rows)
+    write_rows(folder / "scores" / "search.csv", SEARCH_COLUMNS, rows)
     edit_json(folder / "search" / "selection.json", lambda data: data["winner"].update(l1=None))
     edit_json(folder / "supernet" / "metrics.json", lambda data: data.update(l1_against="teacher"))
     imported = {"checkpoint": "latest_net_G.pth", "sha256": "ab" * 32, "discriminator": None}

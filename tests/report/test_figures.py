@@ -79,7 +79,7 @@ def test_figures_follow_their_input(results: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "stage"),
     [
-        ("search/search.csv", "search"),
+        ("scores/search.csv", "search"),
         ("search/selection.json", "search"),
         ("teacher/log.csv", "teacher"),
         ("finetune/samples.png", "finetune"),
@@ -114,7 +114,7 @@ def test_a_strip_that_is_cut_off_is_refused(results: Path) -> None:
 def test_one_subnet_one_picture_one_step(results: Path) -> None:
     """The least that a run can leave behind still draws, without a warning."""
     folder = results / EXPERIMENT
-    search = folder / "search" / "search.csv"
+    search = folder / "scores" / "search.csv"
     search.write_text("\n".join(search.read_text().splitlines()[:2]) + "\n")
     edit_json(folder / "search" / "selection.json", lambda data: data.update(pareto=[0], subnets_scored=1))
     for path in folder.glob("*/evaluation.json"):

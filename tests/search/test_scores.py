@@ -17,10 +17,11 @@ from gancomp.errors import GancompError
 from gancomp.metrics.frechet import frechet_distance
 from gancomp.metrics.kernel import kernel_distance
 from gancomp.metrics.pictures import l1
+from gancomp.metrics.scoring import Scorer, Tally
 from gancomp.metrics.segmentation import load_judge, mean_iou
 from gancomp.metrics.statistics import load_statistics
 from gancomp.nets import load_generator
-from gancomp.report.records import Selection, read, read_search, read_subnets
+from gancomp.report.records import Selection, read, read_search, read_shard
 from gancomp.search import candidates as candidates_module
 from gancomp.search import scores as scores_module
 from gancomp.search.candidates import candidates, shard_path
@@ -65,14 +66,14 @@ def test_scores_are_those_of_each_subnet_alone(workspace: Workspace) -> None:
 
 def test_search_csv_does_not_depend_on_the_shards(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     config = workspace.config(**TIGHT)
-    path = workspace.stage("search") / "search.csv"
+    path = workspace.stage("scores") / "search.csv"
     written = set()
     for count, group in ((1, 32), (2, 3), (3, 3), (7, 3)):
         small_groups(monkeypatch, group)
         path.unlink()
         for index in reversed(range(count)):
             score_shard(config, EXPERIMENT, index, count, "cpu")
-        sizes = [len(read_subnets(shard_path(EXPERIMENT, index, count))) for index in range(count)]
+        sizes = [len(read_shard(shard_path(EXPERIMENT, index, count))) for index in range(count)]
         assert sum(sizes) == len(candidates(config, EXPERIMENT))
         assert (0 in sizes) == (count == 7), "seven shards are more than there are groups"
         merge(config, EXPERIMENT, count)
@@ -83,16 +84,49 @@ def test_search_csv_does_not_depend_on_the_shards(workspace: Workspace, monkeypa
 def test_a_search_repeats_itself(finished: Workspace, workspace: Workspace) -> None:
     score_shard(workspace.config(), EXPERIMENT, 0, 1, "cpu")
     name = "shards/0-of-1.csv"
-    assert (workspace.stage("search") / name).read_bytes() == (finished.stage("search") / name).read_bytes()
+    assert (workspace.stage("scores") / name).read_bytes() == (finished.stage("scores") / name).read_bytes()
 
 
 def test_search_csv_of_the_experiment(finished: Workspace) -> None:
-    rows = read_search(finished.stage("search") / "search.csv")
+    rows = read_search(finished.stage("scores") / "search.csv")
     config = finished.config()
     assert [row.widths for row in rows] == [subnet.widths for subnet in candidates(config, EXPERIMENT)]
-    assert (finished.stage("search") / "search.csv").read_text().splitlines()[0] == (
-        "index,widths,macs,macs_paper,params,fid,kid,l1,miou"
+    assert (finished.stage("scores") / "search.csv").read_text().splitlines()[0] == (
+        "index,widths,macs,macs_paper,params,fid,kid,l1,miou,fid_low,fid_high,kid_low,kid_high,l1_low,l1_high"
     )
+
+
+def test_intervals_hold_their_score(finished: Workspace) -> None:
+    for row in read_search(finished.stage("scores") / "search.csv"):
+        for metric in ("fid", "kid", "l1"):
+            low, high = getattr(row, f"{metric}_low"), getattr(row, f"{metric}_high")
+            assert low < getattr(row, metric) < high
+
+
+def test_a_search_that_was_killed_goes_on(
+    finished: Workspace, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Groups that were scored are not scored again, and the file is the same."""
+    small_groups(monkeypatch, 3)
+    config, scored = workspace.config(), []
+    tally = Scorer.tally
+
+    def dying(own: Scorer) -> Tally:
+        scored.append(1)
+        if len(scored) == 7:
+            raise KeyboardInterrupt
+        return tally(own)
+
+    monkeypatch.setattr(Scorer, "tally", dying)
+    path = workspace.stage("scores") / "search.csv"
+    path.unlink()
+    with pytest.raises(KeyboardInterrupt):
+        score_shard(config, EXPERIMENT, 0, 1, "cpu")
+    score_shard(config, EXPERIMENT, 0, 1, "cpu")
+    assert len(scored) == len(candidates(config, EXPERIMENT)) + 1
+    merge(config, EXPERIMENT, 1)
+    assert path.read_bytes() == (finished.stage("scores") / "search.csv").read_bytes()
+    assert not workspace.resume("scores").exists()
 
 
 def test_statistics_of_other_pictures_are_refused(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,9 +172,9 @@ def test_every_kind_of_pictures_is_scored_as_each_subnet_alone(
         for index in range(count):
             score_shard(config, experiment, index, count, "cpu")
         merge(config, experiment, count)
-        written.add((made.stage("search") / "search.csv").read_bytes())
+        written.add((made.stage("scores") / "search.csv").read_bytes())
     assert len(written) == 1
-    rows = read_search(made.stage("search") / "search.csv")
+    rows = read_search(made.stage("scores") / "search.csv")
     assert len({row.fid for row in rows}) == len(rows) >= 4
 
     whole = load_generator(made.stage("supernet") / "model.safetensors")
@@ -162,7 +196,7 @@ def test_every_kind_of_pictures_is_scored_as_each_subnet_alone(
         else:
             assert row.miou is None
 
-    select(config, experiment)
+    select(made.config(metric=metric, search={"ties": "best"}), experiment)
     selection = read(made.stage("search") / "selection.json", Selection, "search")
     best = max if metric == "miou" else min
     values = [getattr(row, metric) for row in rows]
@@ -178,7 +212,7 @@ def test_a_judge_that_reads_badly_chooses_nothing(tmp_path: Path, monkeypatch: p
     ):
         score_shard(made.config(metric="miou"), "gaugan", 0, 1, "cpu")
     score_shard(made.config(), "gaugan", 0, 1, "cpu")
-    assert {row.miou for row in read_subnets(shard_path("gaugan", 0, 1))} == {None}
+    assert {row.miou for row in read_shard(shard_path("gaugan", 0, 1))} == {None}
 
 
 def test_without_a_search_there_is_nothing_to_score(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

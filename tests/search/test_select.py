@@ -16,8 +16,8 @@ from gancomp.artifacts import read_json
 from gancomp.config import Config
 from gancomp.errors import GancompError
 from gancomp.pipeline import stage_settings
-from gancomp.report.records import SEARCH_COLUMNS, Selection, SubnetRow, read, read_search
-from gancomp.search.select import merge, pareto_front, select, winner
+from gancomp.report.records import SHARD_COLUMNS, Selection, SubnetRow, read, read_search
+from gancomp.search.select import merge, pareto_front, read_replicates, select, tied_with, winner
 
 METRICS = ("fid", "kid", "l1", "miou")
 
@@ -88,10 +88,13 @@ def test_a_metric_that_was_not_measured_is_named(metric: str) -> None:
 def test_selection(finished: Workspace) -> None:
     config, folder = finished.config(), finished.stage("search")
     selection = read(folder / "selection.json", Selection, "search")
-    rows = read_search(folder / "search.csv")
-    assert selection.winner == winner(rows, "fid")
+    rows = read_search(finished.stage("scores") / "search.csv")
+    assert selection.best == winner(rows, "fid")
+    tied = tied_with(selection.best, rows, "fid", read_replicates(finished.stage("scores") / "replicates.csv"))
+    assert len(tied) == selection.tied
+    assert selection.winner == min(tied, key=lambda row: (row.macs, row.fid))
     assert list(selection.pareto) == [own.index for own in pareto_front(rows, "fid")]
-    assert selection.winner.index in selection.pareto
+    assert selection.best.index in selection.pareto
     assert selection.metric == "fid"
     assert selection.subnets_scored == len(rows) == 41
     assert selection.subnets_in_space == 64
@@ -102,33 +105,82 @@ def test_selection(finished: Workspace) -> None:
 
 
 def test_selection_follows_the_scores(workspace: Workspace) -> None:
-    path = workspace.stage("search") / "search.csv"
+    path = workspace.stage("scores") / "search.csv"
     rows = read_search(path)
     edit(path, lambda table: table[17].update(fid="0.000001"))
-    select(workspace.config(), EXPERIMENT)
-    selection = read(path.with_name("selection.json"), Selection, "search")
+    select(best(workspace), EXPERIMENT)
+    selection = read(workspace.stage("search") / "selection.json", Selection, "search")
     assert selection.winner.index == rows[17].index
     assert selection.pareto[-1] == rows[17].index
 
 
 def test_selection_follows_the_metric(workspace: Workspace) -> None:
     """Another metric, another winner; mIoU the other way round."""
-    path = workspace.stage("search") / "search.csv"
+    path = workspace.stage("scores") / "search.csv"
     rows = read_search(path)
     edit(path, lambda table: [line.update(l1=str(0.5 - number / 100)) for number, line in enumerate(table)])
-    select(workspace.config(metric="l1"), EXPERIMENT)
-    selection = read(path.with_name("selection.json"), Selection, "search")
+    select(best(workspace, metric="l1"), EXPERIMENT)
+    selection = read(workspace.stage("search") / "selection.json", Selection, "search")
     assert (selection.metric, selection.winner.index) == ("l1", rows[-1].index)
     with pytest.raises(GancompError, match="has no miou"):
         select(miou(workspace), EXPERIMENT)
     edit(path, lambda table: [line.update(miou=str(0.5 - number / 100)) for number, line in enumerate(table)])
     select(miou(workspace), EXPERIMENT)
-    assert read(path.with_name("selection.json"), Selection, "search").winner.index == rows[0].index
+    assert read(workspace.stage("search") / "selection.json", Selection, "search").winner.index == rows[0].index
+
+
+def best(workspace: Workspace, **search: Any) -> Config:
+    """The experiment, of whose subnets the best wins, however close the next."""
+    metric = {"metric": search.pop("metric")} if "metric" in search else {}
+    return workspace.config(search={"ties": "best"} | search, **metric)
+
+
+def test_of_those_that_cannot_be_told_apart_the_one_with_the_fewest_macs_wins(workspace: Workspace) -> None:
+    """Of three subnets that the draws do not tell from the best, and one that they do."""
+    scores, draws = (workspace.stage("scores") / name for name in ("search.csv", "replicates.csv"))
+    rows = read_search(scores)
+    cheap = sorted(range(len(rows)), key=lambda place: rows[place].macs)[:4]
+    tied, far = cheap[1:], cheap[0]
+    leader = max(range(len(rows)), key=lambda place: rows[place].macs)
+    noise = [str((-1) ** place) for place in range(100)]
+
+    def spread(table: list[dict[str, str]]) -> None:
+        for place, line in enumerate(table):
+            near = place in tied
+            line.update({f"draw{number}": noise[number] if near else "0" for number in range(100)})
+
+    edit(draws, spread)
+    edit(scores, lambda table: [line.update(fid="2.0") for line in table])
+    edit(scores, lambda table: [table[place].update(fid="1.5") for place in tied])
+    edit(scores, lambda table: table[leader].update(fid="1.0"))
+    select(workspace.config(), EXPERIMENT)
+    selection = read(workspace.stage("search") / "selection.json", Selection, "search")
+    assert selection.best is not None
+    assert (selection.best.index, selection.tied) == (rows[leader].index, 4)
+    assert selection.winner.index == rows[tied[0]].index != rows[far].index
+    select(best(workspace), EXPERIMENT)
+    assert read(workspace.stage("search") / "selection.json", Selection, "search").winner.index == rows[leader].index
+
+
+def test_budgets_and_windows_share_the_scores(workspace: Workspace) -> None:
+    rows = read_search(workspace.stage("scores") / "search.csv")
+    window = best(workspace, scored="5.5x", budget="6x", at_least="7x")
+    select(window, EXPERIMENT)
+    selection = read(workspace.stage("search") / "selection.json", Selection, "search")
+    inside = [row for row in rows if 1_781_760 / 7 <= row.macs <= 1_781_760 / 6]
+    assert 0 < len(inside) == selection.subnets_scored < len(rows)
+    assert selection.winner == min(inside, key=lambda row: row.fid)
+    with pytest.raises(GancompError, match=r"experiments\.tiny\.search: none of the 41 scored subnets has between"):
+        select(best(workspace, scored="5.5x", budget="6x", at_least="6.0001x"), EXPERIMENT)
+    with pytest.raises(GancompError, match=r"search\.scored: 6x is fewer MACs than the budget"):
+        best(workspace, scored="6x")
+    with pytest.raises(GancompError, match=r"search\.at_least: 5x leaves nothing under 5\.5x"):
+        best(workspace, at_least="5x")
 
 
 def miou(workspace: Workspace) -> Config:
     """The experiment with a metric that its pictures could not have."""
-    config = workspace.config()
+    config = best(workspace)
     experiment = config.experiments[EXPERIMENT].model_copy(update={"metric": "miou"})
     return config.model_copy(update={"experiments": {EXPERIMENT: experiment}})
 
@@ -139,10 +191,11 @@ def miou(workspace: Workspace) -> Config:
 def edit(path: Path, change: Callable[[list[dict[str, str]]], Any]) -> None:
     """Change the rows of a CSV file."""
     with path.open(newline="") as stream:
-        rows = list(csv.DictReader(stream))
+        reader = csv.DictReader(stream)
+        columns, rows = reader.fieldnames or (), list(reader)
     change(rows)
     with path.open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, SEARCH_COLUMNS, lineterminator="\n")
+        writer = csv.DictWriter(stream, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
 
@@ -159,11 +212,11 @@ def edit(path: Path, change: Callable[[list[dict[str, str]]], Any]) -> None:
     ids=["missing", "doubled", "over the budget", "foreign", "empty"],
 )
 def test_merge_refuses(workspace: Workspace, change: Callable[[list[dict[str, str]]], Any]) -> None:
-    (workspace.stage("search") / "search.csv").unlink()
-    edit(workspace.stage("search") / "shards" / "0-of-1.csv", change)
-    with pytest.raises(GancompError, match=r"search/shards: the 1 shards hold \d+ subnets, .* not the 41 .* delete"):
+    (workspace.stage("scores") / "search.csv").unlink()
+    edit(workspace.stage("scores") / "shards" / "0-of-1.csv", change)
+    with pytest.raises(GancompError, match=r"scores/shards: the 1 shards hold \d+ subnets, .* not the 41 .* delete"):
         merge(workspace.config(), EXPERIMENT, 1)
-    assert not (workspace.stage("search") / "search.csv").exists()
+    assert not (workspace.stage("scores") / "search.csv").exists()
 
 
 def test_merge_refuses_shards_of_another_budget(workspace: Workspace) -> None:
@@ -172,9 +225,9 @@ def test_merge_refuses_shards_of_another_budget(workspace: Workspace) -> None:
 
 
 def test_merge_sorts(finished: Workspace, workspace: Workspace) -> None:
-    edit(workspace.stage("search") / "shards" / "0-of-1.csv", lambda rows: rows.reverse())
+    edit(workspace.stage("scores") / "shards" / "0-of-1.csv", lambda rows: rows.reverse())
     merge(workspace.config(), EXPERIMENT, 1)
-    mine, theirs = ((own.stage("search") / "search.csv").read_bytes() for own in (workspace, finished))
+    mine, theirs = ((own.stage("scores") / "search.csv").read_bytes() for own in (workspace, finished))
     assert mine == theirs
 
 
@@ -183,14 +236,14 @@ def test_merge_names_a_missing_shard(workspace: Workspace) -> None:
         merge(workspace.config(), EXPERIMENT, 2)
 
 
-@pytest.mark.parametrize("text", ["", "index,widths\n", ",".join(SEARCH_COLUMNS) + "\n1,4,x,1,1,1,1,1,\n"])
+@pytest.mark.parametrize("text", ["", "index,widths\n", ",".join(SHARD_COLUMNS) + "\n1,4,x,1,1,1,1,1,,,,,,,,\n"])
 def test_merge_names_a_damaged_shard(workspace: Workspace, text: str) -> None:
-    (workspace.stage("search") / "shards" / "0-of-1.csv").write_text(text)
+    (workspace.stage("scores") / "shards" / "0-of-1.csv").write_text(text)
     with pytest.raises(GancompError, match=r"shards/0-of-1\.csv"):
         merge(workspace.config(), EXPERIMENT, 1)
 
 
 def test_nan_score_is_refused(workspace: Workspace) -> None:
-    edit(workspace.stage("search") / "shards" / "0-of-1.csv", lambda rows: rows[3].update(fid="nan"))
+    edit(workspace.stage("scores") / "shards" / "0-of-1.csv", lambda rows: rows[3].update(fid="nan"))
     with pytest.raises(GancompError, match=r"0-of-1\.csv, line 5: fid"):
         merge(workspace.config(), EXPERIMENT, 1)

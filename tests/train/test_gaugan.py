@@ -56,7 +56,9 @@ def student_recipe(widths: Widths | None = None, lambda_distill: float = 3) -> t
     elastic = Elastic(mapped(2, channels), lambda chosen: mapped(chosen, channels))
     objective = OBJECTIVE.model_copy(update={"lambda_distill": lambda_distill})
     fabric = make_fabric("32", "cpu")
-    own = GauGanStudent(fabric, elastic, teacher, discriminator(), objective, TRAINING, perceptual, lambda draw: widths)
+    own = GauGanStudent(
+        fabric, elastic, teacher, discriminator(), objective, TRAINING, perceptual, lambda draw: (widths,)
+    )
     return own, teacher
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from gancomp.elastic.slicing import Elastic, extract
 from gancomp.errors import GancompError
 from gancomp.nets import build_generator, load_generator
 from gancomp.objectives.distill import MappedGenerator
-from gancomp.pipeline import signature, stage_settings
+from gancomp.pipeline import signature, stage_settings, stages_of
 from gancomp.profile.macs import profile
 from gancomp.report.records import Selection, SupernetMetrics, read, read_log
 from gancomp.spec import GeneratorSpec
@@ -116,9 +117,13 @@ def test_missing_upstream_is_named(workspace: Workspace, stage: str, needed: str
         ("distill", {"seed": 8}),
         ("distill", {"objective": {"lambda_distill": 0}}),
         ("distill", {"objective": {"lambda_recon": 10}}),
+        ("distill", {"objective": {"distillation": "output"}}),
+        ("distill", {"objective": {"distillation": "fsp"}}),
         ("distill", {"distill": {"prune": False}}),
         ("distill", {"distill": {"inherit_discriminator": False}}),
         ("supernet", {"objective": {"lambda_distill": 0}}),
+        ("supernet", {"supernet": {"sampler": "sandwich"}}),
+        ("supernet", {"supernet": {"adam": "drawn"}}),
         ("finetune", {"objective": {"lambda_distill": 0}}),
     ],
     ids=str,
@@ -202,9 +207,9 @@ def test_every_subnet_is_drawn(workspace: Workspace, monkeypatch: pytest.MonkeyP
     drawn: list[tuple[int, ...]] = []
 
     def step(own: Student, inputs: Any, targets: Any, draw: np.random.Generator) -> dict[str, torch.Tensor]:
-        widths = own.choose_widths(draw)
+        (widths,) = own.choose_widths(draw)
         assert widths is not None
-        drawn.append(widths)
+        drawn.append(tuple(widths))
         return dict.fromkeys(Student.loss_names, torch.zeros(()))
 
     monkeypatch.setattr(Student, "step", step)
@@ -217,6 +222,50 @@ def test_every_subnet_is_drawn(workspace: Workspace, monkeypatch: pytest.MonkeyP
         assert all(abs(counts[choice] - 1000 / len(choices)) < 80 for choice in choices)  # five standard deviations
     pairs = Counter((widths[4], widths[5]) for widths in drawn)
     assert all(abs(count - 250) < 70 for count in pairs.values())
+
+
+def test_sandwich_is_the_largest_the_smallest_and_one_at_random(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thirds = set()
+
+    def step(own: Student, inputs: Any, targets: Any, draw: np.random.Generator) -> dict[str, torch.Tensor]:
+        largest, smallest, third = own.choose_widths(draw)
+        assert (largest, smallest) == (supernet.largest, supernet.smallest)
+        thirds.add(third)
+        return dict.fromkeys(Student.loss_names, torch.zeros(()))
+
+    monkeypatch.setattr(Student, "step", step)
+    config = workspace.config(supernet={"sampler": "sandwich", "epochs_const": 10})
+    supernet = config.experiments[EXPERIMENT].supernet
+    train(config, "supernet")
+    assert len(thirds) > 10
+
+
+def test_the_original_may_teach_a_supernet_that_starts_anew(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The shorter pipeline of Fast GAN Compression: no teacher and no distillation, the original's discriminator."""
+    config = workspace.config(teacher="original", distill=None)
+    assert not {"teacher", "distill"} & set(stages_of(config, EXPERIMENT))
+    begun = first_networks(config, "supernet", monkeypatch)
+    inherited, _ = load_tensors(workspace.stage("original") / "discriminator.safetensors")
+    assert all_equal(begun["discriminator"], inherited)
+    for stage in ("teacher", "distill"):
+        shutil.rmtree(workspace.stage(stage))
+    train(config, "supernet")
+    largest = load_generator(workspace.stage("supernet") / "model.safetensors")
+    assert largest.spec.widths == config.experiments[EXPERIMENT].supernet.largest
+
+
+def test_from_scratch_has_the_winners_widths_and_nothing_else_of_it(
+    finished: Workspace, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    winner = load_generator(finished.stage("subnet") / "model.safetensors")
+    begun = first_networks(workspace.config(), "scratch", monkeypatch)
+    assert not all_equal(begun["generator"], winner.state_dict())
+    train(workspace.config(), "scratch")
+    assert load_generator(workspace.stage("scratch") / "model.safetensors").spec == winner.spec
 
 
 def test_supernet_judges_its_extremes(finished: Workspace) -> None:

@@ -40,7 +40,7 @@ def recipe(objective: Objective, widths: Widths | None = None) -> tuple[Student,
     elastic = Elastic(whole, lambda chosen: MappedGenerator(build_generator(spec(chosen)), channels))
     fabric, discriminator = make_fabric("32", "cpu"), PatchDiscriminator(6, 4, 1)
     training = Training(lr=0.02)
-    return Student(fabric, elastic, teacher, discriminator, objective, training, lambda draw: widths), teacher
+    return Student(fabric, elastic, teacher, discriminator, objective, training, lambda draw: (widths,)), teacher
 
 
 def batch() -> tuple[Tensor, Tensor]:
@@ -151,8 +151,9 @@ def test_widths_are_chosen_anew_in_every_step(monkeypatch: pytest.MonkeyPatch) -
     own, _ = recipe(Objective())
     asked: list[float] = []
 
-    def choose(draw: np.random.Generator) -> None:
+    def choose(draw: np.random.Generator) -> tuple[None]:
         asked.append(float(draw.random()))
+        return (None,)
 
     monkeypatch.setattr(own, "choose_widths", choose)
     for step in range(3):
@@ -230,7 +231,7 @@ def test_naive_student_takes_the_generators_place(widths: Widths | None, lambda_
         Reverse(back, critics[1]),
         objective,
         Training(lr=0.02),
-        lambda draw: widths,
+        lambda draw: (widths,),
     )
     old = copy.deepcopy(own.networks)
     x, y = batch()

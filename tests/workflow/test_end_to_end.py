@@ -29,7 +29,7 @@ def test_then_there_is_nothing_to_be_done(tiny: Workspace) -> None:
 
 
 def test_the_search_scored_every_subnet_once(results: Path) -> None:
-    rows = list(csv.DictReader((results / "search/search.csv").open(encoding="utf-8")))
+    rows = list(csv.DictReader((results / "scores/search.csv").open(encoding="utf-8")))
     subnets = load([ROOT / "config.yaml", ROOT / "config/tiny.yaml"]).experiments["tiny"].supernet.subnets
     assert [int(row["index"]) for row in rows] == list(range(subnets))
     selection = json.loads((results / "search/selection.json").read_text(encoding="utf-8"))

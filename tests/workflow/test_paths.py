@@ -100,7 +100,7 @@ def test_what_is_compressed_is_exported(finished: Run) -> None:
 
 def test_unpaired_training_is_measured_by_the_truth_that_was_held_out(results_of: dict[str, Run]) -> None:
     cyclegan = results_of["tiny-cyclegan"]
-    search = list(csv.DictReader((cyclegan.results / "search/search.csv").open(encoding="utf-8")))
+    search = list(csv.DictReader((cyclegan.results / "scores/search.csv").open(encoding="utf-8")))
     assert {row["l1"] for row in search} == {""}  # nothing in the search knows the truth
     assert 0 < float(cyclegan.rows["Ours"]["l1_share_of_range"]) < 1
     assert (cyclegan.results / "teacher/reverse.safetensors").is_file()

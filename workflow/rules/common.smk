@@ -8,13 +8,17 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from gancomp import paths
+from gancomp.paper.measured import files_of
+from gancomp.paper.places import FIGURES, GRIDS, TABLES, measured_in, scored_in
 from gancomp.loading import load
-from gancomp.pipeline import STAGE_VERSION, STAGES, owner, signature, stages_of
+from gancomp.pipeline import STAGE_VERSION, STAGES, folder, owner, signature, stages_of
+from gancomp.study import resolve
 from gancomp.errors import GancompError
 
 COMPARED = ("original", "narrow", "subnet", "finetune")  # the generators that tables and figures compare
 MEASURED = ("original", "narrow", "finetune")  # those whose architectures differ
 TRAINED = ("original", "teacher", "distill", "supernet", "finetune", "narrow")
+SCORED = (*COMPARED, "teacher", "distill", "scratch")  # all that can be evaluated
 # Two jobs that compute never share a core; more than 8 help none of these networks.
 HEAVY = min(workflow.cores, 8)
 
@@ -75,8 +79,8 @@ def options(wildcards, output):
 
 def stage_file(experiment, stage, name):
     """A file of a stage, from the base that made it where the experiment changes nothing up to there."""
-    serving = owner(CONFIG, experiment, stage) if stage in STAGES else experiment
-    return str(paths.stage(serving, stage) / name)
+    where = folder(CONFIG, experiment, stage) if stage in STAGES else paths.stage(experiment, stage)
+    return str(where / name)
 
 
 def from_stage(stage, name):
@@ -125,6 +129,8 @@ def imported(stage):
 
     def files(wildcards):
         declared = getattr(CONFIG.experiments[wildcards.experiment], stage)
+        if isinstance(declared, str):
+            return []
         return [file for file in (declared.checkpoint, declared.discriminator) if file]
 
     return files
@@ -150,7 +156,26 @@ def lpips_files(wildcards):
 def shard_files(wildcards):
     """Input function: every shard of the search, by the number that the experiment asks for."""
     count = CONFIG.experiments[wildcards.experiment].search.shards
-    return [f"results/{wildcards.experiment}/search/shards/{shard}-of-{count}.csv" for shard in range(count)]
+    return [f"results/{wildcards.experiment}/scores/shards/{shard}-of-{count}.csv" for shard in range(count)]
+
+
+def start_of_supernet(wildcards):
+    """Input function: what the once-for-all network begins from, the distilled student or the teacher itself."""
+    names = {"distill": ("model", "discriminator", "maps"), "teacher": ("model", "discriminator")}
+    stage = "distill" if CONFIG.experiments[wildcards.experiment].distill else "teacher"
+    return [stage_file(wildcards.experiment, stage, f"{name}.safetensors") for name in names[stage]]
+
+
+# --- the paper's tables and figures -------------------------------------------------------------
+
+
+def files_of_paper(name):
+    """The scores that a table or figure shows, of every seed, and the cost or the pictures where it shows those."""
+    files = [str(file) for place in scored_in(name) for file in files_of(CONFIG, place)]
+    costs = [found[0] for place in measured_in(name) if (found := resolve(CONFIG, place))]
+    files += [f"results/{experiment}/benchmark/benchmark.json" for experiment in costs]
+    shown = [found[0] for role in GRIDS.get(name, ()) if (found := resolve(CONFIG, f"{role}:finetune"))]
+    return files + [f"results/{experiment}/reference/evaluation.json" for experiment in shown]
 
 
 # --- what makes a stage run again --------------------------------------------------------------

@@ -16,7 +16,7 @@ rule evaluate:
     benchmark:
         "results/{experiment}/logs/evaluate.{stage}.tsv"
     wildcard_constraints:
-        stage="|".join(COMPARED),
+        stage="|".join(SCORED),
     threads: HEAVY
     resources:
         mem_mb=6000,

@@ -40,7 +40,7 @@ rule draw:
         scores=from_stages(COMPARED, "evaluation.json"),
         samples=from_stages(COMPARED, "samples.png"),
         reference=multiext("results/{experiment}/reference/", "evaluation.json", "inputs.png", "targets.png"),
-        search=from_stages(("search",), "search.csv"),
+        search=from_stages(("scores",), "search.csv"),
         selection=from_stages(("search",), "selection.json"),
         losses=from_stages(TRAINED, "log.csv"),
     output:

@@ -13,7 +13,7 @@ rule search:
         judge=judge_files,
         inception="data/inception/weights.safetensors",
     output:
-        "results/{experiment}/search/shards/{shard}.csv",
+        "results/{experiment}/scores/shards/{shard}.csv",
     log:
         "results/{experiment}/logs/search.{shard}.log",
     benchmark:
@@ -23,7 +23,7 @@ rule search:
         mem_mb=6000,
         runtime=1440,
     params:
-        signature=settings_of("search"),
+        signature=settings_of("scores"),
         options=options,
     shell:
         "gancomp search {wildcards.experiment} --shard {wildcards.shard} --expect {params.signature} {params.options}"
@@ -34,13 +34,15 @@ rule merge:
     input:
         shard_files,
     output:
-        "results/{experiment}/search/search.csv",
+        "results/{experiment}/scores/search.csv",
+        "results/{experiment}/scores/replicates.csv",
+        "results/{experiment}/scores/config.json",
     log:
         "results/{experiment}/logs/merge.log",
     benchmark:
         "results/{experiment}/logs/merge.tsv"
     params:
-        signature=settings_of("search"),
+        signature=settings_of("scores"),
         shards=lambda wildcards, input: len(input),
         options=options,
     shell:
@@ -50,7 +52,8 @@ rule merge:
 
 rule select:
     input:
-        "results/{experiment}/search/search.csv",
+        from_stage("scores", "search.csv"),
+        from_stage("scores", "replicates.csv"),
     output:
         "results/{experiment}/search/selection.json",
         "results/{experiment}/search/config.json",

@@ -86,9 +86,7 @@ rule supernet:
         manifest=from_data("manifest.json"),
         perceptual=perceptual_weights,
         teacher=from_stage("teacher", "model.safetensors"),
-        student=from_stage("distill", "model.safetensors"),
-        discriminator=from_stage("distill", "discriminator.safetensors"),
-        maps=from_stage("distill", "maps.safetensors"),
+        student=start_of_supernet,
     output:
         "results/{experiment}/supernet/model.safetensors",
         "results/{experiment}/supernet/config.json",
@@ -165,3 +163,29 @@ rule narrow:
         options=options,
     shell:
         "gancomp narrow {wildcards.experiment} --expect {params.signature} {params.options} 2>&1 | tee {log:q}"
+
+
+rule scratch:
+    input:
+        manifest=from_data("manifest.json"),
+        perceptual=perceptual_weights,
+        selection=from_stage("search", "selection.json"),
+    output:
+        "results/{experiment}/scratch/model.safetensors",
+        "results/{experiment}/scratch/config.json",
+        "results/{experiment}/scratch/metrics.json",
+        "results/{experiment}/scratch/log.csv",
+        "results/{experiment}/scratch/discriminator.safetensors",
+    log:
+        "results/{experiment}/logs/scratch.log",
+    benchmark:
+        "results/{experiment}/logs/scratch.tsv"
+    threads: HEAVY
+    resources:
+        mem_mb=6000,
+        runtime=1440,
+    params:
+        signature=settings_of("scratch"),
+        options=options,
+    shell:
+        "gancomp scratch {wildcards.experiment} --expect {params.signature} {params.options} 2>&1 | tee {log:q}"

@@ -1,0 +1,133 @@
+"""Is the search right? Does the once-for-all network rank subnets as their training does, as Section 3.3 assumes?"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from scipy.stats import kendalltau
+
+from gancomp import rng
+from gancomp.artifacts import read_json, write_csv
+from gancomp.config import Config
+from gancomp.paper.measured import measure
+from gancomp.paper.places import AGAINST, RANKED
+from gancomp.pipeline import folder
+from gancomp.report.figures import BLUE, PAGE, VERMILION
+from gancomp.report.metrics import BY_KEY
+from gancomp.report.records import Selection
+from gancomp.spec import format_widths
+from gancomp.study import study_of
+
+COLUMNS = ("experiment", "widths", "macs", "metric", "train2", *AGAINST)
+RESAMPLES = 2000
+
+
+def write_points(config: Config, path: Path) -> None:
+    """One line a subnet and metric: its score by the once-for-all network on train-2, and what training makes of it."""
+    rows = []
+    for subnet in RANKED:
+        found = {stage: measure(config, f"{subnet}:{stage}") for stage in AGAINST}
+        first = found["subnet"]
+        if first is None or not all(one and one.evaluations for one in found.values()):
+            continue
+        selection = Selection.model_validate(read_json(folder(config, first.experiment, "search") / "selection.json"))
+        for metric in ("fid", "kid", "l1"):
+            validated = {stage: one.value(metric) for stage, one in found.items() if one}
+            train2 = BY_KEY[metric].of(selection.winner)
+            if train2 is None or not all(validated.values()):
+                continue
+            rows.append(
+                {
+                    "experiment": first.experiment,
+                    "widths": format_widths(selection.winner.widths),
+                    "macs": str(selection.winner.macs),
+                    "metric": metric,
+                    "train2": f"{train2:.9g}",
+                    **{stage: f"{value.mean:.9g}" for stage, value in validated.items() if value},
+                }
+            )
+    write_csv(path, COLUMNS, rows)
+
+
+def kendall(a: Sequence[float], b: Sequence[float]) -> tuple[float, float, float]:
+    """Kendall's τ of two rankings and its 95% interval over draws of the pairs (NaN where all are tied)."""
+    first, second = np.asarray(a, float), np.asarray(b, float)
+    draw = rng.generator(0, "kendall")
+    taus = []
+    for _ in range(RESAMPLES):
+        chosen = draw.integers(len(first), size=len(first))
+        taus.append(kendalltau(first[chosen], second[chosen]).statistic)
+    low, high = np.nanquantile(taus, [0.025, 0.975])
+    return float(kendalltau(first, second).statistic), float(low), float(high)
+
+
+def agreements(points: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+    """τ between the scores on train-2 and each kind of validation score, for each metric."""
+    rows = []
+    for metric in dict.fromkeys(point["metric"] for point in points):
+        own = [point for point in points if point["metric"] == metric]
+        for stage, told in AGAINST.items():
+            tau, low, high = kendall(*([float(point[key]) for point in own] for key in ("train2", stage)))
+            rows.append(
+                {
+                    "metric": metric,
+                    "against": told,
+                    "subnets": str(len(own)),
+                    "tau": f"{tau:.3f}",
+                    "low": f"{low:.3f}",
+                    "high": f"{high:.3f}",
+                }
+            )
+    return rows
+
+
+def optimism(config: Config) -> list[dict[str, str]]:
+    """What the winner scores on train-2, which chose it, and on validation, which did not, for every role."""
+    rows = []
+    for role in study_of(config).experiments:
+        found = measure(config, f"{role}:subnet")
+        if found is None or not found.evaluations:
+            continue
+        path = folder(config, found.experiment, "search") / "selection.json"
+        chosen = Selection.model_validate(read_json(path)).winner
+        for metric in ("fid", "kid", "l1"):
+            train2, value = BY_KEY[metric].of(chosen), BY_KEY[metric].of(found.evaluations[0])
+            if train2 is not None and value is not None:
+                rows.append(
+                    {
+                        "experiment": found.experiment,
+                        "metric": metric,
+                        "train2": f"{train2:.6g}",
+                        "validation": f"{value:.6g}",
+                        "difference": f"{train2 - value:.6g}",
+                    }
+                )
+    return rows
+
+
+def draw(path: Path) -> Figure | None:
+    """Validation scores against the once-for-all network's on train-2, with τ; None where nothing was run."""
+    with path.open(newline="", encoding="utf-8") as stream:
+        points = list(csv.DictReader(stream))
+    if not points:
+        return None
+    shown = [metric for metric in ("fid", "kid") if any(point["metric"] == metric for point in points)]
+    figure = Figure(figsize=(PAGE, 2.3 * len(shown)), layout="constrained")
+    axes = figure.subplots(len(shown), len(AGAINST), squeeze=False)
+    taus = {(row["metric"], row["against"]): row for row in agreements(points)}
+    for row, key in enumerate(shown):
+        metric = BY_KEY[key]
+        own = [point for point in points if point["metric"] == key]
+        for column, (stage, told) in enumerate(AGAINST.items()):
+            x, y = ([float(point[name]) * metric.scale for point in own] for name in ("train2", stage))
+            colour = BLUE if stage != "scratch" else VERMILION
+            axes[row][column].plot(x, y, linestyle="", marker="o", color=colour, ms=4)
+            tau = taus[key, told]
+            axes[row][column].set_title(f"{told}: τ = {tau['tau']} [{tau['low']}, {tau['high']}]")
+            axes[row][column].set_ylabel(f"{metric.head} {metric.arrow}, validation")
+            axes[row][column].set_xlabel(f"{metric.head} in the once-for-all network, train-2")
+    return figure

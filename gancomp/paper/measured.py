@@ -1,0 +1,76 @@
+"""What this run measured in a place of the paper's tables and figures: mean and spread over seeds. Imports no torch."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gancomp.config import Config
+from gancomp.pipeline import folder, generator_spec
+from gancomp.profile.macs import profile
+from gancomp.report.metrics import METRICS
+from gancomp.report.records import Cost, Evaluation, read
+from gancomp.study import replicas, resolve
+
+
+@dataclass(frozen=True)
+class Value:
+    """A mean over seeds with its sample standard deviation, None of one seed."""
+
+    mean: float
+    sd: float | None
+    seeds: int
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Value:
+        """Raises statistics.StatisticsError of no value."""
+        return cls(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None, len(values))
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One place: the experiment and stage that take it, the evaluations of each seed that was run, and the cost."""
+
+    experiment: str
+    stage: str
+    evaluations: tuple[Evaluation, ...]
+    cost: Cost | None
+
+    def value(self, metric: str) -> Value | None:
+        """The *metric* over the seeds; None where it was not measured."""
+        values = [value for record in self.evaluations if (value := getattr(record, metric)) is not None]
+        return Value.of(values) if values else None
+
+    @property
+    def values(self) -> dict[str, Value]:
+        """Every metric that was measured."""
+        return {metric.key: value for metric in METRICS if (value := self.value(metric.key)) is not None}
+
+
+def files_of(config: Config, reference: str) -> list[Path]:
+    """The evaluation of each seed in a place, run or not; none where the study has nothing there."""
+    found = resolve(config, reference)
+    if found is None:
+        return []
+    experiment, stage = found
+    return [folder(config, seed, stage) / "evaluation.json" for seed in replicas(config, experiment)]
+
+
+def measure(config: Config, reference: str) -> Measured | None:
+    """What was run in the place *reference*; None where the study has nothing there.
+
+    Its cost is known without a run, but for the stages whose widths a search chooses.
+    """
+    found = resolve(config, reference)
+    if found is None:
+        return None
+    experiment, stage = found
+    files = [file for file in files_of(config, reference) if file.is_file()]
+    evaluations = tuple(read(file, Evaluation, stage) for file in files)
+    cost: Cost | None = evaluations[0] if evaluations else None
+    if cost is None and stage in ("original", "teacher", "distill"):
+        counted = profile(generator_spec(config, experiment, stage))  # type: ignore[arg-type]
+        cost = Cost(params=counted.params, macs=counted.macs, macs_paper=counted.macs_paper)
+    return Measured(experiment, stage, evaluations, cost)

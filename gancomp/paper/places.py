@@ -1,0 +1,103 @@
+"""Which places of the study (`gancomp.study.resolve`) each table and figure shows. Imports neither torch nor plots."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from gancomp.paper.numbers import load_numbers
+from gancomp.report.records import COMPARED
+
+TABLES = tuple(f"table{number}" for number in range(1, 9))
+#: Tables that need no scores: one measures cost, one prints the configuration.
+UNSCORED = ("table2", "table5")
+
+#: Whose pictures each grid shows, by role.
+GRIDS: dict[str, tuple[str, ...]] = {
+    "figure1": ("horse2zebra", "edges2shoes", "gaugan"),
+    "figure4": ("cityscapes", "edges2shoes", "horse2zebra"),
+    "figure9": ("horse2zebra",),
+    "figure10": ("edges2shoes",),
+    "figure11": ("maps",),
+    "figure12": ("cityscapes",),
+    "figure13": ("gaugan",),
+}
+
+
+@dataclass(frozen=True)
+class Curves:
+    """A figure: its title, and for each of its panels the places (`gancomp.study.resolve`) of every series."""
+
+    title: str
+    panels: Mapping[str, Mapping[str, Sequence[str]]]
+
+
+def _pairs(role: str) -> dict[str, list[str]]:
+    sizes = {
+        "from scratch": ("scratch-s", "scratch-m", "scratch"),
+        "prune + distil": ("pruned-s", "pruned-m", ""),
+        "ours": ("ours-s", "ours-m", ""),
+    }
+    stages = {"ours": "finetune"}
+    return {
+        series: [f"{role}{f'.{size}' if size else ''}:{stages.get(series, 'distill')}" for size in variants]
+        for series, variants in sizes.items()
+    }
+
+
+_EITHER = "cityscapes|edges2shoes"
+_UNPAIRED = {
+    "unpaired": [f"horse2zebra.unpaired-{size}:distill" for size in "sml"],
+    "pseudo-paired": [f"horse2zebra.pseudo-{size}:distill" for size in "sml"],
+}
+CURVES: dict[str, Curves] = {
+    "figure5": Curves("Unpaired and pseudo-paired training over sizes", {"horse2zebra": _UNPAIRED}),
+    "figure6": Curves(
+        "Quality against cost", {"cityscapes": _pairs("cityscapes"), "edges2shoes": _pairs("edges2shoes")}
+    ),
+    "figure7a": Curves("Unpaired and pseudo-paired training", {"horse2zebra": _UNPAIRED}),
+    "figure7b": Curves(
+        "Normal and separable convolutions",
+        {
+            _EITHER: {
+                "normal": [f"{_EITHER}{size}:original" for size in (".normal-s", ".normal-m", "")],
+                "separable": [f"{_EITHER}.mobile-s:original", f"{_EITHER}.mobile-m:original", f"{_EITHER}:teacher"],
+            }
+        },
+    ),
+    "figure8": Curves(
+        "Distillation of the output",
+        {
+            _EITHER: {
+                "output distillation": [f"{_EITHER}.output-{size}:distill" for size in "sml"],
+                **{name: places for name, places in _pairs(_EITHER).items() if name != "prune + distil"},
+            }
+        },
+    ),
+}
+
+
+#: The subnets that rank agreement is measured on: the best of each window of MACs, in the first role that there is.
+RANKED = tuple(f"edges2shoes|cityscapes|maps.rank-{place}" for place in range(1, 9))
+#: The stages whose validation scores are held against the once-for-all network's on train-2.
+AGAINST = {"subnet": "itself, on validation", "finetune": "fine-tuned", "scratch": "from scratch"}
+
+FIGURES = (*GRIDS, *CURVES, "figure2", "figure3", "agreement")
+
+
+def scored_in(name: str) -> list[str]:
+    """The places whose scores the table or figure *name* shows."""
+    if name in UNSCORED:
+        return []
+    if name in TABLES:
+        return [row.run for row in load_numbers()[name].rows if row.run]
+    if name in GRIDS:
+        return [f"{role}:{stage}" for role in GRIDS[name] for stage in COMPARED]
+    if name in CURVES:
+        return [place for panel in CURVES[name].panels.values() for places in panel.values() for place in places]
+    return [f"{subnet}:{stage}" for subnet in RANKED for stage in AGAINST] if name == "agreement" else []
+
+
+def measured_in(name: str) -> list[str]:
+    """The places whose cost, measured, the table *name* shows."""
+    return [row.run for row in load_numbers()[name].rows if row.run] if name == "table2" else []

@@ -1,0 +1,34 @@
+"""The masked Adam: what was not drawn keeps still, and what was drawn moves as it always did."""
+
+from __future__ import annotations
+
+import torch
+
+from gancomp.train.optim import BETAS, DrawnAdam
+
+
+def train(adam: torch.optim.Optimizer, weight: torch.nn.Parameter, drawn: list[int]) -> None:
+    """One step a width: the gradient is 1 in the leading channels, 0 in the others."""
+    for width in drawn:
+        weight.grad = torch.zeros_like(weight)
+        weight.grad[:width] = 1
+        adam.step()
+
+
+def test_channels_that_were_not_drawn_keep_still() -> None:
+    plain, masked = (torch.nn.Parameter(torch.ones(4)) for _ in range(2))
+    train(torch.optim.Adam([plain], lr=0.1, betas=BETAS), plain, [4, 2])
+    adam = DrawnAdam([masked], lr=0.1, betas=BETAS)
+    train(adam, masked, [4])
+    after_one = masked.detach().clone()
+    train(adam, masked, [2])
+    assert torch.equal(masked[2:], after_one[2:])
+    assert torch.allclose(masked[:2], plain[:2])
+    assert not torch.allclose(plain[2:], after_one[2:])  # momentum moves them in the ordinary Adam
+
+
+def test_all_drawn_is_the_ordinary_adam() -> None:
+    plain, masked = (torch.nn.Parameter(torch.ones(4)) for _ in range(2))
+    train(torch.optim.Adam([plain], lr=0.1, betas=BETAS), plain, [4] * 5)
+    train(DrawnAdam([masked], lr=0.1, betas=BETAS), masked, [4] * 5)
+    assert torch.equal(plain, masked)

@@ -1,0 +1,94 @@
+"""The paper's tables and figures, from the experiments that the configured study names."""
+
+
+localrules:
+    paper_table,
+    paper_figure,
+    paper_page,
+
+
+STUDY = CONFIG.study.name if CONFIG.study else "none"
+
+
+wildcard_constraints:
+    table="|".join(TABLES),
+    figure="|".join(FIGURES),
+
+
+rule paper_table:
+    input:
+        lambda wildcards: files_of_paper(wildcards.table),
+    output:
+        multiext(f"results/studies/{STUDY}/{{table}}", ".csv", ".md", ".tex"),
+    log:
+        f"results/studies/{STUDY}/logs/{{table}}.log",
+    benchmark:
+        f"results/studies/{STUDY}/logs/{{table}}.tsv"
+    params:
+        study=lambda wildcards: CONFIG.study.model_dump_json(),
+        options=options,
+    shell:
+        "gancomp paper {wildcards.table} {params.options} 2>&1 | tee {log:q}"
+
+
+rule paper_figure:
+    input:
+        lambda wildcards: files_of_paper(wildcards.figure),
+    output:
+        multiext(f"results/studies/{STUDY}/{{figure}}", ".svg", ".png"),
+    log:
+        f"results/studies/{STUDY}/logs/{{figure}}.log",
+    benchmark:
+        f"results/studies/{STUDY}/logs/{{figure}}.tsv"
+    params:
+        study=lambda wildcards: CONFIG.study.model_dump_json(),
+        options=options,
+    shell:
+        "gancomp paper {wildcards.figure} {params.options} 2>&1 | tee {log:q}"
+
+
+rule paper_page:
+    input:
+        expand(f"results/studies/{STUDY}/{{table}}.md", table=TABLES),
+        expand(f"results/studies/{STUDY}/{{figure}}.png", figure=FIGURES),
+    output:
+        report(
+            f"results/studies/{STUDY}/paper.html",
+            caption="../report/paper.rst",
+            category="study",
+            labels={"result": "paper", "shows": "every table and figure beside the paper's"},
+        ),
+    log:
+        f"results/studies/{STUDY}/logs/paper.log",
+    benchmark:
+        f"results/studies/{STUDY}/logs/paper.tsv"
+    params:
+        options=options,
+    shell:
+        "gancomp paper page {params.options} 2>&1 | tee {log:q}"
+
+
+# Targets by the names that the paper gives them: snakemake table3, snakemake figure6, snakemake paper.
+if CONFIG.study:
+    for name in TABLES:
+
+        rule:
+            name:
+                name
+            input:
+                f"results/studies/{STUDY}/{name}.md",
+            localrule: True
+
+    for name in FIGURES:
+
+        rule:
+            name:
+                name
+            input:
+                f"results/studies/{STUDY}/{name}.png",
+            localrule: True
+
+    rule paper:
+        input:
+            f"results/studies/{STUDY}/paper.html",
+        localrule: True
