@@ -386,7 +386,7 @@ def report(experiment: ExperimentName, configfile: ConfigFiles = None, set_: Ove
 
 @app.command()
 def paper(
-    name: Annotated[str, typer.Argument(help="table1 to table8, figure1 to figure13, agreement, or page")],
+    target: Annotated[str, typer.Argument(help="table1 to table8, figure1 to figure13, agreement, or page")],
     configfile: ConfigFiles = None,
     set_: Overrides = "{}",
 ) -> None:
@@ -394,20 +394,20 @@ def paper(
     config = read_config(configfile, set_)
     from gancomp.paper.places import FIGURES, TABLES
 
-    if name in TABLES:
+    if target in TABLES:
         from gancomp.paper.tables import write_table
 
-        write_table(config, name)
-    elif name in FIGURES:
+        write_table(config, target)
+    elif target in FIGURES:
         from gancomp.paper.figures import write_figure
 
-        write_figure(config, name)
-    elif name == "page":
+        write_figure(config, target)
+    elif target == "page":
         from gancomp.paper.page import write_page
 
         write_page(config)
     else:
-        raise GancompError(f"no table or figure {name!r}; there are: {', '.join((*TABLES, *FIGURES, 'page'))}")
+        raise GancompError(f"no table or figure {target!r}; there are: {', '.join((*TABLES, *FIGURES, 'page'))}")
 
 
 @app.command()

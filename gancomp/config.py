@@ -6,7 +6,8 @@ import math
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator, model_validator
+import pydantic
+from pydantic import AfterValidator, BeforeValidator, Field, Tag, ValidationError, field_validator, model_validator
 
 from gancomp.data.settings import (
     Dataset,
@@ -73,6 +74,13 @@ class ImportableTraining(GeneratorTraining):
         if self.discriminator and not self.checkpoint:
             raise ValueError("discriminator: names a file, but checkpoint does not; name both or neither")
         return self
+
+
+#: A teacher is trained, or it is the original; which of both is meant is plain, so that a fault is told once.
+Teacher = Annotated[
+    Annotated[ImportableTraining, Tag("training")] | Annotated[Literal["original"], Tag("original")],
+    pydantic.Discriminator(lambda value: "original" if isinstance(value, str) else "training"),
+]
 
 
 class DistillTraining(GeneratorTraining):
@@ -267,9 +275,7 @@ class Experiment(Strict):
     discriminator: Discriminator = Discriminator()
     objective: Objective = Objective()
     original: ImportableTraining
-    teacher: ImportableTraining | Literal["original"] | None = Field(
-        None, description="original: no network of its own, the original teaches"
-    )
+    teacher: Teacher | None = Field(None, description="original: no network of its own, the original teaches")
     distill: DistillTraining | None = None
     supernet: SupernetTraining | None = None
     search: Search = Search()

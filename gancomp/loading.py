@@ -10,7 +10,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import ValidationError
 
-from gancomp.config import Config, Experiment
+from gancomp.config import Config, Experiment, ImportableTraining, Study
 from gancomp.data.settings import Dataset, DatasetBase
 from gancomp.errors import GancompError, did_you_mean
 from gancomp.spec import Strict
@@ -129,6 +129,8 @@ def _explain(error: ValidationError, source: str) -> str:
     lines = []
     for fault in error.errors():
         path = [str(part) for part in fault["loc"]]
+        if path[:1] == ["experiments"] and path[2:3] == ["teacher"]:
+            del path[3:4]  # which kind of teacher it is, the file says
         # The third part of a data set's place is its source, which the file says elsewhere.
         key = ".".join(path[:2] + path[3:] if path[:1] == ["datasets"] else path)
         message = fault["msg"].removeprefix("Value error, ")
@@ -149,8 +151,12 @@ def _keys_beside(path: Sequence[str]) -> list[str]:
             get_args(model.model_fields["source"].annotation)[0]: model for model in get_args(get_args(Dataset)[0])
         }
         return list(sources[path[2]].model_fields)
+    if path[0] == "study":
+        return list(Study.model_fields)
     if len(path) == 3:
         return list(Experiment.model_fields)
+    if path[2] == "teacher":
+        return list(ImportableTraining.model_fields)
     declared = Experiment.model_fields[path[2]].annotation
     section = next(
         kind for kind in (declared, *get_args(declared)) if isinstance(kind, type) and issubclass(kind, Strict)

@@ -75,7 +75,7 @@ def test_the_large_experiment_has_the_sizes_of_the_paper() -> None:
         ({"objective": {"lamda_recon": 1}}, r"objective\.lamda_recon: unknown key \(did you mean 'lambda_recon'\?\)"),
         ({"distil": {}}, r"mine\.distil: unknown key \(did you mean 'distill'\?\)"),
         ({"supernet": {"spcae": []}}, r"supernet\.spcae: unknown key \(did you mean 'space'\?\)"),
-        ({"search": {"zzz": 1}}, r"search\.zzz: unknown key \(there are: budget, chunk, images, shards\)"),
+        ({"search": {"zzz": 1}}, r"search\.zzz: unknown key \(there are: at_least, bootstrap, .*, shards, ties\)"),
         ({"seed": -1}, r"mine\.seed: .*greater than or equal to 0, not -1"),
         ({"seed": 2**31}, r"mine\.seed: .*less than"),
         ({"teacher": {"lr": 0}}, r"teacher\.lr: .*greater than 0, not 0"),
@@ -159,7 +159,7 @@ ALONE: dict[str, Any] = {"teacher": None, "distill": None, "supernet": None}
             {"generator": {"family": "unet", "downs": 4}},
             r"family: a unet is not elastic, so it cannot be compressed",
         ),
-        ({}, {"teacher": None}, r"mine: teacher missing: a compression declares teacher, distill, supernet"),
+        ({}, {"teacher": None}, r"mine: a compression declares a teacher, and distill or supernet or both"),
         ({}, {"metric": "miou"}, r"mine\.metric: miou needs datasets\.pairs\.judge"),
         ({"judge": {"network": "small"}}, {}, r"datasets\.pairs: judge: this data set has no label maps"),
         (
@@ -333,12 +333,12 @@ def test_a_circle_of_bases_is_told(length: int) -> None:
 # --- signatures and owners ---------------------------------------------------------------------
 
 
-CHAIN = ["teacher", "distill", "supernet", "search", "subnet", "finetune", "export"]
+CHAIN = ["teacher", "distill", "supernet", "scores", "search", "subnet", "finetune", "export"]
 
 
 def downstream(stage: str) -> set[str]:
     """*stage* and all that is made from it; the narrow baseline is as large as the winner of the search."""
-    return {*CHAIN[CHAIN.index(stage) :], "narrow"}
+    return {*CHAIN[CHAIN.index(stage) :], "narrow", "scratch"}
 
 
 def altered(config: Config) -> set[str]:
@@ -357,17 +357,19 @@ OF_THE_DATA = {"dataset", "statistics", "judge"}
         ({"seed": 1}, EVERYTHING - OF_THE_DATA),
         ({"precision": "32"}, EVERYTHING - OF_THE_DATA),
         ({"discriminator": {"ndf": 7}}, EVERYTHING - OF_THE_DATA),
-        ({"objective": {"lambda_distill": 0}}, EVERYTHING - OF_THE_DATA),
+        ({"objective": {"lambda_distill": 0}}, downstream("distill")),  # who has no teacher does not read it
+        ({"objective": {"distillation": "fsp"}}, downstream("distill")),
         ({"generator": {"blocks": 6}}, EVERYTHING - OF_THE_DATA),
         ({"original": {"lr": 0.1}}, {"original"}),
-        ({"original": {"widths": 9}}, {"original"} | downstream("search")),  # the budget refers to it
+        ({"original": {"widths": 9}}, {"original"} | downstream("scores")),  # the budget refers to it
         ({"teacher": {"lr": 0.1}}, downstream("teacher")),
         ({"distill": {"prune": False}}, downstream("distill")),
         ({"supernet": {"space": [[4, 3]] + [[4, 2]] * 7}}, downstream("supernet")),
-        ({"search": {"budget": "4x"}}, downstream("search")),
-        ({"search": {"images": 9}}, downstream("search")),
+        ({"search": {"budget": "4x"}}, downstream("scores")),
+        ({"search": {"ties": "best"}}, downstream("search")),
+        ({"search": {"images": 9}}, downstream("scores")),
         ({"finetune": {"lr": 0.1}}, {"finetune", "export"}),
-        ({"narrow": {"lr": 0.1}}, {"narrow"}),
+        ({"narrow": {"lr": 0.1}}, {"narrow", "scratch"}),
         ({"search": {"shards": 9}}, set()),  # only who computes it
         ({"title": "x", "note": "y", "benchmark": {"runs": 3}}, set()),
     ],

@@ -164,7 +164,7 @@ def test_running_mean_keeps_length_level_and_slope() -> None:
 def drawn_tradeoff(results: Path) -> Figure:
     own = folders(results)
     selection = read(own.file("search", "selection.json"), Selection, "search")
-    return tradeoff(read_search(own.file("search", "search.csv")), selection, read_scoreboard(own))
+    return tradeoff(read_search(own.file("scores", "search.csv")), selection, read_scoreboard(own))
 
 
 @pytest.mark.parametrize(("metric", "upper", "lower"), [("fid", "FID ↓", "KID × 10³ ↓"), ("miou", "mIoU % ↑", "FID ↓")])

@@ -80,19 +80,19 @@ def test_supernet_metrics_may_say_more_but_must_say_l1(results: Path) -> None:
 
 
 def test_search_rows_are_typed_and_faults_are_located(results: Path) -> None:
-    path = results / EXPERIMENT / "search" / "search.csv"
+    path = results / EXPERIMENT / "scores" / "search.csv"
     rows = read_search(path)
     assert [row.index for row in rows] == list(range(72))
     assert rows[0].widths == (16, 16, 16, 16, 16, 16, 12, 8)
     lines = path.read_text().splitlines()
     lines[3] = lines[3].rsplit(",", 1)[0] + ",nan"
     path.write_text("\n".join(lines))
-    with pytest.raises(GancompError, match=r"search\.csv, line 4: miou: .*finite"):
+    with pytest.raises(GancompError, match=r"search\.csv, line 4: l1_high: .*finite"):
         read_search(path)
 
 
 def test_search_without_rows_is_refused(results: Path) -> None:
-    path = results / EXPERIMENT / "search" / "search.csv"
+    path = results / EXPERIMENT / "scores" / "search.csv"
     path.write_text(path.read_text().splitlines()[0] + "\n")
     with pytest.raises(GancompError, match="holds no subnet"):
         read_search(path)

@@ -1,0 +1,168 @@
+"""The paper's tables: its numbers and this run's are told apart, and every number has a source."""
+
+from __future__ import annotations
+
+import csv
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gancomp import paths
+from gancomp.config import Config
+from gancomp.loading import merge, parse
+from gancomp.paper.curves import draw, write_points
+from gancomp.paper.figures import redraw, write_figure
+from gancomp.paper.measured import Value, files_of, measure
+from gancomp.paper.numbers import load_numbers
+from gancomp.paper.page import write_page
+from gancomp.paper.places import FIGURES, TABLES
+from gancomp.paper.tables import NOT_RUN, build, escaped, markdown, study_folder, write_table
+from gancomp.pipeline import owner
+from tests.test_config import PLAIN
+
+VARIANTS: dict[str, Any] = {
+    "scratch": {"distill": {"prune": False, "inherit_discriminator": False}, "objective": {"lambda_distill": 0}},
+    **{f"scratch-{size}": {"distill": {"widths": width}, "supernet": None} for size, width in (("s", 2), ("m", 3))},
+    "dense-fsp": {"generator": {"block": "dense"}, "teacher": "original", "seeds": [0]},
+}
+STUDY = {"name": "small", "title": "A small study", "experiments": {"edges2shoes": "mine"}}
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
+    """A study of three seeds, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    own = {"title": "Pairs | of things", "seeds": [0, 1, 2], "variants": VARIANTS}
+    return parse(merge(PLAIN, {"study": STUDY, "experiments": {"mine": own}}))
+
+
+def evaluated(config: Config, experiment: str, stage: str, fid: float, seed: int = 0) -> None:
+    """Pretend that a stage was evaluated."""
+    from gancomp.pipeline import generator_spec
+
+    spec = generator_spec(config, experiment, stage)  # type: ignore[arg-type]
+    record = {
+        **{"stage": stage, "experiment": experiment, "spec": spec.model_dump(mode="json"), "images": 9, "seed": seed},
+        **{"params": 5, "macs": 1_000_000, "macs_paper": 2_000_000, "fid": fid, "kid": 0.01, "l1": 0.1},
+        **{"data_hash": "d" * 8, "code_version": "v1", "samples": ["a"]},
+    }
+    folder = paths.stage(owner(config, experiment, stage), stage)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "evaluation.json").write_text(json.dumps(record))
+
+
+def three_seeds(config: Config, variant: str, values: tuple[float, float, float], stage: str = "distill") -> None:
+    for seed, value in enumerate(values):
+        replica = f"mine{variant}" + (f".seed{seed}" if seed else "")
+        evaluated(config, replica, stage, value, seed)
+
+
+def test_mean_and_spread_are_over_the_seeds(config: Config) -> None:
+    three_seeds(config, ".scratch", (10.0, 14.0, 12.0))
+    found = measure(config, "edges2shoes.scratch:distill")
+    assert found is not None
+    assert found.value("fid") == Value(12.0, statistics.stdev((10, 14, 12)), 3)
+    assert found.value("miou") is None
+    evaluated(config, "mine.dense-fsp", "distill", 20.0)
+    (line,) = (line for line in build(config, "table7").lines if line.row.label.startswith("Yim"))
+    assert line.own["FID ↓"] == "20.0"
+    (line,) = (line for line in build(config, "table3").lines if line.row.label == "narrow (ngf 48) from scratch")
+    assert line.own["FID ↓"] == "12.0 ± 2.0"
+
+
+def test_what_was_not_run_says_so_and_the_papers_own_stays(config: Config) -> None:
+    rows = {(line.row.group, line.row.label): line for line in build(config, "table1").lines}
+    shu = rows["CycleGAN horse→zebra", "Shu et al."]
+    assert (shu.own, shu.row.cells["fid"]) == ({}, "96.15")
+    assert rows["CycleGAN horse→zebra", "Ours"].own == {"this run": NOT_RUN}
+    assert rows["Pix2pix edges→shoes", "Ours"].own["FID ↓"] == NOT_RUN
+    original = rows["Pix2pix edges→shoes", "Original"].own
+    assert original["FID ↓"] == NOT_RUN
+    assert original["parameters"] != NOT_RUN, "what the configuration says needs no run"
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_table_is_written_three_times(config: Config, name: str) -> None:
+    three_seeds(config, ".scratch", (10.0, 14.0, 12.0))
+    write_table(config, name)
+    stem = study_folder(config) / name
+    text, tex = stem.with_suffix(".md").read_text(), stem.with_suffix(".tex").read_text()
+    table = load_numbers()[name]
+    cells = [cell for row in table.rows for cell in row.cells.values()]
+    assert all(cell in text for cell in cells)
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert len({line.replace("\\|", "").count("|") for line in rows}) == 1
+    lines = [line for line in tex.splitlines() if line.endswith(r"\\") and r"\multicolumn" not in line]
+    assert len({line.replace(r"\&", "").count("&") for line in lines}) == 1
+    assert tex.count("{") == tex.count("}")
+    with stem.with_suffix(".csv").open(newline="") as stream:
+        traced = list(csv.DictReader(stream))
+    assert sum(row["source"] == "paper" for row in traced) == len(cells)
+    for row in traced:
+        if row["source"] == "run" and row["seeds"]:
+            assert all(row[key] for key in ("experiment", "stage", "seed_list", "data_hash", "code_version", "command"))
+
+
+def test_table_5_is_the_configuration(config: Config) -> None:
+    (line,) = (line for line in build(config, "table5").lines if line.row.label == "edges→shoes")
+    assert (line.own["teacher's ngf"], line.own["student's ngf"], line.own["epochs"]) == ("6", "4", "5 + 15")
+
+
+def test_text_is_escaped(config: Config) -> None:
+    assert escaped("5% & a_b → #1") == r"5\% \& a\_b $\to$ \#1"
+    three_seeds(config, ".scratch", (10.0, 14.0, 12.0))
+    assert "A small" not in markdown(build(config, "table3"))
+
+
+# --- figures -----------------------------------------------------------------------------------
+
+
+def test_a_curve_has_its_points_with_their_spread(config: Config) -> None:
+    three_seeds(config, ".scratch", (10.0, 14.0, 12.0))
+    for size, value in (("s", 30.0), ("m", 20.0)):
+        evaluated(config, f"mine.scratch-{size}", "distill", value)
+    path = study_folder(config) / "figure6.csv"
+    write_points(config, "figure6", path)
+    with path.open(newline="") as stream:
+        rows = [row for row in csv.DictReader(stream) if row["metric"] == "fid"]
+    assert [(row["value"], row["sd"], row["seeds"]) for row in rows] == [
+        ("30", "", "1"),
+        ("20", "", "1"),
+        ("12", "2", "3"),
+    ]
+    figure = draw("figure6", path)
+    assert figure is not None
+    (line,) = figure.axes[0].get_lines()[:1]
+    assert list(line.get_ydata()) == [30, 20, 12]  # type: ignore[arg-type]
+    assert "MACs" in figure.get_supxlabel()
+    assert figure.axes[0].get_ylabel() == "FID ↓"
+
+
+def test_redrawing_needs_the_csv_alone_and_gives_the_same_bytes(config: Config) -> None:
+    three_seeds(config, ".scratch", (10.0, 14.0, 12.0))
+    write_figure(config, "figure6")
+    stem = study_folder(config) / "figure6"
+    before = {suffix: stem.with_suffix(suffix).read_bytes() for suffix in (".svg", ".png")}
+    for suffix in before:
+        stem.with_suffix(suffix).unlink()
+    for file in files_of(config, "edges2shoes.scratch:distill"):
+        file.unlink()
+    redraw("figure6", stem.with_suffix(".csv"))
+    assert {suffix: stem.with_suffix(suffix).read_bytes() for suffix in before} == before
+
+
+def test_the_page_holds_every_table_and_figure(config: Config) -> None:
+    """Even where next to nothing was run: it then says so."""
+    for name in TABLES:
+        write_table(config, name)
+    for name in FIGURES:
+        write_figure(config, name)
+    write_page(config)
+    page = (study_folder(config) / "paper.html").read_text()
+    assert page.count("<figure>") == len(FIGURES)
+    assert page.count("<h1>Table ") == len(TABLES)
+    assert "A small study" in page
+    assert "http" not in page.replace("http://www.w3.org", "")
