@@ -272,6 +272,21 @@ def merge(
 
 
 @app.command()
+def evolve(
+    experiment: ExperimentName,
+    configfile: ConfigFiles = None,
+    set_: Overrides = "{}",
+    expect: Expect = "",
+    device: DeviceOption = Device.auto,
+) -> None:
+    """Score the subnets that evolution comes upon, in place of search and merge. To resume, run it again."""
+    config = stage_config(experiment, "scores", configfile, set_, expect)
+    from gancomp.search.scores import evolve_scores
+
+    evolve_scores(config, experiment, device.value)
+
+
+@app.command()
 def select(
     experiment: ExperimentName, configfile: ConfigFiles = None, set_: Overrides = "{}", expect: Expect = ""
 ) -> None:

@@ -148,6 +148,16 @@ def _checked_budget(text: str) -> str:
     return text
 
 
+class Evolution(Strict):
+    """Evolution of subnets, for spaces that cannot be walked; the defaults suit tens of thousands of subnets."""
+
+    population: PositiveInt = Field(100, description="subnets of a generation")
+    parents: PositiveInt = Field(25, description="the best so far, of which the next generation is made")
+    mutants: Annotated[float, Field(ge=0, le=1)] = Field(0.5, description="share of mutants; the rest is crossed")
+    mutation_rate: Annotated[float, Field(gt=0, le=1)] = Field(0.2, description="share of a mutant's widths drawn anew")
+    generations: Annotated[int, Field(ge=0, le=100_000)] = 20
+
+
 class Search(Strict):
     """Search of the best subnet under the budget (Section 3.3)."""
 
@@ -168,6 +178,10 @@ class Search(Strict):
     bootstrap: Annotated[int, Field(ge=0, le=10_000)] = Field(
         100, description="draws of the pictures that tell how sure each score is; 0: none"
     )
+    method: Literal["exhaustive", "evolution"] = Field(
+        "exhaustive", description="score every subnet, or evolve them where there are too many"
+    )
+    evolution: Evolution = Evolution()
     ties: Literal["fewest-macs", "best"] = Field(
         "fewest-macs", description="of the subnets that cannot be told from the best, the one with the fewest MACs"
     )

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
 import torch
 
-from gancomp import paths
+from gancomp import paths, rng
 from gancomp.artifacts import write_csv
-from gancomp.config import Config
+from gancomp.config import Config, budget_macs
 from gancomp.data.calibration import calibration_batches
 from gancomp.data.datasets import Pictures, to_uint8
 from gancomp.data.settings import DatasetBase
@@ -24,10 +25,12 @@ from gancomp.metrics.statistics import load_statistics
 from gancomp.nets import load_generator
 from gancomp.nets.generator import Generator
 from gancomp.pipeline import folder as stage_folder
-from gancomp.pipeline import signature
+from gancomp.pipeline import generator_spec, signature
 from gancomp.progress import Progress
 from gancomp.report.records import SHARD_COLUMNS, JudgeMetrics, Scores, ShardRow, read, read_shard
-from gancomp.search.candidates import GROUP, as_shard_text, candidates, shard_of, shard_path
+from gancomp.search.candidates import GROUP, as_shard_text, candidates, shard_of, shard_path, supernet_of
+from gancomp.search.evolution import Candidates, evolve
+from gancomp.search.select import cost_of, write_scores
 from gancomp.search.tree import TreeWalk
 from gancomp.train.device import Device, make_fabric
 
@@ -124,6 +127,37 @@ def score_shard(config: Config, experiment: str, index: int, count: int, device:
             write_csv(path, SHARD_COLUMNS, [as_shard_text(row) for row in islice(rows, len(group))])
     read = [row for path in kept for row in read_shard(path)]
     write_csv(shard_path(experiment, index, count), SHARD_COLUMNS, [as_shard_text(row) for row in read])
+
+
+def evolve_scores(config: Config, experiment: str, device: Device = "auto") -> None:
+    """Score the subnets that evolution comes upon, and write `search.csv` and `replicates.csv` of those.
+
+    Every generation's rows are kept: a search that was killed draws the same again, and scores only what is new.
+    """
+    settings = config.experiments[experiment]
+    space = supernet_of(config, experiment).space
+    limit = budget_macs(
+        settings.search.scored or settings.search.budget, generator_spec(config, experiment, "original")
+    )
+    generator = load_generator(stage_folder(config, experiment, "supernet") / "model.safetensors")
+    kept = paths.resume(experiment, "scores") / signature(config, experiment, "scores") / "evolution.csv"
+    rows = {row.widths: row for row in read_shard(kept)} if kept.is_file() else {}
+
+    def cost(subnets: Sequence[Subnet]) -> list[float]:
+        fresh = [subnet for subnet in subnets if subnet.widths not in rows]
+        if fresh:
+            rows.update((row.widths, row) for row in score(generator, fresh, config, experiment, device))
+            write_csv(kept, SHARD_COLUMNS, [as_shard_text(row) for row in rows.values()])
+        return [cost_of(rows[subnet.widths], settings.metric) for subnet in subnets]
+
+    candidates = Candidates(space, generator_spec(config, experiment, "distill"), limit)
+    draw = rng.generator(settings.seed, "evolution")
+    best = math.inf
+    for generation, costs in enumerate(evolve(candidates, cost, settings.search.evolution, draw)):
+        best = min(costs.values())
+        print(f"generation {generation}: {len(costs)} subnets scored, best {settings.metric} {abs(best):.6g}")
+    # In the same precision as what was kept, so that an interrupted search leaves the same file.
+    write_scores(config, experiment, read_shard(kept))
 
 
 def _kept_path(config: Config, experiment: str, group: Sequence[Subnet]) -> Path:

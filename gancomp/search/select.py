@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from gancomp.metrics.inception import inception_key
 from gancomp.pipeline import folder as stage_folder
 from gancomp.pipeline import generator_spec, stage_settings
 from gancomp.report.metrics import BY_KEY
-from gancomp.report.records import SEARCH_COLUMNS, Selection, SubnetRow, read_search, read_shard
+from gancomp.report.records import SEARCH_COLUMNS, Selection, ShardRow, SubnetRow, read_search, read_shard
 from gancomp.search.candidates import as_text, candidates, shard_path, supernet_of
 
 
@@ -39,6 +39,12 @@ def merge(config: Config, experiment: str, shards: int) -> None:
             f"{folder / 'shards'}: the {shards} shards hold {len(rows)} subnets, which are not the {len(wanted)} that "
             "are to be scored; delete that folder and run the search again"
         )
+    write_scores(config, experiment, rows)
+
+
+def write_scores(config: Config, experiment: str, rows: Iterable[ShardRow]) -> None:
+    """`search.csv` and `replicates.csv` of *rows*, by index. What was kept of the search under way is forgotten."""
+    folder, rows = paths.stage(experiment, "scores"), sorted(rows, key=lambda row: row.index)
     draws = [f"draw{place}" for place in range(len(rows[0].replicates))]
     replicates = [
         {"index": str(row.index)} | {draw: f"{value:.9g}" for draw, value in zip(draws, row.replicates, strict=True)}
@@ -62,15 +68,15 @@ def read_replicates(path: Path) -> dict[int, NDArray[np.float64]]:
 def pareto_front(rows: Sequence[SubnetRow], metric: str) -> list[SubnetRow]:
     """The subnets that no other beats by *metric* at as few exact MACs, by rising MACs."""
     front: list[SubnetRow] = []
-    for row in sorted(rows, key=lambda row: (row.macs, _cost(row, metric), row.index)):
-        if not front or _cost(row, metric) < _cost(front[-1], metric):
+    for row in sorted(rows, key=lambda row: (row.macs, cost_of(row, metric), row.index)):
+        if not front or cost_of(row, metric) < cost_of(front[-1], metric):
             front.append(row)
     return front
 
 
 def winner(rows: Sequence[SubnetRow], metric: str) -> SubnetRow:
     """The best subnet by *metric*; of equals the one with the fewest exact MACs."""
-    return min(rows, key=lambda row: (_cost(row, metric), row.macs, row.index))
+    return min(rows, key=lambda row: (cost_of(row, metric), row.macs, row.index))
 
 
 def tied_with(
@@ -82,12 +88,12 @@ def tied_with(
 
     def may_be(row: SubnetRow) -> bool:
         own, of_best = (np.array([turn(value) for value in replicates[one.index]]) for one in (row, best))
-        return row is best or may_be_equal(_cost(row, metric), _cost(best, metric), own, of_best)
+        return row is best or may_be_equal(cost_of(row, metric), cost_of(best, metric), own, of_best)
 
     return [row for row in rows if may_be(row)]
 
 
-def _cost(row: SubnetRow, metric: str) -> float:
+def cost_of(row: SubnetRow, metric: str) -> float:
     """The score of *row*, turned so that less is better; GancompError where it was not measured."""
     value = BY_KEY[metric].of(row)
     if value is None:
@@ -113,7 +119,7 @@ def select(config: Config, experiment: str) -> None:
     tied = None
     if replicates.get(best.index, np.empty(0)).size:
         tied = tied_with(best, rows, settings.metric, replicates)
-    chosen = min(tied, key=lambda row: (row.macs, _cost(row, settings.metric), row.index)) if tied else best
+    chosen = min(tied, key=lambda row: (row.macs, cost_of(row, settings.metric), row.index)) if tied else best
     selection = Selection(
         metric=settings.metric,
         winner=chosen if settings.search.ties == "fewest-macs" else best,

@@ -144,7 +144,7 @@ def test_parsing_imports_no_torch(fresh: Workspace, monkeypatch: pytest.MonkeyPa
 
 
 def test_every_planned_command_is_one_that_gancomp_understands(fresh: Workspace) -> None:
-    searching = {"merge": "search", "select": "search"}
+    searching = {"search": "scores", "merge": "scores", "select": "search"}
     files = [fresh.folder / "config.yaml", fresh.folder / "config/tiny.yaml"]
     config = load(files, {"experiments": {"tiny": {"seed": 7}}})
     commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
@@ -236,6 +236,70 @@ def test_a_shared_stage_under_a_second_name_is_refused(fresh: Workspace) -> None
     refused = fresh.snakemake("-n", "results/child/original/model.safetensors", "--config", *CHILD)
     assert refused.status == 1
     assert "ask for results/emoji-quick/original" in refused.text
+
+
+# --- the paper's tables and figures ------------------------------------------------------------
+
+LAPTOP = "--configfile", "config/laptop.yaml"
+#: Table 3 at the laptop's scale: seven students and their teacher, each at three seeds.
+TABLE_3 = {
+    **{"dataset": 1, "inception": 1, "statistics": 1, "teacher": 3, "distill": 21, "evaluate": 24},
+    **{"paper_table": 1, "table3": 1},
+}
+
+
+def test_a_table_trains_what_it_shows_once(fresh: Workspace) -> None:
+    assert fresh.plan(*LAPTOP, "table3").jobs == TABLE_3
+
+
+def test_tables_share_what_they_both_show(fresh: Workspace) -> None:
+    """Table 7 needs its four dense students, their teacher, the original, and the winner of the search."""
+    both, one = (fresh.plan(*LAPTOP, *targets).jobs for targets in (("table3", "table7"), ("table7",)))
+    assert both["distill"] == TABLE_3["distill"] + 4
+    assert one["distill"] == 4 + 3  # the winner's students have three seeds
+    assert both["teacher"] == 3
+
+
+def test_the_paper_is_planned_at_its_own_scale(fresh: Workspace) -> None:
+    jobs = fresh.plan("--configfile", "config/paper.yaml", "paper").jobs
+    trained = {stage: jobs[stage] for stage in ("original", "teacher", "distill", "supernet", "finetune", "narrow")}
+    assert trained == {"original": 18, "teacher": 5, "distill": 38, "supernet": 5, "finetune": 17, "narrow": 5}
+    assert (jobs["paper_table"], jobs["paper_figure"], jobs["dataset"]) == (8, 15, 5)
+    assert jobs["search"] == 16 * 4 + 64
+
+
+def test_three_seeds_of_the_paper_train_three_times_as_much(fresh: Workspace) -> None:
+    seeds = "--config", "experiments={edges2shoes-pix2pix: {seeds: [0, 1, 2]}}"
+    one, three = (fresh.plan("--configfile", "config/paper.yaml", "table3", *more).jobs for more in ((), (*seeds,)))
+    assert three["teacher"] - one["teacher"] == 2 * 3  # cityscapes and maps are built on edges→shoes, so theirs, too
+    assert three["dataset"] == one["dataset"]
+
+
+def test_the_scale_of_one_gpu_is_planned(fresh: Workspace) -> None:
+    jobs = fresh.plan("--configfile", "config/gpu.yaml", "paper").jobs
+    assert (jobs["paper_table"], jobs["dataset"]) == (8, 4)
+
+
+@pytest.fixture(scope="module")
+def table_made(new_workspace: Callable[[str], Workspace]) -> Workspace:
+    """Table 3 seems to have run here; for dry runs only."""
+    workspace = new_workspace("table-made")
+    workspace.pretend_finished(*LAPTOP, "table3")
+    return workspace
+
+
+def test_another_variant_trains_itself_alone(table_made: Workspace) -> None:
+    change = "--config", "experiments={emoji-laptop: {variants: {prune: {distill: {batch: 4}}}}}"
+    jobs = table_made.plan(*LAPTOP, "table3", *change).jobs
+    assert jobs == {"distill": 3, "evaluate": 3, "paper_table": 1, "table3": 1}
+
+
+def test_a_deleted_table_is_made_anew_without_training(table_made: Workspace) -> None:
+    table = table_made.folder / "results/studies/laptop/table3.md"
+    content = table.read_bytes()
+    table.unlink()
+    assert table_made.plan(*LAPTOP, "table3").jobs == {"paper_table": 1, "table3": 1}
+    table.write_bytes(content)
 
 
 # --- what runs again ---------------------------------------------------------------------------

@@ -50,6 +50,7 @@ def checked_config():
 CONFIG = checked_config()
 
 
+EVOLVED = [name for name, experiment in CONFIG.experiments.items() if experiment.search.method == "evolution"]
 COMPRESSED = [name for name, experiment in CONFIG.experiments.items() if experiment.compressed]
 
 

@@ -41,6 +41,8 @@ rule merge:
         "results/{experiment}/logs/merge.log",
     benchmark:
         "results/{experiment}/logs/merge.tsv"
+    wildcard_constraints:
+        experiment="|".join(map(re.escape, [name for name in CONFIG.experiments if name not in EVOLVED])) or "(?!)",
     params:
         signature=settings_of("scores"),
         shards=lambda wildcards, input: len(input),
@@ -48,6 +50,34 @@ rule merge:
     shell:
         "gancomp merge {wildcards.experiment} --shards {params.shards} --expect {params.signature} {params.options}"
         " 2>&1 | tee {log:q}"
+
+
+# A space that is evolved, not walked: the same files, from one job.
+rule evolve:
+    input:
+        supernet=from_stage("supernet", "model.safetensors"),
+        statistics=from_data("statistics.safetensors"),
+        judge=judge_files,
+        inception="data/inception/weights.safetensors",
+    output:
+        "results/{experiment}/scores/search.csv",
+        "results/{experiment}/scores/replicates.csv",
+        "results/{experiment}/scores/config.json",
+    log:
+        "results/{experiment}/logs/evolve.log",
+    benchmark:
+        "results/{experiment}/logs/evolve.tsv"
+    wildcard_constraints:
+        experiment="|".join(map(re.escape, EVOLVED)) or "(?!)",
+    threads: HEAVY
+    resources:
+        mem_mb=6000,
+        runtime=1440,
+    params:
+        signature=settings_of("scores"),
+        options=options,
+    shell:
+        "gancomp evolve {wildcards.experiment} --expect {params.signature} {params.options} 2>&1 | tee {log:q}"
 
 
 rule select:

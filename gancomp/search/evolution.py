@@ -1,0 +1,162 @@
+"""Evolution of subnets under a budget, for spaces that cannot be walked (after Fast GAN Compression). No torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gancomp import rng
+from gancomp.config import Evolution
+from gancomp.elastic.space import Subnet, Widths, draw_widths
+from gancomp.errors import GancompError
+from gancomp.profile.macs import profile
+from gancomp.report.metrics import BY_KEY
+from gancomp.report.records import SubnetRow
+from gancomp.spec import GeneratorSpec
+
+Space = Sequence[Sequence[int]]
+#: Draws in vain after which a space is taken to hold too little under the budget.
+PATIENCE = 20_000
+
+
+def place_of(space: Space, widths: Widths) -> int:
+    """The place of *widths* in tree order, without walking there."""
+    place = 0
+    for choices, width in zip(space, widths, strict=True):
+        place = place * len(choices) + tuple(choices).index(width)
+    return place
+
+
+class Candidates:
+    """The subnets of a space under a limit of exact MACs, drawn and varied; each is counted once."""
+
+    def __init__(self, space: Space, student: GeneratorSpec, limit: float) -> None:
+        self._space, self._student, self._limit = space, student, limit
+        self._known: dict[Widths, Subnet] = {}
+
+    def subnet(self, widths: Widths) -> Subnet:
+        if widths not in self._known:
+            counted = profile(self._student.with_widths(widths))
+            self._known[widths] = Subnet(place_of(self._space, widths), widths, counted)
+        return self._known[widths]
+
+    def drawn(self, propose: Callable[[], Widths]) -> Widths:
+        """The first proposal under the limit; GancompError if none comes up."""
+        for _ in range(PATIENCE):
+            widths = propose()
+            if self.subnet(widths).profile.macs <= self._limit:
+                return widths
+        raise GancompError(
+            f"search: {PATIENCE:,} random subnets were over the budget of {self._limit / 1e6:.1f}M exact MACs; raise "
+            "it, or take the largest choices out of supernet.space"
+        )
+
+    def random(self, draw: np.random.Generator) -> Widths:
+        return self.drawn(lambda: draw_widths(self._space, draw))
+
+    def mutated(self, parent: Widths, rate: float, draw: np.random.Generator) -> Widths:
+        """*parent* with each width drawn anew at this *rate*."""
+
+        def propose() -> Widths:
+            fresh = draw_widths(self._space, draw)
+            changed = draw.random(len(parent)) < rate
+            return tuple(new if change else old for new, old, change in zip(fresh, parent, changed, strict=True))
+
+        return self.drawn(propose)
+
+    def crossed(self, parents: Sequence[Widths], draw: np.random.Generator) -> Widths:
+        """Each width of one or the other of two random *parents*."""
+
+        def propose() -> Widths:
+            one, other = (parents[int(draw.integers(len(parents)))] for _ in range(2))
+            picked = draw.random(len(one)) < 0.5
+            return tuple(a if first else b for a, b, first in zip(one, other, picked, strict=True))
+
+        return self.drawn(propose)
+
+
+def evolve(
+    candidates: Candidates,
+    cost: Callable[[Sequence[Subnet]], Sequence[float]],
+    settings: Evolution,
+    draw: np.random.Generator,
+) -> Iterator[Mapping[Widths, float]]:
+    """The costs (less is better) of all subnets scored so far, after each generation.
+
+    *cost* scores subnets, in tree order, and is never asked twice for one. Parents are the best of all so far; a
+    generation is a share of mutants of them, the rest crossed from two.
+    """
+    costs: dict[Widths, float] = {}
+
+    def score(population: Sequence[Widths]) -> None:
+        fresh = sorted({candidates.subnet(widths) for widths in population if widths not in costs}, key=_place)
+        costs.update(zip((subnet.widths for subnet in fresh), cost(fresh), strict=True) if fresh else ())
+
+    score([candidates.random(draw) for _ in range(settings.population)])
+    yield costs
+    mutants = round(settings.population * settings.mutants)
+    for _ in range(settings.generations):
+        parents = sorted(costs, key=lambda widths: (costs[widths], widths))[: settings.parents]
+        children = [
+            candidates.mutated(parents[int(draw.integers(len(parents)))], settings.mutation_rate, draw)
+            for _ in range(mutants)
+        ]
+        children += [candidates.crossed(parents, draw) for _ in range(settings.population - mutants)]
+        score(children)
+        yield costs
+
+
+def _place(subnet: Subnet) -> int:
+    return subnet.index
+
+
+# --- on a space whose scores are known ---------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One run of evolution on known scores: how many subnets it scored, what it found, and what there was to find."""
+
+    seed: int
+    scored: int
+    found: float
+    best: float
+    rank: int
+
+
+def simulate(
+    rows: Sequence[SubnetRow],
+    metric: str,
+    settings: Evolution,
+    student: GeneratorSpec,
+    seed: int,
+    limit: float = math.inf,
+) -> Trial:
+    """Evolve on *rows*, every subnet of a space up to *limit* exact MACs, as if each had yet to be scored.
+
+    `rank` 1 is the best of all by *metric*. Raises GancompError where a proposal has no row: the space has holes.
+    """
+    known = {row.widths: row for row in rows if row.macs <= limit}
+    space = [sorted({widths[place] for widths in known}, reverse=True) for place in range(len(rows[0].widths))]
+    turn = BY_KEY[metric]
+
+    def cost(subnets: Sequence[Subnet]) -> list[float]:
+        return [_known_cost(known, subnet.widths, metric) for subnet in subnets]
+
+    *_, costs = evolve(Candidates(space, student, limit), cost, settings, rng.generator(seed, "evolution"))
+    every = sorted(_known_cost(known, widths, metric) for widths in known)
+    found = min(costs.values())
+    rank = 1 + sum(value < found for value in every)
+    return Trial(seed, len(costs), turn.cost(found), turn.cost(every[0]), rank)
+
+
+def _known_cost(known: Mapping[Widths, SubnetRow], widths: Widths, metric: str) -> float:
+    if widths not in known:
+        raise GancompError(f"{'_'.join(map(str, widths))}: is in the space and has no score; score all up to the limit")
+    value = BY_KEY[metric].of(known[widths])
+    if value is None:
+        raise GancompError(f"{'_'.join(map(str, widths))}: has no {metric}")
+    return BY_KEY[metric].cost(value)
