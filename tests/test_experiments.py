@@ -8,19 +8,18 @@ import pytest
 
 from gancomp.config import Config
 from gancomp.loading import load
+from gancomp.paper.numbers import load_numbers
 from gancomp.pipeline import generator_spec
 from gancomp.profile.macs import profile
+from gancomp.study import resolve
 
 ROOT = Path(__file__).parent.parent
 CONFIG = load([ROOT / "config.yaml"])
+PAPER = load([ROOT / "config.yaml", ROOT / "config" / "paper.yaml"])
 
-# Table 5: epochs, epochs of the once-for-all network, λ_recon, λ_distill, GAN loss, ngf of teacher and student, ndf.
+#: The paper's hyper-parameters, as printed, by the experiment that stands for their row.
 TABLE5 = {
-    "edges2shoes-pix2pix": ((5, 15), (10, 30), 100, 1, "hinge", 64, 48, 128),
-    "cityscapes-pix2pix": ((100, 150), (200, 300), 100, 1, "hinge", 96, 48, 128),
-    "maps-pix2pix": ((100, 200), (200, 400), 10, 0.01, "hinge", 96, 48, 128),
-    "horse2zebra-cyclegan": ((100, 100), (200, 200), 10, 0.01, "lsgan", 64, 32, 64),
-    "cityscapes-gaugan": ((100, 100), (100, 100), 10, 10, "hinge", 64, 48, 64),
+    found[0]: row.cells for row in load_numbers()["table5"].rows if row.run and (found := resolve(PAPER, row.run))
 }
 #: Batch, direction, pictures for the search, subnets in the space.
 FACTS = {
@@ -34,20 +33,24 @@ FACTS = {
 
 @pytest.mark.parametrize("name", TABLE5)
 def test_a_row_of_table_5(name: str) -> None:
-    epochs, once_for_all, recon, distill, gan, teacher, student, ndf = TABLE5[name]
+    printed = TABLE5[name]
     declared = CONFIG.experiments[name]
+    objective = declared.objective
     assert declared.teacher is not None
     assert declared.distill is not None
     assert declared.supernet is not None
     for stage in (declared.original, declared.teacher, declared.distill, declared.finetune, declared.narrow):
-        assert (stage.epochs_const, stage.epochs_decay) == epochs
-    assert (declared.supernet.epochs_const, declared.supernet.epochs_decay) == once_for_all
-    assert (declared.objective.lambda_recon, declared.objective.lambda_distill) == (recon, distill)
-    assert declared.objective.gan == gan
-    assert set(generator_spec(CONFIG, name, "teacher").widths) == {teacher}
-    assert set(generator_spec(CONFIG, name, "distill").widths) == {student}
+        assert f"{stage.epochs_const:g} + {stage.epochs_decay:g}" == printed["epochs"]
+    assert f"{declared.supernet.epochs_const:g} + {declared.supernet.epochs_decay:g}" == printed["supernet_epochs"]
+    assert f"{objective.lambda_recon:g}" == printed["lambda_recon"]
+    assert f"{objective.lambda_distill:g}" == printed["lambda_distill"]
+    if "lambda_feature" in printed:
+        assert f"{objective.lambda_feature:g}" == printed["lambda_feature"]
+    assert objective.gan == printed["gan"].lower()
+    assert set(generator_spec(CONFIG, name, "teacher").widths) == {int(printed["teacher"])}
+    assert set(generator_spec(CONFIG, name, "distill").widths) == {int(printed["student"])}
     assert set(generator_spec(CONFIG, name, "original").widths) == {64}
-    assert declared.discriminator.ndf == ndf
+    assert declared.discriminator.ndf == int(printed["ndf"])
 
 
 @pytest.mark.parametrize("name", FACTS)
@@ -77,6 +80,11 @@ def test_cyclegan_has_the_weights_of_its_paper_and_all_zebras() -> None:
     assert (objective.lambda_cycle, objective.lambda_identity, objective.pool) == (10, 0.5, 50)
     assert objective.pseudo_pairs
     assert CONFIG.datasets[declared.dataset].fid_targets == "all"
+
+
+def test_every_row_of_table_5_has_its_experiment() -> None:
+    assert len(TABLE5) == len(load_numbers()["table5"].rows) == 5
+    assert TABLE5.keys() == FACTS.keys()
 
 
 def test_the_originals_have_the_macs_of_table_1_and_6() -> None:

@@ -44,7 +44,15 @@ class _Pruning:
     def convolution(
         self, name: str, inputs: Tensor | None, outputs: int | Tensor, *, transposed: bool = False
     ) -> Tensor:
-        """Cut to *inputs* (None: all) and to *outputs*, a count to rank by or an order to keep; the order kept."""
+        """Cut to *inputs* (None: all) and to *outputs*, a count to rank by or an order to keep; the order kept.
+
+        A decomposed one is ranked by its pointwise part; depthwise it has one filter a channel, in the input's order.
+        """
+        if f"{name}.2.weight" in self.tensors:
+            seen = torch.arange(len(self.tensors[f"{name}.0.weight"])) if inputs is None else inputs
+            self.convolution(f"{name}.0", None, seen)
+            self.norm(f"{name}.1", seen)
+            return self.convolution(f"{name}.2", seen, outputs)
         weight = self.tensors[f"{name}.weight"]
         out_dim, in_dim = (1, 0) if transposed else (0, 1)
         if inputs is not None:
@@ -54,14 +62,6 @@ class _Pruning:
         if f"{name}.bias" in self.tensors:
             self.pruned[f"{name}.bias"] = self.tensors[f"{name}.bias"][order]
         return order
-
-    def block_convolution(self, name: str, inputs: Tensor, outputs: int | Tensor) -> Tensor:
-        """The same for a 3x3 convolution that may be decomposed."""
-        if self.spec.block == "dense":
-            return self.convolution(name, inputs, outputs)
-        self.convolution(f"{name}.0", None, inputs)  # depthwise: one filter a channel, in the order of its input
-        self.norm(f"{name}.1", inputs)
-        return self.convolution(f"{name}.2", inputs, outputs)
 
     def norm(self, name: str, order: Tensor) -> None:
         """What a normalisation has of its channels: nothing, or BatchNorm's parameters and statistics."""
@@ -74,8 +74,8 @@ class _Pruning:
         """One SPADE layer, of channels in *order*."""
         self.norm(f"{name}.norm", order)
         seen = self.convolution(f"{name}.shared.0", None, hidden)
-        self.block_convolution(f"{name}.gamma", seen, order)
-        self.block_convolution(f"{name}.beta", seen, order)
+        self.convolution(f"{name}.gamma", seen, order)
+        self.convolution(f"{name}.beta", seen, order)
 
 
 def _prune_resnet(pruning: _Pruning, c: tuple[int, ...]) -> None:
@@ -90,9 +90,9 @@ def _prune_resnet(pruning: _Pruning, c: tuple[int, ...]) -> None:
     for group, width in enumerate((c[3], c[4], c[5]), start=1):
         for block in range(pruning.spec.blocks // 3):
             branch = f"blocks{group}.{block}.branch"
-            inner = pruning.block_convolution(f"{branch}.1", trunk, 4 * width)
+            inner = pruning.convolution(f"{branch}.1", trunk, 4 * width)
             pruning.norm(f"{branch}.2", inner)
-            pruning.block_convolution(f"{branch}.5", inner, trunk)
+            pruning.convolution(f"{branch}.5", inner, trunk)
             pruning.norm(f"{branch}.6", trunk)
     order = narrow("up1", 0, trunk, 2 * c[6], transposed=True)
     order = narrow("output", 0, order, c[7], transposed=True)

@@ -47,6 +47,32 @@ def test_only_residual_blocks_are_decomposed() -> None:
     assert all(m.bias is not None for m in depthwise)
 
 
+@pytest.mark.parametrize(
+    ("block", "decomposed"),
+    [("separable-down", ["stem.1", "down1.0", "down2.0"]), ("separable-up", ["up1.0", "output.0"])],
+)
+@pytest.mark.parametrize("norm", ["instance", "batch"])
+def test_only_the_named_convolutions_are_decomposed(block: str, decomposed: list[str], norm: str) -> None:
+    """Table 4's other rows: depthwise, normalisation, pointwise, at the size that the whole convolution has."""
+    dense, own = (
+        build_skeleton(GeneratorSpec.model_validate({"widths": 4, "block": kind, "norm": norm, "size": 16}))
+        for kind in ("dense", block)
+    )
+    changed = {name.rsplit(".", 1)[0] for name in dense.state_dict().keys() - own.state_dict().keys()}
+    assert changed == set(decomposed)
+    for name in decomposed:
+        depthwise, _, pointwise = own.get_submodule(name).children()
+        whole = dense.get_submodule(name)
+        assert isinstance(depthwise, type(whole))
+        assert isinstance(whole, (nn.Conv2d, nn.ConvTranspose2d))
+        assert isinstance(pointwise, nn.Conv2d)
+        assert depthwise.kernel_size == whole.kernel_size
+        assert depthwise.groups == depthwise.in_channels == whole.in_channels
+        assert (pointwise.kernel_size, pointwise.out_channels) == ((1, 1), whole.out_channels)
+    picture = torch.empty(1, 3, 16, 16, device="meta")
+    assert own(picture).shape == dense(picture).shape == picture.shape
+
+
 def test_instance_normalisation_has_no_state() -> None:
     generator = build_skeleton(GeneratorSpec(widths=4, block="separable", size=16))
     assert {name.rsplit(".", 1)[1] for name in generator.state_dict()} == {"weight", "bias"}
