@@ -79,8 +79,8 @@ def draw(name: str, path: Path) -> Figure | None:
     axes[0][0].legend()
     figure.supxlabel("MACs for a picture, 10⁶ (exact)", fontsize=8)
     seeds = sorted({int(point["seeds"]) for point in points})
-    told = "one seed" if seeds == [1] else "bars: standard deviation, where there are several seeds"
-    figure.suptitle(f"{CURVES[name].title}; {told}", fontsize=8.5)
+    told = "one seed" if seeds == [1] else "bars: standard deviation over seeds, where several"
+    figure.suptitle(f"{CURVES[name].title}\n({told})", fontsize=8)
     return figure
 
 

@@ -166,3 +166,14 @@ def test_the_page_holds_every_table_and_figure(config: Config) -> None:
     assert page.count("<h1>Table ") == len(TABLES)
     assert "A small study" in page
     assert "http" not in page.replace("http://www.w3.org", "")
+
+
+RESULTS = Path(__file__).parents[2] / "docs" / "results"
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("*/figure*.csv")), ids=lambda path: path.stem)
+def test_committed_figures_are_drawn_from_their_committed_numbers(path: Path, tmp_path: Path) -> None:
+    copy = tmp_path / path.name
+    copy.write_bytes(path.read_bytes())
+    redraw(path.stem, copy)
+    assert copy.with_suffix(".svg").read_bytes() == path.with_suffix(".svg").read_bytes()
