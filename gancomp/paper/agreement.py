@@ -116,7 +116,7 @@ def draw(path: Path) -> Figure | None:
     if not points:
         return None
     shown = [metric for metric in ("fid", "kid") if any(point["metric"] == metric for point in points)]
-    figure = Figure(figsize=(PAGE, 2.3 * len(shown)), layout="constrained")
+    figure = Figure(figsize=(PAGE, 2.4 * len(shown)), layout="constrained")
     axes = figure.subplots(len(shown), len(AGAINST), squeeze=False)
     taus = {(row["metric"], row["against"]): row for row in agreements(points)}
     for row, key in enumerate(shown):
@@ -127,7 +127,9 @@ def draw(path: Path) -> Figure | None:
             colour = BLUE if stage != "scratch" else VERMILION
             axes[row][column].plot(x, y, linestyle="", marker="o", color=colour, ms=4)
             tau = taus[key, told]
-            axes[row][column].set_title(f"{told}: τ = {tau['tau']} [{tau['low']}, {tau['high']}]")
+            interval = f"τ = {tau['tau']} [{tau['low']}, {tau['high']}]".replace("-", "−")
+            axes[row][column].set_title(f"{told}\n{interval}")
             axes[row][column].set_ylabel(f"{metric.head} {metric.arrow}, validation")
-            axes[row][column].set_xlabel(f"{metric.head} in the once-for-all network, train-2")
+            axes[row][column].set_xlabel(f"{metric.head} {metric.arrow}, train-2")
+    figure.supxlabel("across: in the once-for-all network; τ: Kendall's, with its 95% interval", fontsize=8)
     return figure

@@ -3,29 +3,61 @@
 from __future__ import annotations
 
 import csv
+import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from gancomp.artifacts import write_csv
 from gancomp.config import Config
+from gancomp.errors import GancompError
 from gancomp.paper.measured import measure
 from gancomp.paper.places import CURVES
 from gancomp.report.figures import BLACK, BLUE, GREEN, ORANGE, VERMILION
-from gancomp.report.metrics import BY_KEY, METRICS
+from gancomp.report.metrics import BY_KEY
+from gancomp.study import REFERENCE, study_of
 
 COLUMNS = (
     *("panel", "series", "reference", "experiment", "stage", "metric", "params", "macs", "macs_paper"),
     *("value", "sd", "seeds", "seed_list", "data_hash", "code_version"),
 )
+#: What the paper calls the roles that a study fills.
+ROLES: Mapping[str, str] = {
+    "horse2zebra": "horse→zebra",
+    "edges2shoes": "edges→shoes",
+    "maps": "map→aerial photo",
+    "cityscapes": "cityscapes",
+    "gaugan": "GauGAN, cityscapes",
+}
 #: Inches: one column of a paper.
 COLUMN = 3.3
+#: About so many letters of 8 points fill a column.
+LETTERS = 52
 LOOKS = ((VERMILION, "o"), (BLUE, "s"), (GREEN, "D"), (ORANGE, "^"), (BLACK, "v"))
 #: Fewer sizes are points, not a curve.
 SIZES_OF_A_CURVE = 3
+#: A metric of pictures stands below the experiment's own, which may be tuned to.
+BESIDE = ("fid", "kid")
+
+Point = Mapping[str, str]
+
+
+def place_title(config: Config, reference: str) -> str:
+    """What this run took in the place of *reference*, and whose place that is: `Outline → emoji (paper: edges→shoes)`.
+
+    GancompError if the study has no such role.
+    """
+    match, declared = REFERENCE.fullmatch(reference), study_of(config).experiments
+    role = next((role for role in match["roles"].split("|") if role in declared), None) if match else None
+    if role is None:
+        raise GancompError(f"{reference!r}: study.experiments has no such role")
+    experiment = config.experiments[declared[role]]
+    return f"{experiment.title.partition(',')[0] or experiment.dataset} (paper: {ROLES.get(role, role)})"
 
 
 def write_points(config: Config, name: str, path: Path) -> None:
@@ -43,7 +75,7 @@ def write_points(config: Config, name: str, path: Path) -> None:
                     value = found.values[metric]
                     rows.append(
                         {
-                            "panel": declared.title.partition(",")[0] or declared.dataset,
+                            "panel": place_title(config, place),
                             "series": series,
                             "reference": place,
                             "experiment": found.experiment,
@@ -61,37 +93,108 @@ def write_points(config: Config, name: str, path: Path) -> None:
     write_csv(path, COLUMNS, rows)
 
 
+def read_points(path: Path) -> list[Point]:
+    """The rows of a figure's CSV; GancompError if it is missing or lacks a column."""
+    try:
+        with path.open(newline="", encoding="utf-8") as stream:
+            reader = csv.DictReader(stream)
+            points: list[Point] = list(reader)
+    except OSError as error:
+        raise GancompError(f"{path}: cannot be read: {error.strerror}; draw its figure again") from None
+    if missing := [column for column in COLUMNS if column not in (reader.fieldnames or ())]:
+        raise GancompError(f"{path}: lacks the columns {', '.join(missing)}; delete it and draw its figure again")
+    return points
+
+
 def draw(name: str, path: Path) -> Figure | None:
-    """The figure *name* from the CSV that `write_points` wrote; None where it holds no point."""
-    with path.open(newline="", encoding="utf-8") as stream:
-        points = list(csv.DictReader(stream))
+    """The figure *name* from the CSV that `write_points` wrote and nothing else; None where it holds no point.
+
+    A panel (column) each data set; its own metric above, FID or KID below.
+    """
+    points = read_points(path)
     if not points:
         return None
     panels = list(dict.fromkeys(point["panel"] for point in points))
-    shown = [metric for metric in ("miou", "fid", "kid") if any(point["metric"] == metric for point in points)][:2]
-    figure = Figure(figsize=(COLUMN * len(panels), 2.3 * len(shown)), layout="constrained")
-    axes = figure.subplots(len(shown), len(panels), squeeze=False)
-    for row, metric in enumerate(shown):
-        for column, panel in enumerate(panels):
-            own = [point for point in points if (point["panel"], point["metric"]) == (panel, metric)]
-            _draw_panel(axes[row][column], own, metric)
-            axes[0][column].set_title(panel)
-    axes[0][0].legend()
-    figure.supxlabel("MACs for a picture, 10⁶ (exact)", fontsize=8)
-    seeds = sorted({int(point["seeds"]) for point in points})
-    told = "one seed" if seeds == [1] else "bars: standard deviation over seeds, where several"
-    figure.suptitle(f"{CURVES[name].title}\n({told})", fontsize=8)
+    looks = dict(zip(dict.fromkeys(point["series"] for point in points), LOOKS, strict=False))
+    metrics = {panel: _metrics(points, panel) for panel in panels}
+    rows = max(map(len, metrics.values()))
+    figure = Figure(figsize=(COLUMN * len(panels), 0.9 + 1.9 * rows), layout="constrained")
+    axes = figure.subplots(rows, len(panels), squeeze=False, sharex="col")
+    scale, unit = _unit(points)
+    handles: dict[str, Any] = {}
+    for column, panel in enumerate(panels):
+        axes[0][column].set_title("\n".join(textwrap.wrap(panel, LETTERS - 10)))
+        for row in range(rows):
+            if row >= len(metrics[panel]):
+                axes[row][column].set_axis_off()
+                continue
+            own = [point for point in points if (point["panel"], point["metric"]) == (panel, metrics[panel][row])]
+            handles |= _draw_panel(axes[row][column], own, looks, scale)
+    figure.legend(list(handles.values()), list(handles), loc="outside upper center", ncols=min(3, len(handles)))
+    notes = textwrap.wrap(_note(points), LETTERS * len(panels))
+    figure.supxlabel("\n".join([f"MACs a picture, exact count ({unit})", *notes]), fontsize=8)
     return figure
 
 
-def _draw_panel(axes: Axes, points: Sequence[Mapping[str, Any]], key: str) -> None:
-    metric = BY_KEY[key]
-    assert metric in METRICS
-    for (colour, marker), series in zip(LOOKS, dict.fromkeys(point["series"] for point in points), strict=False):
+def _metrics(points: Sequence[Point], panel: str) -> list[str]:
+    """The metric that the experiment is optimised for, which the CSV names first, and one of the pictures' own."""
+    measured = list(dict.fromkeys(point["metric"] for point in points if point["panel"] == panel))
+    return [measured[0], *[key for key in BESIDE if key in measured[1:]][:1]]
+
+
+def _draw_panel(
+    axes: Axes, points: Sequence[Point], looks: Mapping[str, tuple[str, str]], scale: float
+) -> dict[str, Any]:
+    """All series of one metric; returns what the legend shows of each."""
+    metric = BY_KEY[points[0]["metric"]]
+    handles: dict[str, Any] = {}
+    for series in dict.fromkeys(point["series"] for point in points):
         own = sorted((point for point in points if point["series"] == series), key=lambda point: int(point["macs"]))
-        x = [int(point["macs"]) / 1e6 for point in own]
+        colour, marker = looks[series]
+        x = [int(point["macs"]) / scale for point in own]
         y = [float(point["value"]) * metric.scale for point in own]
-        bars = [float(point["sd"] or 0) * metric.scale for point in own]
-        line = "-" if len(own) >= SIZES_OF_A_CURVE else ""
-        axes.errorbar(x, y, bars, marker=marker, color=colour, linestyle=line, label=series, capsize=2, ms=4, lw=1)
+        bars = [float(point["sd"] or math.nan) * metric.scale for point in own]
+        line = "-" if _sizes(own) >= SIZES_OF_A_CURVE else ""
+        handles[series] = axes.errorbar(
+            x, y, bars, marker=marker, color=colour, linestyle=line, capsize=2, markersize=4, linewidth=1
+        )
+    macs = [int(point["macs"]) / scale for point in points]
+    if max(macs) > 4 * min(macs):
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.margins(0.08)
     axes.set_ylabel(f"{metric.head} {metric.arrow}")
+    return handles
+
+
+def _unit(points: Sequence[Point]) -> tuple[float, str]:
+    """Giga or mega, by the magnitude of the smallest."""
+    macs = [int(point["macs"]) for point in points]
+    return (1e9, "G") if min(macs) >= 0.1e9 and max(macs) >= 1e9 else (1e6, "M")
+
+
+def _sizes(points: Sequence[Point]) -> int:
+    return len({point["macs"] for point in points})
+
+
+def _note(points: Sequence[Point]) -> str:
+    """How many seeds stand behind a point, and which series have too few sizes to be curves."""
+    seeds = sorted({int(point["seeds"]) for point in points})
+    several = " or ".join(str(count) for count in seeds if count > 1)
+    if not several:
+        told = "One seed."
+    else:
+        told = f"Bars: ± standard deviation over {several} seeds" + ("; without one, one seed." if 1 in seeds else ".")
+    few = [
+        series
+        for series in dict.fromkeys(point["series"] for point in points)
+        if any(
+            0
+            < _sizes([point for point in points if (point["panel"], point["series"]) == (panel, series)])
+            < SIZES_OF_A_CURVE
+            for panel in dict.fromkeys(point["panel"] for point in points)
+        )
+    ]
+    return told + (f" No line ({', '.join(few)}): a curve needs three sizes." if few else "")

@@ -1,0 +1,107 @@
+"""Picture grids (Figures 1, 4, 9 to 13): what the original, ours and the uniform narrow generator draw. No torch."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from matplotlib.figure import Figure
+
+from gancomp.config import Config
+from gancomp.paper.curves import place_title
+from gancomp.paper.measured import measure
+from gancomp.paper.places import GRIDS
+from gancomp.report.figures import DPI, MOST_ROWS, PAGE, Pixels, contact_sheet, picture_columns
+from gancomp.report.metrics import BY_KEY
+from gancomp.report.records import Scoreboard, read_scoreboard, reduction
+from gancomp.report.stage import folders_of
+from gancomp.report.tables import quantity, times
+
+#: Pictures of each data set: the teaser has one, an overview of several data sets few.
+PICTURES = {"figure1": 1, "figure4": 2}
+#: Columns, where there is such a picture: there is no truth without pairs.
+COLUMNS = {"input": "input", "target": "truth", "original": "original", "finetune": "ours", "narrow": "uniform narrow"}
+#: Inches: above a block its title and heads, below the last one a line.
+HEAD, FOOT, MARGIN = 0.75, 0.24, 0.04
+
+
+@dataclass(frozen=True)
+class Block:
+    """The pictures of one data set: its title, the sheet (h, w, 3), and for each column of it its centre in the sheet's
+    pixels and what stands over it."""
+
+    title: str
+    sheet: Pixels
+    heads: tuple[tuple[float, str], ...]
+
+
+def draw_grids(config: Config, name: str) -> tuple[Figure | None, float]:
+    """The grid *name* with a block a role that was run, and the resolution to save it at; None where none was.
+
+    Pictures are the first of the validation set, not selected. GancompError names the file of a run that is missing.
+    """
+    blocks = [
+        _block(config, f"{role}:finetune", found.experiment, PICTURES.get(name, MOST_ROWS))
+        for role in GRIDS[name]
+        if (found := measure(config, f"{role}:finetune")) and found.evaluations
+    ]
+    if not blocks:
+        return None, DPI
+    return _draw(blocks)
+
+
+def _block(config: Config, reference: str, experiment: str, pictures: int) -> Block:
+    folders = folders_of(config, experiment)
+    board = read_scoreboard(folders)
+    strips = {name: strip for name, strip in picture_columns(folders, board).items() if name in COLUMNS}
+    shown = [name for name in COLUMNS if name in strips]
+    sheet, centres = contact_sheet([strips[name][:pictures] for name in shown])
+    heads = [head(board, column, config.experiments[experiment].metric) for column in shown]
+    # A long sheet goes on in a second block of the same columns.
+    heads *= len(centres) // len(shown)
+    return Block(place_title(config, reference), sheet, tuple(zip(centres, heads, strict=True)))
+
+
+def head(board: Scoreboard, column: str, key: str) -> str:
+    """What stands over a column: who made it, its exact MACs, × fewer than the original's, and its score by *key*."""
+    record = board.evaluations.get(column)
+    if record is None:
+        return COLUMNS[column]
+    metric, fewer = BY_KEY[key], times(reduction(board.evaluations["original"].macs, record.macs))
+    value = metric.of(record)
+    score = f"{metric.name} {metric.text(value)}" if value is not None else f"{metric.name} not run"
+    cost = f"{quantity(record.macs)} MACs" if column == "original" else f"{quantity(record.macs)} ({fewer})"
+    return f"{COLUMNS[column]}\n{cost}\n{score}"
+
+
+def _draw(blocks: list[Block]) -> tuple[Figure, float]:
+    inner = PAGE - 2 * MARGIN
+    # Every data set's pictures fill the page's width, whatever their size.
+    heights = [inner * block.sheet.shape[0] / block.sheet.shape[1] for block in blocks]
+    full = sum(heights) + HEAD * len(blocks) + FOOT
+    pixel = max(block.sheet.shape[1] for block in blocks) / inner
+    dpi = pixel * math.ceil(DPI / pixel)  # whole pixels, and letters that can be read
+    figure = Figure(figsize=(PAGE, full))
+    top = full
+    for block, height in zip(blocks, heights, strict=True):
+        top -= HEAD
+        axes = figure.add_axes((MARGIN / PAGE, (top - height) / full, inner / PAGE, height / full))
+        axes.imshow(block.sheet, interpolation="none", aspect="auto")
+        axes.set_axis_off()
+        for centre, words in block.heads:
+            axes.annotate(
+                words,
+                (centre, 0),
+                xytext=(0, 3),
+                textcoords="offset points",
+                ha="center",
+                va="bottom",
+                fontsize=7 if len(block.heads) < 6 else 6,
+                linespacing=1.15,
+                annotation_clip=False,
+            )
+        figure.text(MARGIN / PAGE, (top + HEAD - 0.1) / full, block.title, ha="left", va="top", fontsize=8.5)
+        top -= height
+    told = "MACs: exact count, one picture; in brackets × fewer than the original. Validation pictures, not selected."
+    figure.text(MARGIN / PAGE, 0.06 / full, told, ha="left", va="bottom", fontsize=7)
+    return figure, dpi
