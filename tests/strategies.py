@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
 import torch
 from hypothesis import strategies as st
 from torch import nn
 
 from gancomp.elastic.calibrate import calibrate
 from gancomp.nets import Generator, build_generator
-from gancomp.spec import Block, GeneratorSpec
+from gancomp.spec import GeneratorSpec
 
 WIDTHS = 8
 
@@ -30,7 +28,7 @@ def resnets(largest: int = 6, largest_side: int = 20) -> st.SearchStrategy[Gener
     """ResNet generators of every kind."""
     return st.builds(
         GeneratorSpec,
-        block=st.sampled_from(get_args(Block)),
+        block=st.sampled_from(["dense", "separable"]),
         norm=st.sampled_from(["instance", "batch"]),
         widths=widths((largest,) * WIDTHS),
         size=sides(4, 8, largest_side),

@@ -41,7 +41,8 @@ def test_inputs_in_pictures_out(drawn: GeneratorSpec) -> None:
         out = lively(drawn)(pictures(drawn, count=3))
     assert out.shape == (3, drawn.out_channels, *drawn.size)
     assert out.abs().max() <= 1
-    assert out.std() > 0
+    # A single channel may be dead behind its ReLU, whatever the input.
+    assert out.std() > 0 or min(drawn.widths) == 1
 
 
 def test_other_sizes_than_the_declared_one_work(spec: GeneratorSpec) -> None:

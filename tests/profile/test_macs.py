@@ -206,3 +206,12 @@ def test_closed_form_equals_the_traced_modules(spec: GeneratorSpec) -> None:
     assert counted.params == sum(parameter.numel() for parameter in build_skeleton(spec).parameters())
     for total in ("params", "macs", "macs_paper"):
         assert getattr(counted, total) == sum(getattr(layer, total) for layer in counted.layers)
+
+
+@pytest.mark.parametrize("block", ["separable-down", "separable-up"])
+@pytest.mark.parametrize("norm", ["instance", "batch"])
+def test_closed_form_equals_the_traced_modules_of_table_4(block: Any, norm: Any) -> None:
+    spec = GeneratorSpec(
+        widths=(3, 2, 4, 1, 2, 3, 2, 5), block=block, norm=norm, size=(16, 24), in_channels=2, blocks=3
+    )
+    assert profile(spec).layers == traced(build_skeleton(spec))
