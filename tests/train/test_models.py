@@ -131,7 +131,7 @@ def test_state_of_another_configuration_is_refused(
     ("model", "stage", "module", "loss", "name"),
     [
         ("cyclegan", "teacher", cyclegan, "generator_loss", "g_gan"),
-        ("cyclegan", "distill", student, "distillation_loss", "g_distill"),
+        ("cyclegan", "distill", student, "distillation", "g_distill"),
         ("gaugan", "teacher", gaugan, "feature_matching_loss", "g_feature"),
         ("gaugan", "supernet", gaugan, "multiscale_discriminator_loss", "d_loss"),
     ],
