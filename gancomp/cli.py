@@ -399,6 +399,36 @@ def report(experiment: ExperimentName, configfile: ConfigFiles = None, set_: Ove
     write_experiment_page(config, experiment)
 
 
+@app.command("vote-page")
+def vote_page(
+    experiment: ExperimentName,
+    pictures: Annotated[int, typer.Option(min=1, help="how many pairs a person sees")] = 50,
+    configfile: ConfigFiles = None,
+    set_: Overrides = "{}",
+    device: DeviceOption = Device.auto,
+) -> None:
+    """Write a web page that asks people which looks more real: ours, or the uniform narrow baseline's (Table 8)."""
+    config = _report_config(experiment, configfile, set_)
+    from gancomp.paper.votes import write_vote_page
+
+    write_vote_page(config, experiment, pictures, device.value)
+
+
+@app.command()
+def votes(
+    experiment: ExperimentName,
+    files: Annotated[list[Path], typer.Argument(help="votes-*.json as the page saved them")],
+) -> None:
+    """Count what people preferred, with Wilson's 95% interval, for Table 8."""
+    from gancomp.paper.votes import count_votes
+
+    found = count_votes(experiment, files)
+    print(
+        f"{experiment}: {found.share:.1%} of {found.votes} votes of {found.voters} people preferred ours, "
+        f"95% interval {found.low:.1%} to {found.high:.1%}; {found.left:.0%} chose the left picture"
+    )
+
+
 @app.command()
 def paper(
     target: Annotated[str, typer.Argument(help="table1 to table8, figure1 to figure13, agreement, or page")],

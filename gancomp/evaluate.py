@@ -21,7 +21,7 @@ from gancomp.metrics.lpips import Lpips
 from gancomp.metrics.scoring import Scorer
 from gancomp.metrics.segmentation import load_judge
 from gancomp.metrics.statistics import load_real_pair, load_statistics
-from gancomp.nets import load_generator
+from gancomp.nets import Generator, load_generator
 from gancomp.pipeline import folder as stage_folder
 from gancomp.profile.macs import profile
 from gancomp.progress import Progress
@@ -126,16 +126,21 @@ def _spread(count: int) -> range:
     return range(0, wanted * step, step)
 
 
-def evaluate(config: Config, experiment: str, stage: str, device: Device = "auto") -> None:
-    """Score the generator that *stage* left, in fp32, and write `evaluation.json` and `samples.png` beside it."""
-    validation = Validation(config, experiment, device)
-    path = stage_folder(config, experiment, stage) / "model.safetensors"
-    generator = load_generator(path, validation.device)
+def maker(generator: Generator, pictures: Pictures, device: torch.device) -> MakePictures:
+    """From inputs of *pictures*, uint8 (n, h, w, c), to what *generator* makes of them, uint8 (n, h, w, 3)."""
 
     @torch.inference_mode()
     def make(inputs: Images) -> Images:
-        return to_uint8(generator(validation.pictures.encode(inputs).to(validation.device)))
+        return to_uint8(generator(pictures.encode(inputs).to(device)))
 
+    return make
+
+
+def evaluate(config: Config, experiment: str, stage: str, device: Device = "auto") -> None:
+    """Score the generator that *stage* left, in fp32, and write `evaluation.json` and `samples.png` beside it."""
+    validation = Validation(config, experiment, device)
+    generator = load_generator(stage_folder(config, experiment, stage) / "model.safetensors", validation.device)
+    make = maker(generator, validation.pictures, validation.device)
     scores, samples = validation.score(make, f"evaluate {experiment} {stage}")
     counted = profile(generator.spec)
     folder = paths.stage(experiment, stage)

@@ -11,6 +11,7 @@ from gancomp.artifacts import write_csv, write_text
 from gancomp.config import Config, GeneratorTraining, Training
 from gancomp.paper.measured import Measured, Value, measure
 from gancomp.paper.numbers import PaperTable, Row, load_numbers
+from gancomp.paper.votes import BASELINE, OURS, preference
 from gancomp.report.metrics import BY_KEY, Metric
 from gancomp.report.records import Benchmark, read
 from gancomp.report.tables import quantity, times
@@ -85,7 +86,10 @@ def _own_cells(config: Config, name: str, row: Row, found: Measured | None, firs
         return cells | _measured_cost(found)
     cells |= _cost(found, first) if name != "table3" else {}
     shown = [BY_KEY[key] for key in dict.fromkeys((config.experiments[found.experiment].metric, *BESIDE))]
-    shown += [BY_KEY["lpips"]] if name == "table8" else []
+    if name == "table8":
+        shown += [BY_KEY["lpips"]]
+        if found.stage in (OURS, BASELINE):
+            cells["preference ↑"] = _preference(found)
     for metric in shown:
         value = found.value(metric.key)
         cells[f"{metric.head} {metric.arrow}"] = text(metric, value) if value else NOT_RUN
@@ -94,6 +98,17 @@ def _own_cells(config: Config, name: str, row: Row, found: Measured | None, firs
         mine, theirs = found.value(metric.key), first.value(metric.key)
         cells[f"change of {metric.name}"] = metric.change(mine.mean - theirs.mean) if mine and theirs else NOT_RUN
     return cells
+
+
+def _preference(found: Measured) -> str:
+    """The share of votes for this stage's pictures, with its 95% interval."""
+    counted = preference(found.experiment)
+    if counted is None:
+        return NOT_RUN
+    share, low, high = counted.share, counted.low, counted.high
+    if found.stage == BASELINE:
+        share, low, high = 1 - share, 1 - high, 1 - low
+    return f"{share:.1%} [{low:.1%}, {high:.1%}] of {counted.votes}"
 
 
 def _cost(found: Measured, first: Measured | None) -> dict[str, str]:
@@ -189,6 +204,19 @@ def traced(table: Table) -> Iterator[dict[str, str]]:
         if found.cost:
             for key in ("params", "macs", "macs_paper"):
                 yield where | about | {"column": key, "value": str(getattr(found.cost, key))}
+        counted = preference(found.experiment) if table.name == "table8" and found.stage == OURS else None
+        if counted:
+            yield (
+                where
+                | about
+                | {
+                    "column": "preference",
+                    "value": f"{counted.share:.9g}",
+                    "data_hash": counted.data_hash,
+                    "code_version": counted.code_version,
+                    "command": f"gancomp votes {found.experiment}",
+                }
+            )
         records = found.evaluations
         if table.name == "table5" or not records:
             continue

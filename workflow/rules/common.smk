@@ -176,7 +176,14 @@ def files_of_paper(name):
     costs = [found[0] for place in measured_in(name) if (found := resolve(CONFIG, place))]
     files += [f"results/{experiment}/benchmark/benchmark.json" for experiment in costs]
     shown = [found[0] for role in GRIDS.get(name, ()) if (found := resolve(CONFIG, f"{role}:finetune"))]
-    return files + [f"results/{experiment}/reference/evaluation.json" for experiment in shown]
+    files += [f"results/{experiment}/reference/evaluation.json" for experiment in shown]
+    return files + (votes_of(places=scored_in(name)) if name == "table8" else [])
+
+
+def votes_of(places):
+    """The votes on the experiments in *places*, where people voted: no rule can make them."""
+    experiments = dict.fromkeys(found[0] for place in places if (found := resolve(CONFIG, place)))
+    return [file for name in experiments if Path(file := f"results/{name}/vote/votes.json").is_file()]
 
 
 # --- what makes a stage run again --------------------------------------------------------------

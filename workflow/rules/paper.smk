@@ -68,6 +68,23 @@ rule paper_page:
         "gancomp paper page {params.options} 2>&1 | tee {log:q}"
 
 
+rule vote_page:
+    input:
+        manifest=from_data("manifest.json"),
+        models=from_stages(("finetune", "narrow"), "model.safetensors"),
+    output:
+        "results/{experiment}/vote/page.html",
+        "results/{experiment}/vote/key.json",
+    log:
+        "results/{experiment}/logs/vote.log",
+    benchmark:
+        "results/{experiment}/logs/vote.tsv"
+    params:
+        options=options,
+    shell:
+        "gancomp vote-page {wildcards.experiment} {params.options} 2>&1 | tee {log:q}"
+
+
 # Targets by the names that the paper gives them: snakemake table3, snakemake figure6, snakemake paper.
 if CONFIG.study:
     for name in TABLES:
