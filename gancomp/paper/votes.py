@@ -237,7 +237,7 @@ def read_ballot(path: Path, key: Key) -> Ballot:
 
 
 def wilson(successes: int, count: int) -> tuple[float, float]:
-    """Wilson's 95% interval of a share. It takes votes for independent: with few people or pictures it is too narrow."""
+    """Wilson's 95% interval of a share. It takes votes for independent: with few people it is too narrow."""
     from scipy.stats import binomtest
 
     interval = binomtest(successes, count).proportion_ci(0.95, method="wilson")
