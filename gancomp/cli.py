@@ -399,6 +399,20 @@ def report(experiment: ExperimentName, configfile: ConfigFiles = None, set_: Ove
     write_experiment_page(config, experiment)
 
 
+@app.command()
+def space(
+    experiment: ExperimentName,
+    configfile: ConfigFiles = None,
+    set_: Overrides = "{}",
+    device: DeviceOption = Device.auto,
+) -> None:
+    """Write the searched space as a data set: every scored subnet with its measured latency; run it alone."""
+    config = _report_config(experiment, configfile, set_)
+    from gancomp.search.space_table import write_space
+
+    write_space(config, experiment, device.value)
+
+
 @app.command("vote-page")
 def vote_page(
     experiment: ExperimentName,

@@ -23,9 +23,21 @@ class Latency:
     min: float
 
 
-@torch.inference_mode()
 def latency(generator: Generator, picture: Tensor, warmup: int, runs: int) -> Latency:
     """Time *generator* on one picture (1, c, h, w) on that picture's device; PyTorch eager, fp32."""
+    times = sorted(run_times(generator, picture, warmup, runs))
+    return Latency(
+        mean=statistics.fmean(times),
+        median=statistics.median(times),
+        std=statistics.pstdev(times),
+        p95=times[min(len(times) - 1, round(0.95 * len(times)))],
+        min=times[0],
+    )
+
+
+@torch.inference_mode()
+def run_times(generator: Generator, picture: Tensor, warmup: int, runs: int) -> list[float]:
+    """Milliseconds of each of *runs* runs, after *warmup* that are not timed."""
     for _ in range(warmup):
         generator(picture)
     times = []
@@ -35,14 +47,7 @@ def latency(generator: Generator, picture: Tensor, warmup: int, runs: int) -> La
         generator(picture)
         _synchronise(picture)
         times.append((time.perf_counter() - start) * 1e3)
-    times.sort()
-    return Latency(
-        mean=statistics.fmean(times),
-        median=statistics.median(times),
-        std=statistics.pstdev(times),
-        p95=times[min(len(times) - 1, round(0.95 * len(times)))],
-        min=times[0],
-    )
+    return times
 
 
 def _synchronise(picture: Tensor) -> None:

@@ -161,6 +161,8 @@ class SubnetRow(Cost, Scores):
 PLAIN_COLUMNS: tuple[str, ...] = ("index", "widths", "macs", "macs_paper", "params", "fid", "kid", "l1", "miou")
 INTERVAL_COLUMNS: tuple[str, ...] = ("fid_low", "fid_high", "kid_low", "kid_high", "l1_low", "l1_high")
 SEARCH_COLUMNS: tuple[str, ...] = (*PLAIN_COLUMNS, *INTERVAL_COLUMNS)
+#: `scores/space.csv` also has the median and the quartiles of the latency of one picture, in ms.
+SPACE_COLUMNS: tuple[str, ...] = (*SEARCH_COLUMNS, "latency_ms", "latency_ms_low", "latency_ms_high")
 #: A shard also says what its subnets score in each draw of the pictures, by the metric that chooses.
 REPLICATES = "replicates"
 SHARD_COLUMNS: tuple[str, ...] = (*SEARCH_COLUMNS, REPLICATES)
@@ -172,6 +174,14 @@ class ShardRow(SubnetRow):
     replicates: Annotated[
         tuple[float, ...], BeforeValidator(lambda value: value.split() if isinstance(value, str) else value)
     ] = ()
+
+
+class SpaceRow(SubnetRow):
+    """One row of `scores/space.csv`: a subnet with its measured latency, median and quartiles, in ms."""
+
+    latency_ms: Annotated[float, Field(gt=0)]
+    latency_ms_low: Annotated[float, Field(gt=0)]
+    latency_ms_high: Annotated[float, Field(gt=0)]
 
 
 class Selection(Record):
@@ -282,6 +292,11 @@ def read_search(path: Path) -> list[SubnetRow]:
 def read_subnets(path: Path) -> list[SubnetRow]:
     """The rows of `search.csv`, which may hold none."""
     return _read_rows(path, SubnetRow, (SEARCH_COLUMNS, PLAIN_COLUMNS))
+
+
+def read_space(path: Path) -> list[SpaceRow]:
+    """The rows of `space.csv`, which `gancomp space` writes."""
+    return _read_rows(path, SpaceRow, (SPACE_COLUMNS,))
 
 
 def read_shard(path: Path) -> list[ShardRow]:

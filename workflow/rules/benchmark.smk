@@ -38,3 +38,24 @@ rule benchmark:
         options=options,
     shell:
         "gancomp benchmark {wildcards.experiment} {params.options} 2>&1 | tee {log:q}"
+
+
+# The searched space as a data set, with the latency of every scored subnet.
+rule space:
+    input:
+        "results/{experiment}/scores/search.csv",
+    output:
+        "results/{experiment}/scores/space.csv",
+        "results/{experiment}/scores/space.json",
+    log:
+        "results/{experiment}/logs/space.log",
+    benchmark:
+        "results/{experiment}/logs/space.tsv"
+    threads: workflow.cores
+    resources:
+        mem_mb=6000,
+    params:
+        settings=lambda wildcards: CONFIG.experiments[wildcards.experiment].benchmark.model_dump_json(),
+        options=options,
+    shell:
+        "gancomp space {wildcards.experiment} {params.options} 2>&1 | tee {log:q}"

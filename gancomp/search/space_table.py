@@ -1,0 +1,59 @@
+"""A searched space as a data set: every scored subnet with its scores, its MACs and its measured latency."""
+
+from __future__ import annotations
+
+import numpy as np
+import psutil
+import torch
+
+from gancomp import paths, rng
+from gancomp.artifacts import provenance, write_csv, write_json
+from gancomp.config import Config
+from gancomp.elastic.space import Widths
+from gancomp.nets import build_generator
+from gancomp.pipeline import generator_spec
+from gancomp.profile.latency import run_times
+from gancomp.progress import Progress
+from gancomp.report.records import SPACE_COLUMNS, read_search
+from gancomp.search.candidates import as_text
+from gancomp.spec import GeneratorSpec
+from gancomp.train.device import Device
+
+#: Each subnet is visited this often, in another order each time: what slows the machine for a while slows none alone.
+ROUNDS = 5
+WARMUP, RUNS = 2, 5
+
+
+def write_space(config: Config, experiment: str, device: Device = "auto") -> None:
+    """`scores/space.csv`: the rows of `search.csv` with the latency of one picture in ms, median and quartiles of
+    25 runs in PyTorch eager at fp32. `space.json` tells on which machine."""
+    folder = paths.stage(experiment, "scores")
+    rows = read_search(folder / "search.csv")
+    student = generator_spec(config, experiment, "distill")
+    settings = config.experiments[experiment]
+    threads = settings.benchmark.threads or psutil.cpu_count(logical=False) or 1
+    torch.set_num_threads(threads)
+    on_gpu = device != "cpu" and torch.cuda.is_available()
+    times = _visited(student, [row.widths for row in rows], torch.device("cuda" if on_gpu else "cpu"), settings.seed)
+    low, median, high = np.percentile(times, (25, 50, 75), axis=1)
+    table = [
+        as_text(row)
+        | {"latency_ms": f"{median[at]:.4f}", "latency_ms_low": f"{low[at]:.4f}", "latency_ms_high": f"{high[at]:.4f}"}
+        for at, row in enumerate(rows)
+    ]
+    machine = provenance() | {"device": torch.cuda.get_device_name() if on_gpu else "cpu", "threads": threads}
+    write_json(folder / "space.json", {"experiment": experiment, "subnets": len(rows), "machine": machine})
+    write_csv(folder / "space.csv", SPACE_COLUMNS, table)
+
+
+def _visited(student: GeneratorSpec, every: list[Widths], where: torch.device, seed: int) -> np.ndarray:
+    """Milliseconds (subnets, runs). Weights are random: they do not change how long a picture takes."""
+    times: list[list[float]] = [[] for _ in every]
+    with Progress("space", ROUNDS * len(every), "subnets") as progress:
+        for turn in range(ROUNDS):
+            for at in rng.generator(seed, "space", turn).permutation(len(every)):
+                generator = build_generator(student.with_widths(every[at])).eval().to(where)
+                picture = torch.rand(1, student.in_channels, *student.size, device=where)
+                times[at].extend(run_times(generator, picture, WARMUP, RUNS))
+                progress.advance(1)
+    return np.asarray(times)
