@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "load_generator"]
+__all__ = ["__version__", "load_generator", "open_model", "translate"]
 
 if TYPE_CHECKING:
+    from gancomp.apply import translate
     from gancomp.nets import load_generator
+    from gancomp.runtimes import open_model
+
+_HOMES = {"load_generator": "gancomp.nets", "open_model": "gancomp.runtimes", "translate": "gancomp.apply"}
 
 
 def __getattr__(name: str) -> Any:
     # Imported on first use: the workflow and the command line's help need no torch.
-    if name == "load_generator":
-        from gancomp.nets import load_generator
-
-        return load_generator
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

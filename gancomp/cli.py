@@ -313,7 +313,7 @@ def subnet(
 
 
 @app.command()
-def export(
+def slim(
     experiment: ExperimentName, configfile: ConfigFiles = None, set_: Overrides = "{}", expect: Expect = ""
 ) -> None:
     """Write the compressed generator, checked against the networks it came from."""
@@ -321,6 +321,58 @@ def export(
     from gancomp.export.slim import export_slim
 
     export_slim(config, experiment)
+
+
+# --- away from the workflow --------------------------------------------------------------------
+
+
+class ExportFormat(StrEnum):
+    """What a generator can be exported as."""
+
+    onnx = "onnx"
+    openvino = "openvino"
+    torch = "torch"
+
+
+class ExportPrecision(StrEnum):
+    """The precision of an export's weights."""
+
+    fp32 = "fp32"
+    fp16 = "fp16"
+
+
+ModelFile = Annotated[Path, typer.Argument(help="model.safetensors of any stage")]
+
+
+@app.command()
+def export(
+    model: ModelFile,
+    to: Annotated[ExportFormat, typer.Option(help="ONNX, OpenVINO IR, or a torch.export program")],
+    out: Annotated[Path | None, typer.Option(help="the file to write; else beside the model")] = None,
+    precision: Annotated[ExportPrecision, typer.Option(help="of the weights")] = ExportPrecision.fp32,
+    dynamic: Annotated[bool, typer.Option(help="leave height and width open")] = False,
+    data: Annotated[Path | None, typer.Option(help="a built data set (data/NAME) to compare real pictures too")] = None,
+    direction: Annotated[Direction, typer.Option(help="which side of that data set is the input")] = Direction.AtoB,
+) -> None:
+    """Write a generator for other runtimes, held against PyTorch before it is written."""
+    from gancomp.export.formats import export_generator, real_inputs
+
+    real = real_inputs(data, direction.value) if data else None
+    print(export_generator(model, to.value, out, precision=precision.value, dynamic=dynamic, real=real))
+
+
+@app.command("apply")
+def apply_(
+    model: Annotated[Path, typer.Argument(help=".safetensors, .onnx or .xml that gancomp wrote")],
+    folder: Annotated[Path, typer.Argument(help="pictures; of a GauGAN model, maps of class numbers")],
+    out: Annotated[Path | None, typer.Option(help="where the pictures go; else FOLDER-MODEL")] = None,
+    native: Annotated[bool, typer.Option(help="each at its own size, not that of training")] = False,
+    threads: Annotated[int, typer.Option(min=0, help="0: as many as the runtime likes")] = 0,
+) -> None:
+    """Translate a folder of pictures."""
+    from gancomp.apply import apply_folder
+
+    print(apply_folder(model, folder, out, native=native, threads=threads))
 
 
 # --- evaluation and report ---------------------------------------------------------------------

@@ -28,7 +28,7 @@ Indices = Sequence[int] | NDArray[np.integer]
 _ORDER_STREAM = 0x6F72646572
 _TARGET_STREAM = 0x746172676574
 #: Which of the stored channels are an input of so many.
-_STORED = {1: slice(0, 1), 2: slice(0, 4, 3), 3: slice(0, 3), 4: slice(0, 4)}
+STORED = {1: slice(0, 1), 2: slice(0, 4, 3), 3: slice(0, 3), 4: slice(0, 4)}
 
 
 class _View(NamedTuple):
@@ -98,7 +98,7 @@ class Pictures:
 
     def inputs(self, indices: Indices) -> Picture:
         """The inputs at *indices*: uint8 (n, height, width, channels); label maps as their colours."""
-        return self._gather(_at(self._inputs, indices))[0][..., _STORED[self._channels]]
+        return self._gather(_at(self._inputs, indices))[0][..., STORED[self._channels]]
 
     def targets(self, indices: Indices) -> Picture:
         """The targets at *indices*, which count the targets: uint8 (n, height, width, 3)."""
@@ -164,7 +164,7 @@ class Pictures:
     def _both(self, inputs: Indices, targets: Indices) -> tuple[Picture, Picture]:
         """Inputs and targets, reading a file that holds both but once."""
         read = self._gather(_at(self._inputs, inputs), _at(self._targets, targets))
-        return read[0][..., _STORED[self._channels]], read[1][..., :3]
+        return read[0][..., STORED[self._channels]], read[1][..., :3]
 
     def _gather(self, *wanted: list[_View]) -> list[Picture]:
         """Each list of views as one array."""

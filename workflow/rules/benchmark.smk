@@ -16,7 +16,7 @@ rule export:
         signature=settings_of("export"),
         options=options,
     shell:
-        "gancomp export {wildcards.experiment} --expect {params.signature} {params.options} 2>&1 | tee {log:q}"
+        "gancomp slim {wildcards.experiment} --expect {params.signature} {params.options} 2>&1 | tee {log:q}"
 
 
 rule benchmark:

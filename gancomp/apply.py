@@ -1,0 +1,105 @@
+"""Pictures through a generator: from Python one by one, from the command line by the folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from gancomp.artifacts import atomic, file_sha256, read_json, write_json
+from gancomp.data.datasets import STORED, to_float, to_uint8
+from gancomp.data.images import encode_png, pictures_in, read_input, read_values, resize, resize_values
+from gancomp.data.palette import borders
+from gancomp.data.plan import Picture
+from gancomp.errors import GancompError
+from gancomp.nets import Generator
+from gancomp.progress import Progress
+from gancomp.runtimes import Model, Pixels, on_pytorch, open_model
+from gancomp.spec import GeneratorSpec
+
+#: Says which model made the pictures of a folder.
+RECORD = "apply.json"
+
+
+def translate(model: Generator | Model, path: Path | str) -> Image.Image:
+    """The picture that *model* makes of the one in *path*, resized to what the model was trained on.
+
+    Of a GauGAN model the picture is a map of class numbers. GancompError names a file that cannot be read.
+    """
+    opened = Model(model.spec, on_pytorch(model)) if isinstance(model, Generator) else model
+    return Image.fromarray(_translated(opened, Path(path), native=False))
+
+
+def apply_folder(model: Path, folder: Path, out: Path | None = None, *, native: bool = False, threads: int = 0) -> Path:
+    """Translate every picture of *folder* into *out*, as PNG of the same name; returns *out*.
+
+    Pictures that this model made there before are left. GancompError before anything is written if *out* holds another
+    model's pictures, if two inputs would have one name, or if the model does one size only and *native* was asked.
+    """
+    opened = open_model(model, threads)
+    if native and opened.size:
+        height, width = opened.size
+        raise GancompError(f"{model}: makes pictures of {height} × {width} only; export it with --dynamic for --native")
+    out = out or folder.with_name(f"{folder.name}-{model.stem}")
+    targets: dict[Path, Path] = {}
+    for path in pictures_in(folder):
+        target = out / f"{path.stem}.png"
+        if target in targets:
+            raise GancompError(f"{path}: would be written to {target}, as {targets[target].name}; rename one")
+        targets[target] = path
+    if out.resolve() == folder.resolve():
+        raise GancompError(f"{out}: holds the inputs; name another folder")
+    made_by = {"model_sha256": file_sha256(model), "native": native}
+    record = out / RECORD
+    if record.is_file() and read_json(record) != made_by:
+        raise GancompError(f"{out}: holds pictures of another model or size; name another folder, or delete it")
+    if not record.is_file() and any(target.exists() for target in targets):
+        raise GancompError(f"{out}: holds pictures of these names that gancomp did not make; name another folder")
+    write_json(record, made_by)
+    left = [target for target in targets if not target.exists()]
+    with Progress("apply", len(left), "pictures") as progress:
+        for target in left:
+            with atomic(target) as temporary:
+                temporary.write_bytes(encode_png(_translated(opened, targets[target], native=native)))
+            progress.advance(1)
+    return out
+
+
+def _translated(model: Model, path: Path, *, native: bool) -> Picture:
+    spec = model.spec
+    if spec.family == "spade":
+        ids = read_values(path, bits=8)
+        x = _classes(path, resize_values(ids, _size(model, path, ids.shape[:2], native)), spec)
+    else:
+        picture = read_input(path, spec.in_channels)
+        x = _pixels(resize(picture, _size(model, path, picture.shape[:2], native)), spec)
+    made: Picture = to_uint8(torch.from_numpy(model.run(x)))[0]
+    return made
+
+
+def _size(model: Model, path: Path, own: tuple[int, ...], native: bool) -> tuple[int, int]:
+    """Height and width of what the model reads; *native* ones are resized down to what its strides divide."""
+    if not native:
+        return model.size or model.spec.size
+    height, width = (side // model.spec.stride * model.spec.stride for side in own)
+    if not (height and width):
+        least = model.spec.stride
+        raise GancompError(f"{path}: {own[0]} × {own[1]} pixels; this model needs {least} × {least} at least")
+    return height, width
+
+
+def _pixels(picture: Picture, spec: GeneratorSpec) -> Pixels:
+    read: Pixels = to_float(picture[None][..., STORED[spec.in_channels]]).numpy()
+    return read
+
+
+def _classes(path: Path, ids: np.ndarray, spec: GeneratorSpec) -> Pixels:
+    classes = spec.in_channels - 1
+    if ids.max() >= classes:
+        raise GancompError(f"{path}: has class {ids.max()}, but this model knows 0 to {classes - 1}")
+    planes = np.zeros((1, spec.in_channels, *ids.shape), np.float32)
+    np.put_along_axis(planes, ids[None, None], 1.0, axis=1)
+    planes[0, -1] = borders(ids)
+    return planes

@@ -1,0 +1,109 @@
+"""Pictures through a generator by the folder, and from Python."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny_run import DATASET, Workspace
+
+import gancomp
+from gancomp import paths
+from gancomp.apply import apply_folder
+from gancomp.data.datasets import Pictures, to_uint8
+from gancomp.errors import GancompError
+from gancomp.export.formats import export_generator
+from gancomp.nets import build_generator, load_generator, save_generator
+from gancomp.spec import GeneratorSpec
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    path = tmp_path / "small.safetensors"
+    generator = build_generator(GeneratorSpec(widths=2, block="separable", size=16))
+    save_generator(path, generator, experiment="mine", stage="export", signature="s")
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    draw = np.random.default_rng(0)
+    for name, size in (("a.png", (16, 16)), ("b.jpg", (35, 22))):
+        Image.fromarray(draw.integers(0, 256, (*size, 3), dtype=np.uint8)).save(folder / name)
+    return folder
+
+
+def pixels(path: Path) -> np.ndarray:
+    return np.asarray(Image.open(path))
+
+
+def test_a_folder_is_translated_and_continued(model: Path, folder: Path) -> None:
+    out = apply_folder(model, folder)
+    assert out == folder.with_name("photos-small")
+    assert pixels(out / "a.png").shape == pixels(out / "b.png").shape == (16, 16, 3)
+    again = pixels(out / "b.png")
+    (out / "b.png").unlink()
+    untouched = (out / "a.png").stat().st_mtime_ns
+    apply_folder(model, folder)
+    assert (out / "a.png").stat().st_mtime_ns == untouched
+    assert np.array_equal(pixels(out / "b.png"), again)
+
+
+def test_an_export_gives_the_same_pictures(model: Path, folder: Path) -> None:
+    expected = pixels(apply_folder(model, folder, folder.with_name("torch")) / "a.png").astype(int)
+    out = apply_folder(export_generator(model, "onnx"), folder, folder.with_name("onnx"))
+    assert np.abs(pixels(out / "a.png") - expected).max() <= 1
+
+
+def test_native_size(model: Path, folder: Path) -> None:
+    out = apply_folder(model, folder, native=True)
+    assert pixels(out / "b.png").shape == (32, 20, 3)
+    with pytest.raises(GancompError, match="16 × 16 only"):
+        apply_folder(export_generator(model, "onnx"), folder, native=True)
+    Image.new("RGB", (3, 9)).save(folder / "c.png")
+    with pytest.raises(GancompError, match=r"c\.png: 9 × 3 pixels; this model needs 4 × 4"):
+        apply_folder(model, folder, native=True)
+
+
+def test_pictures_are_not_mixed_up_or_overwritten(model: Path, folder: Path) -> None:
+    with pytest.raises(GancompError, match="holds the inputs"):
+        apply_folder(model, folder, folder)
+    other = folder.with_name("other")
+    other.mkdir()
+    (other / "a.png").write_text("mine")
+    with pytest.raises(GancompError, match="did not make"):
+        apply_folder(model, folder, other)
+    assert (other / "a.png").read_text() == "mine"
+    out = apply_folder(model, folder)
+    with pytest.raises(GancompError, match="another model or size"):
+        apply_folder(model, folder, out, native=True)
+    Image.new("RGB", (16, 16)).save(folder / "a.jpg")
+    with pytest.raises(GancompError, match="rename one"):
+        apply_folder(model, folder, folder.with_name("new"))
+
+
+def test_from_picture_to_picture(model: Path, folder: Path) -> None:
+    """The five lines of the documentation."""
+    generator = gancomp.load_generator(model)
+    picture = gancomp.translate(generator, folder / "b.jpg")
+    assert picture.size == (16, 16)
+    assert np.array_equal(np.asarray(picture), pixels(apply_folder(model, folder) / "b.png"))
+
+
+def test_label_maps_are_read_as_in_training(finished_gaugan: Workspace, tmp_path: Path) -> None:
+    model = finished_gaugan.stage("export") / "model.safetensors"
+    pictures = Pictures(finished_gaugan.folder / paths.dataset(DATASET), ("val",), "AtoB")
+    name = Path(pictures.names[0]).stem
+    source = finished_gaugan.folder / "pictures" / "labels" / f"{name}.png"
+    expected = to_uint8(load_generator(model)(pictures.encode(pictures.inputs([0]))))[0]
+    assert np.abs(np.asarray(gancomp.translate(load_generator(model), source)).astype(int) - expected).max() <= 1
+
+    folder = tmp_path / "maps"
+    folder.mkdir()
+    Image.fromarray(np.full((16, 16), 200, np.uint8)).save(folder / "far.png")
+    with pytest.raises(GancompError, match=r"far\.png: has class 200"):
+        apply_folder(model, folder)
