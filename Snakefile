@@ -20,7 +20,8 @@ include: "workflow/rules/data.smk"  # pictures · what scores them: statistics, 
 include: "workflow/rules/train.smk"  # original · teacher → distill → supernet · finetune · narrow
 include: "workflow/rules/search.smk"  # shards → merge → select → subnet
 include: "workflow/rules/evaluate.smk"  # scores on the validation pictures
-include: "workflow/rules/benchmark.smk"  # export · latency and memory
+include: "workflow/rules/export.smk"  # one file to use · other runtimes · the drawing page
+include: "workflow/rules/benchmark.smk"  # latency and memory
 include: "workflow/rules/figures.smk"  # tables and figures, from what the stages wrote
 include: "workflow/rules/paper.smk"  # the paper's tables and figures, from a study of several experiments
 

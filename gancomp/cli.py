@@ -375,6 +375,51 @@ def apply_(
     print(apply_folder(model, folder, out, native=native, threads=threads))
 
 
+@app.command("web-runtime")
+def web_runtime(
+    archive: Annotated[Path | None, typer.Option(help="the package's .tgz, where npm does not reach it")] = None,
+) -> None:
+    """Fetch onnxruntime-web, which runs networks in a browser."""
+    from gancomp import paths
+    from gancomp.demo.web_runtime import fetch_web_runtime
+
+    fetch_web_runtime(paths.WEB_RUNTIME, archive)
+
+
+@app.command("demo-page")
+def demo_page(experiment: ExperimentName, configfile: ConfigFiles = None, set_: Overrides = "{}") -> None:
+    """Write the page on which one draws and sees both networks colour it."""
+    config = _report_config(experiment, configfile, set_)
+    from gancomp import paths
+    from gancomp.demo.build import build_demo
+
+    print(build_demo(config, experiment, paths.WEB_RUNTIME))
+
+
+@app.command()
+def demo(
+    experiment: Annotated[str, typer.Argument(help="an experiment whose page was made")] = "",
+    pretrained: Annotated[bool, typer.Option("--pretrained", help="the emoji networks that come with gancomp")] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free")] = 0,
+    browser: Annotated[bool, typer.Option(help="open it in the browser")] = True,
+) -> None:
+    """Show the drawing page on this machine."""
+    from gancomp import paths
+    from gancomp.demo.serve import serve
+
+    if pretrained == bool(experiment):
+        raise GancompError("demo: name an experiment, or say --pretrained")
+    if pretrained:
+        from gancomp.demo.pretrained import pretrained_page
+
+        folder = pretrained_page().parent
+    else:
+        folder = paths.stage(experiment, "demo")
+        if not (folder / "index.html").is_file():
+            raise GancompError(f"{folder / 'index.html'}: missing; run `snakemake {folder / 'index.html'}` first")
+    serve(folder, port, browser)
+
+
 # --- evaluation and report ---------------------------------------------------------------------
 
 

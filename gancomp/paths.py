@@ -11,6 +11,10 @@ DOWNLOADS = DATA / "downloads"
 INCEPTION = DATA / "inception" / "weights.safetensors"
 
 
+#: The files of onnxruntime-web, which runs networks in a browser.
+WEB_RUNTIME = DATA / "onnxruntime-web"
+
+
 def perceptual(name: str) -> Path:
     """Weights of a perceptual network: vgg19 or efficientnet-lite0."""
     return DATA / "perceptual" / f"{name}.safetensors"

@@ -1,22 +1,4 @@
-"""The compressed generator as one file to use, and what the generators cost when they run."""
-
-
-rule export:
-    input:
-        manifest=from_data("manifest.json"),
-        models=from_stages(("supernet", "subnet", "finetune"), "model.safetensors"),
-    output:
-        "results/{experiment}/export/model.safetensors",
-        "results/{experiment}/export/card.json",
-    log:
-        "results/{experiment}/logs/export.log",
-    benchmark:
-        "results/{experiment}/logs/export.tsv"
-    params:
-        signature=settings_of("export"),
-        options=options,
-    shell:
-        "gancomp slim {wildcards.experiment} --expect {params.signature} {params.options} 2>&1 | tee {log:q}"
+"""What the generators cost when they run."""
 
 
 rule benchmark:

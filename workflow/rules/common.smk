@@ -8,6 +8,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from gancomp import paths
+from gancomp.demo.web_runtime import FILES as WEB_RUNTIME_FILES
 from gancomp.paper.measured import files_of
 from gancomp.paper.places import FIGURES, GRIDS, TABLES, measured_in, scored_in
 from gancomp.loading import load
@@ -107,6 +108,12 @@ def figures_of(experiment):
 def from_data(name):
     """Input function: a file of the experiment's data set."""
     return lambda wildcards: data_file(CONFIG.experiments[wildcards.experiment].dataset, name)
+
+
+def real_pictures(wildcards):
+    """The options that let an export be compared on the experiment's own pictures."""
+    experiment = CONFIG.experiments[wildcards.experiment]
+    return f"--data {paths.dataset(experiment.dataset)} --direction {CONFIG.datasets[experiment.dataset].direction}"
 
 
 def data_file(dataset, name):

@@ -1,0 +1,43 @@
+"""The emoji networks that come with gancomp, and their page."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from gancomp import paths
+from gancomp.artifacts import file_sha256, read_json, write_json
+from gancomp.demo.build import PAGE, Shown, write_page
+from gancomp.demo.web_runtime import FILES, fetch_web_runtime
+from gancomp.runtimes import Pixels
+
+PRETRAINED = Path(__file__).parents[1] / "pretrained" / "emoji"
+TITLE = "Draw an outline, and watch two networks colour it"
+
+
+def pretrained_page() -> Path:
+    """`results/pretrained/demo/index.html`, made if it is not there or of another version; returns its path."""
+    page = paths.stage("pretrained", "demo") / "index.html"
+    record = page.with_name("made_from.json")
+    made_from = {"sha256": _fingerprint()}
+    if page.is_file() and record.is_file() and read_json(record) == made_from:
+        return page
+    if not all((paths.WEB_RUNTIME / name).is_file() for name in FILES):
+        fetch_web_runtime(paths.WEB_RUNTIME)
+    models = [
+        Shown("original", "Original", PRETRAINED / "original.safetensors"),
+        Shown("compressed", "Compressed", PRETRAINED / "compressed.safetensors"),
+    ]
+    examples = [np.asarray(Image.open(path).convert("RGB")) for path in sorted(PRETRAINED.glob("example-*.png"))]
+    real: Pixels = (np.stack(examples[:4]).transpose(0, 3, 1, 2) / 127.5 - 1).astype(np.float32)
+    write_page(page.parent, TITLE, models, examples, paths.WEB_RUNTIME, real=real)
+    write_json(record, made_from)
+    return page
+
+
+def _fingerprint() -> str:
+    files = sorted([*PRETRAINED.iterdir(), *PAGE.iterdir()])
+    return hashlib.sha256("".join(file_sha256(path) for path in files).encode()).hexdigest()

@@ -1,0 +1,68 @@
+"""onnxruntime-web, fetched by its name from the npm registry that this machine uses, pinned and held against a hash."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from gancomp.artifacts import atomic
+from gancomp.data.archives import each_member
+from gancomp.errors import GancompError
+
+PACKAGE, VERSION = "onnxruntime-web", "1.30.0"
+#: The integrity that the registry publishes with this version (SHA-512).
+INTEGRITY = "q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ=="
+#: WebAssembly with SIMD and threads, and WebGPU.
+FILES = (
+    "ort.wasm.min.mjs",
+    "ort-wasm-simd-threaded.mjs",
+    "ort-wasm-simd-threaded.wasm",
+    "ort.webgpu.min.mjs",
+    "ort-wasm-simd-threaded.asyncify.mjs",
+    "ort-wasm-simd-threaded.asyncify.wasm",
+)
+LARGEST = 200_000_000
+
+
+def fetch_web_runtime(folder: Path, archive: Path | None = None) -> None:
+    """Lay FILES into *folder*, from *archive* (the package's .tgz) or else by `npm pack`.
+
+    GancompError if there is no npm, it fails, or the package is not the one whose hash is known.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        package = archive or _packed(Path(temporary))
+        if not package.is_file():
+            raise GancompError(f"{package}: no such file; it is what `npm pack {PACKAGE}@{VERSION}` writes")
+        found = base64.b64encode(hashlib.sha512(package.read_bytes()).digest()).decode()
+        if found != INTEGRITY:
+            raise GancompError(f"{package}: is not {PACKAGE} {VERSION}: its SHA-512 is {found}, not {INTEGRITY}")
+        wanted = {f"package/dist/{name}": name for name in FILES}
+        content = {wanted[member]: data for member, data in each_member(package, wanted.__contains__, LARGEST)}
+    for name in FILES:
+        with atomic(folder / name) as path:
+            path.write_bytes(content[name])
+
+
+def _packed(folder: Path) -> Path:
+    npm = shutil.which("npm")
+    if npm is None:
+        raise GancompError(
+            f"npm is not installed, by which {PACKAGE} is fetched: install Node.js, or get the package elsewhere by "
+            f"`npm pack {PACKAGE}@{VERSION}` and run `gancomp web-runtime --archive FILE`"
+        )
+    command = [npm, "pack", f"{PACKAGE}@{VERSION}", "--silent", "--ignore-scripts", "--pack-destination", str(folder)]
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600, check=False)
+    except subprocess.TimeoutExpired:
+        raise GancompError(
+            f"npm pack {PACKAGE}@{VERSION}: no answer in ten minutes; is the registry reached?"
+        ) from None
+    files = list(folder.glob("*.tgz"))
+    if done.returncode or len(files) != 1:
+        last = (done.stderr.strip() or done.stdout.strip() or "no file came").splitlines()[-1][:300]
+        raise GancompError(f"npm pack {PACKAGE}@{VERSION} failed: {last}")
+    return files[0]

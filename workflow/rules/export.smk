@@ -1,0 +1,78 @@
+"""The compressed generator as one file to use, in the formats of other runtimes, and as a page on which one draws."""
+
+
+rule export:
+    input:
+        manifest=from_data("manifest.json"),
+        models=from_stages(("supernet", "subnet", "finetune"), "model.safetensors"),
+    output:
+        "results/{experiment}/export/model.safetensors",
+        "results/{experiment}/export/card.json",
+    log:
+        "results/{experiment}/logs/export.log",
+    benchmark:
+        "results/{experiment}/logs/export.tsv"
+    params:
+        signature=settings_of("export"),
+        options=options,
+    shell:
+        "gancomp slim {wildcards.experiment} --expect {params.signature} {params.options} 2>&1 | tee {log:q}"
+
+
+# What `results/emoji/export/model.onnx` and its like are made of, and what tells how far they are from PyTorch.
+EXPORTS = {
+    "onnx": (".onnx", ".onnx.json"),
+    "openvino": (".xml", ".bin", ".xml.json"),
+    "torch": (".pt2", ".pt2.json"),
+}
+
+for to, suffixes in EXPORTS.items():
+
+    rule:
+        name:
+            f"export_{to}"
+        input:
+            model="results/{experiment}/export/model.safetensors",
+            manifest=from_data("manifest.json"),
+        output:
+            # `model-fp16` has half precision.
+            multiext("results/{experiment}/export/model{half,(-fp16)?}", *suffixes),
+        log:
+            f"results/{{experiment}}/logs/export_{to}{{half}}.log",
+        benchmark:
+            f"results/{{experiment}}/logs/export_{to}{{half}}.tsv"
+        params:
+            to=to,
+            precision=lambda wildcards: wildcards.half.removeprefix("-") or "fp32",
+            data=real_pictures,
+        shell:
+            "gancomp export {input.model} --to {params.to} --precision {params.precision} {params.data} 2>&1 | tee {log:q}"
+
+
+rule web_runtime:
+    output:
+        expand(f"{paths.WEB_RUNTIME}/{{file}}", file=WEB_RUNTIME_FILES),
+    log:
+        "data/logs/web_runtime.log",
+    benchmark:
+        "data/logs/web_runtime.tsv"
+    shell:
+        "gancomp web-runtime 2>&1 | tee {log:q}"
+
+
+rule demo_page:
+    input:
+        manifest=from_data("manifest.json"),
+        original=from_stages(("original",), "model.safetensors"),
+        model="results/{experiment}/export/model.safetensors",
+        web_runtime=rules.web_runtime.output,
+    output:
+        "results/{experiment}/demo/index.html",
+    log:
+        "results/{experiment}/logs/demo_page.log",
+    benchmark:
+        "results/{experiment}/logs/demo_page.tsv"
+    params:
+        options=options,
+    shell:
+        "gancomp demo-page {wildcards.experiment} {params.options} 2>&1 | tee {log:q}"
