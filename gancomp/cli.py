@@ -339,6 +339,7 @@ class ExportPrecision(StrEnum):
 
     fp32 = "fp32"
     fp16 = "fp16"
+    int8 = "int8"
 
 
 ModelFile = Annotated[Path, typer.Argument(help="model.safetensors of any stage")]
@@ -351,14 +352,23 @@ def export(
     out: Annotated[Path | None, typer.Option(help="the file to write; else beside the model")] = None,
     precision: Annotated[ExportPrecision, typer.Option(help="of the weights")] = ExportPrecision.fp32,
     dynamic: Annotated[bool, typer.Option(help="leave height and width open")] = False,
-    data: Annotated[Path | None, typer.Option(help="a built data set (data/NAME) to compare real pictures too")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="a built data set (data/NAME): compares its pictures too, calibrates int8")
+    ] = None,
     direction: Annotated[Direction, typer.Option(help="which side of that data set is the input")] = Direction.AtoB,
 ) -> None:
     """Write a generator for other runtimes, held against PyTorch before it is written."""
-    from gancomp.export.formats import export_generator, real_inputs
+    from gancomp.export.formats import CALIBRATION_PICTURES, export_generator, real_inputs
 
     real = real_inputs(data, direction.value) if data else None
-    print(export_generator(model, to.value, out, precision=precision.value, dynamic=dynamic, real=real))
+    calibration = None
+    if data and precision is ExportPrecision.int8:
+        calibration = real_inputs(data, direction.value, "train-1", CALIBRATION_PICTURES)
+    print(
+        export_generator(
+            model, to.value, out, precision=precision.value, dynamic=dynamic, real=real, calibration=calibration
+        )
+    )
 
 
 @app.command("apply")
@@ -494,6 +504,15 @@ def report(experiment: ExperimentName, configfile: ConfigFiles = None, set_: Ove
     from gancomp.report.stage import write_experiment_page
 
     write_experiment_page(config, experiment)
+
+
+@app.command()
+def latency(experiment: ExperimentName, configfile: ConfigFiles = None, set_: Overrides = "{}") -> None:
+    """Measure original and compressed generator on every runtime that is here (Table 2); run it alone."""
+    config = _report_config(experiment, configfile, set_)
+    from gancomp.latency import measure_runtimes
+
+    measure_runtimes(config, experiment)
 
 
 @app.command()

@@ -22,17 +22,18 @@ from torch import Tensor, nn
 
 from gancomp.artifacts import HEADER_KEY, atomic, file_sha256, read_header, write_json
 from gancomp.data.datasets import Pictures
+from gancomp.data.settings import Split
 from gancomp.errors import GancompError
 from gancomp.nets import Generator, load_generator
 from gancomp.runtimes import Pixels, Run, on_onnxruntime, on_openvino, on_pytorch
 from gancomp.spec import GeneratorSpec
 
 Format = Literal["onnx", "openvino", "torch"]
-Precision = Literal["fp32", "fp16"]
+Precision = Literal["fp32", "fp16", "int8"]
 SUFFIX: dict[Format, str] = {"onnx": ".onnx", "openvino": ".xml", "torch": ".pt2"}
 #: Largest and mean difference from PyTorch, in 8-bit steps, that is still rounding.
-LIMITS: dict[str, tuple[float, float]] = {"fp32": (1.0, 0.1), "fp16": (16.0, 1.0)}
-RANDOM_PICTURES = 2
+LIMITS: dict[str, tuple[float, float]] = {"fp32": (1.0, 0.1), "fp16": (16.0, 1.0), "int8": (255.0, 8.0)}
+RANDOM_PICTURES, REAL_PICTURES, CALIBRATION_PICTURES = 2, 4, 64
 
 
 @dataclass(frozen=True)
@@ -75,21 +76,29 @@ def export_generator(
     precision: Precision = "fp32",
     dynamic: bool = False,
     real: Pixels | None = None,
+    calibration: Pixels | None = None,
 ) -> Path:
     """Write the generator of checkpoint *model* as *to*, and `….json` beside it; returns the file's path.
 
     *precision* is that of the weights and, in ONNX and torch, of the arithmetic; inputs and pictures are float32
-    whatever it is. *dynamic* leaves height and width open. It is compared on random inputs and on *real* ones
+    whatever it is. int8 is for ONNX (OpenVINO runs that file too) and needs inputs of *calibration*, which tell how
+    large the activations become. *dynamic* leaves height and width open. It is compared on random inputs and on *real* ones
     (n, c, h, w); where it differs by more than LIMITS, GancompError says by how much and nothing is written.
     """
     out = out or export_path(model, to, precision)
     if out.suffix != SUFFIX[to]:
         raise GancompError(f"{out}: a file for {to} ends in {SUFFIX[to]}")
+    if precision == "int8" and (to != "onnx" or calibration is None or dynamic):
+        raise GancompError(f"{out}: int8 is for ONNX of a fixed size, and needs a data set to calibrate on (--data)")
     header = read_header(model)
     generator = load_generator(model).float()
     _refuse_foreign(generator.spec, real)
+    _refuse_foreign(generator.spec, calibration)
     with _quiet():
-        program = PROGRAMS[to](generator, precision, dynamic)
+        if calibration is not None and precision == "int8":
+            program = _to_int8(generator, calibration)
+        else:
+            program = PROGRAMS[to](generator, precision, dynamic)
     inputs = {"random": random_inputs(generator.spec, generator.spec.size, RANDOM_PICTURES)}
     if dynamic:
         inputs["random, another size"] = random_inputs(generator.spec, _other_size(generator.spec), 1)
@@ -138,10 +147,13 @@ def random_inputs(spec: GeneratorSpec, size: tuple[int, int], count: int) -> Pix
     return planes
 
 
-def real_inputs(root: Path, direction: Literal["AtoB", "BtoA"], count: int = 4) -> Pixels:
-    """The first inputs of the validation split of the built data set in *root*, as a generator reads them."""
-    pictures = Pictures(root, ("val",), direction)
-    read: Pixels = pictures.encode(pictures.inputs(range(min(count, len(pictures))))).numpy()
+def real_inputs(
+    root: Path, direction: Literal["AtoB", "BtoA"], split: Split = "val", count: int = REAL_PICTURES
+) -> Pixels:
+    """*count* inputs of the data set built in *root*, spread over *split*, as a generator reads them."""
+    pictures = Pictures(root, (split,), direction)
+    count = min(count, len(pictures))
+    read: Pixels = pictures.encode(pictures.inputs([at * len(pictures) // count for at in range(count)])).numpy()
     return read
 
 
@@ -239,6 +251,45 @@ def _to_onnx(generator: Generator, precision: Precision, dynamic: bool) -> Progr
         write,
         {"torch": torch.__version__, "opset": str(model.opset_imports[""]), "onnxruntime": onnxruntime.__version__},
     )
+
+
+def _to_int8(generator: Generator, calibration: Pixels) -> Program:
+    """Static quantisation of the convolutions by ONNX Runtime's own tools: weights by channel, activations by range."""
+    import onnx_ir
+    from onnxruntime.quantization import QuantType, quantize_static
+
+    class Reader:
+        def __init__(self) -> None:
+            self._inputs = iter(calibration)
+
+        def get_next(self) -> dict[str, Pixels] | None:
+            x = next(self._inputs, None)
+            return None if x is None else {"input": x[None]}
+
+    whole = _to_onnx(generator, "fp32", dynamic=False)
+    with tempfile.TemporaryDirectory() as folder:
+        path, quantised = Path(folder) / "model.onnx", Path(folder) / "int8.onnx"
+        whole.write(path, "{}")
+        quantize_static(
+            path,
+            quantised,
+            Reader(),
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            # Normalisation stays in floating point: its sums are what 8 bits do not hold.
+            op_types_to_quantize=["Conv", "ConvTranspose"],
+        )
+        model = onnx_ir.load(quantised)
+        content = quantised.read_bytes()
+    run, _ = on_onnxruntime(content)
+
+    def write(out: Path, about: str) -> None:
+        model.metadata_props[HEADER_KEY] = about
+        with atomic(out) as temporary:
+            temporary.write_bytes(onnx_ir.to_proto(model).SerializeToString(deterministic=True))
+
+    return Program(run, write, whole.versions | {"calibration_pictures": str(len(calibration))})
 
 
 def _to_openvino(generator: Generator, precision: Precision, dynamic: bool) -> Program:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -25,7 +26,12 @@ class Latency:
 
 def latency(generator: Generator, picture: Tensor, warmup: int, runs: int) -> Latency:
     """Time *generator* on one picture (1, c, h, w) on that picture's device; PyTorch eager, fp32."""
-    times = sorted(run_times(generator, picture, warmup, runs))
+    return summary(run_times(generator, picture, warmup, runs))
+
+
+def summary(times: Iterable[float]) -> Latency:
+    """What is reported of *times*, at least one, in ms."""
+    times = sorted(times)
     return Latency(
         mean=statistics.fmean(times),
         median=statistics.median(times),

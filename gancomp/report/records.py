@@ -144,6 +144,55 @@ class Benchmark(Record):
     rows: dict[str, BenchmarkRow]
 
 
+class Apart(Record):
+    """How far pictures are from PyTorch's, in 8-bit steps."""
+
+    pictures: Positive
+    max: float
+    mean: float
+
+
+class RuntimeRow(Record):
+    """A generator on a runtime: its latency, or why it did not run. *threads* is 0 on a GPU; *fid* where it was asked."""
+
+    network: Literal["original", "compressed"]
+    runtime: str
+    precision: str
+    threads: Count
+    macs: Positive
+    params: Positive
+    latency_ms: Latency | None = None
+    peak_rss_bytes: Count | None = None
+    difference: Apart | None = None
+    fid: float | None = None
+    failed: str = ""
+
+
+class Runtimes(Record):
+    """`latency/latency.json`: the paper's Table 2 on this machine."""
+
+    experiment: str
+    machine: dict[str, Any]
+    warmup: Count
+    runs: Positive
+    rows: Annotated[tuple[RuntimeRow, ...], Field(min_length=1)]
+
+    def baseline(self, row: RuntimeRow, *, runtime: str = "", precision: str = "") -> RuntimeRow | None:
+        """The original on as many threads as *row*, in that runtime and precision (else in the row's own)."""
+        return next(
+            (
+                one
+                for one in self.rows
+                if one.network == "original"
+                and one.threads == row.threads
+                and one.runtime == (runtime or row.runtime)
+                and one.precision == (precision or row.precision)
+                and one.latency_ms
+            ),
+            None,
+        )
+
+
 class SubnetRow(Cost, Scores):
     """One row of `scores/search.csv`: a subnet's widths, cost and scores on train-2, with 95% intervals of some."""
 

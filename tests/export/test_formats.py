@@ -91,6 +91,18 @@ def test_half_precision_is_half_as_large_and_nearly_the_same(tmp_path: Path, to:
     assert sizes["fp16"] < 0.65 * sizes["fp32"]
 
 
+def test_8_bits(tmp_path: Path) -> None:
+    model = checkpoint(tmp_path, "resnet")
+    with pytest.raises(GancompError, match="needs a data set to calibrate"):
+        export_generator(model, "onnx", precision="int8")
+    inputs = random_inputs(SPECS["resnet"], SPECS["resnet"].size, 8)
+    out = export_generator(model, "onnx", precision="int8", calibration=inputs)
+    assert out.name == "model-int8.onnx"
+    assert any(node.op_type == "DequantizeLinear" for node in onnx_ir.load(out).graph)
+    found = Differences.between(on_pytorch(load_generator(model)), open_model(out).run, inputs)
+    assert 0 < found.mean <= 8
+
+
 def test_batch_norm_is_folded_where_a_convolution_comes_before_it(tmp_path: Path) -> None:
     def batch_norms(family: str) -> int:
         out = export_generator(checkpoint(tmp_path, family), "onnx", tmp_path / f"{family}.onnx")

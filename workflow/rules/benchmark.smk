@@ -41,3 +41,27 @@ rule space:
         options=options,
     shell:
         "gancomp space {wildcards.experiment} {params.options} 2>&1 | tee {log:q}"
+
+
+# Original and compressed on every runtime that is here: the paper's Table 2.
+rule latency:
+    input:
+        manifest=from_data("manifest.json"),
+        statistics=from_data("statistics.safetensors"),
+        inception=paths.INCEPTION,
+        original=from_stages(("original",), "model.safetensors"),
+        model="results/{experiment}/export/model.safetensors",
+    output:
+        multiext("results/{experiment}/latency/latency", ".json", ".csv", ".md", ".svg", ".png"),
+    log:
+        "results/{experiment}/logs/latency.log",
+    benchmark:
+        "results/{experiment}/logs/latency.tsv"
+    threads: workflow.cores
+    resources:
+        mem_mb=6000,
+    params:
+        settings=lambda wildcards: CONFIG.experiments[wildcards.experiment].benchmark.model_dump_json(),
+        options=options,
+    shell:
+        "gancomp latency {wildcards.experiment} {params.options} 2>&1 | tee {log:q}"

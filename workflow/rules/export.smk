@@ -35,8 +35,8 @@ for to, suffixes in EXPORTS.items():
             model="results/{experiment}/export/model.safetensors",
             manifest=from_data("manifest.json"),
         output:
-            # `model-fp16` has half precision.
-            multiext("results/{experiment}/export/model{half,(-fp16)?}", *suffixes),
+            # `model-fp16` has half precision, `model-int8` (ONNX alone) 8 bits.
+            multiext("results/{experiment}/export/model{half,(-fp16|-int8)?}", *suffixes),
         log:
             f"results/{{experiment}}/logs/export_{to}{{half}}.log",
         benchmark:
