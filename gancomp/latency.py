@@ -39,6 +39,18 @@ Network = Literal["original", "compressed"]
 RuntimeName = Literal["PyTorch", "torch.compile", "ONNX Runtime", "OpenVINO", "PyTorch CUDA"]
 
 
+#: Runtimes and the numbers that they compute in; a GPU's come besides, where there is one.
+KINDS: tuple[tuple[RuntimeName, str], ...] = (
+    ("PyTorch", "fp32"),
+    ("torch.compile", "fp32"),
+    ("ONNX Runtime", "fp32"),
+    ("ONNX Runtime", "int8"),
+    ("OpenVINO", "fp32"),
+    ("OpenVINO", "its default"),
+    ("OpenVINO", "int8"),
+)
+
+
 @dataclass(frozen=True)
 class Job:
     """A row to measure: which network on which runtime, from which *file*, on how many threads of the processor."""
@@ -77,7 +89,7 @@ def measure_runtimes(config: Config, experiment: str) -> None:
         for job in jobs:
             rows.append(_measured(job, sources[job.network], real))
             progress.advance(1, f"{job.network}, {job.runtime}")
-    fids = {
+    fids: dict[tuple[str, str], float] = {
         (job.runtime, job.precision): validation.score(
             _maker(open_job(job), validation), f"FID of {job.runtime}, {job.precision}"
         )[0].fid
@@ -119,19 +131,16 @@ def _exported(folder: Path, network: str, source: Path, real: Pixels, calibratio
     }
 
 
+def _file(source: Path, files: dict[Precision, Path], runtime: RuntimeName, precision: str) -> Path:
+    if runtime in ("ONNX Runtime", "OpenVINO"):
+        return files["int8" if precision == "int8" else "fp32"]
+    return source
+
+
 def _jobs(network: Network, source: Path, files: dict[Precision, Path], warmup: int, runs: int) -> list[Job]:
-    kinds: list[tuple[RuntimeName, str, Path]] = [
-        ("PyTorch", "fp32", source),
-        ("torch.compile", "fp32", source),
-        ("ONNX Runtime", "fp32", files["fp32"]),
-        ("ONNX Runtime", "int8", files["int8"]),
-        ("OpenVINO", "fp32", files["fp32"]),
-        ("OpenVINO", "its default", files["fp32"]),
-        ("OpenVINO", "int8", files["int8"]),
-    ]
     every = [
-        Job(network, runtime, precision, file, threads, warmup, runs)
-        for runtime, precision, file in kinds
+        Job(network, runtime, precision, _file(source, files, runtime, precision), threads, warmup, runs)
+        for runtime, precision in KINDS
         for threads in sorted({1, _cores()})
     ]
     if torch.cuda.is_available():

@@ -81,8 +81,8 @@ def export_generator(
     """Write the generator of checkpoint *model* as *to*, and `….json` beside it; returns the file's path.
 
     *precision* is that of the weights and, in ONNX and torch, of the arithmetic; inputs and pictures are float32
-    whatever it is. int8 is for ONNX (OpenVINO runs that file too) and needs inputs of *calibration*, which tell how
-    large the activations become. *dynamic* leaves height and width open. It is compared on random inputs and on *real* ones
+    whatever it is. int8 is for ONNX (OpenVINO runs that file too) and needs *calibration*: inputs that tell how large
+    the activations become. *dynamic* leaves height and width open. It is compared on random inputs and on *real* ones
     (n, c, h, w); where it differs by more than LIMITS, GancompError says by how much and nothing is written.
     """
     out = out or export_path(model, to, precision)

@@ -153,7 +153,7 @@ class Apart(Record):
 
 
 class RuntimeRow(Record):
-    """A generator on a runtime: its latency, or why it did not run. *threads* is 0 on a GPU; *fid* where it was asked."""
+    """A generator on a runtime: its latency, or why it did not run. *threads* is 0 on a GPU."""
 
     network: Literal["original", "compressed"]
     runtime: str

@@ -73,8 +73,9 @@ def markdown(record: Runtimes) -> str:
     about = ", ".join(str(machine[key]) for key in ("processor", "cpu", "platform", "torch") if machine.get(key))
     lines += [
         "",
-        f"One picture at a time: {record.warmup} runs to warm up, then {record.runs}; each row in a process of its own, "
-        "pinned to as many cores as it has threads; threads 0 is a GPU. Peak memory is the whole process's, libraries and all.",
+        f"One picture at a time: {record.warmup} runs to warm up, then {record.runs}; each row in a process of its "
+        "own, pinned to as many cores as it has threads; threads 0 is a GPU. Peak memory is the whole process's, "
+        "libraries and all.",
         "*its default* is what OpenVINO computes in on this processor when nobody asks for exactness: bf16 where it is "
         "fast. int8 was calibrated on train-1.",
         f"Machine: {about}.",
