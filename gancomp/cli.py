@@ -515,6 +515,15 @@ def latency(experiment: ExperimentName, configfile: ConfigFiles = None, set_: Ov
     measure_runtimes(config, experiment)
 
 
+@app.command("segment-latency")
+def segment_latency(experiment: ExperimentName, configfile: ConfigFiles = None, set_: Overrides = "{}") -> None:
+    """Measure every segment at every width, of which any subnet's latency is the sum; run it alone."""
+    config = _report_config(experiment, configfile, set_)
+    from gancomp.search.segment_latency import measure_segments
+
+    measure_segments(config, experiment)
+
+
 @app.command()
 def space(
     experiment: ExperimentName,

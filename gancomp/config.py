@@ -182,9 +182,19 @@ class Search(Strict):
         "exhaustive", description="score every subnet, or evolve them where there are too many"
     )
     evolution: Evolution = Evolution()
-    ties: Literal["fewest-macs", "best"] = Field(
-        "fewest-macs", description="of the subnets that cannot be told from the best, the one with the fewest MACs"
+    ties: Literal["fewest-macs", "fastest", "best"] = Field(
+        "fewest-macs",
+        description="of the subnets that cannot be told from the best, the one with the fewest MACs, or the least "
+        "latency on this machine",
     )
+    latency_ms: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="besides the budget, at most this many ms a picture, in PyTorch on this machine's CPU"
+    )
+
+    @property
+    def asks_latency(self) -> bool:
+        """Whether the winner depends on measured latency."""
+        return self.latency_ms is not None or self.ties == "fastest"
 
 
 class Objective(Strict):

@@ -62,7 +62,7 @@ UNUSED: dict[str, dict[str, set[str]]] = {
     "scratch": {"objective": _OF_STUDENTS},
 }
 #: What chooses among the scored subnets, and nothing of what is scored.
-OF_SELECTION = {"budget", "at_least", "ties"}
+OF_SELECTION = {"budget", "at_least", "ties", "latency_ms"}
 NOT_OF_SCORES = {"shards", "scored", *OF_SELECTION}
 _SHARED_BY_TRAINING = ("model", "seed", "precision", "generator", "discriminator", "objective", "calibration")
 
@@ -116,7 +116,9 @@ def _own_settings(config: Config, experiment: str, stage: str) -> dict[str, Any]
             "metric": declared.metric,
         }
     if stage == "search":
-        return {"search": declared.search.model_dump(mode="json", include=OF_SELECTION)}
+        # Without a limit of latency as before there was one: what was chosen then stands.
+        absent = {"latency_ms"} if declared.search.latency_ms is None else set[str]()
+        return {"search": declared.search.model_dump(mode="json", include=OF_SELECTION - absent)}
     own = {}
     for key in (*_SHARED_BY_TRAINING, SECTION.get(stage, stage)):
         value = getattr(declared, key)

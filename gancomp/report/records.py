@@ -250,6 +250,9 @@ class Selection(Record):
     fid_precision: str
     best: SubnetRow | None = None
     tied: Count | None = None
+    #: Where latency was asked for: the winner's in ms, and how far such sums are off on average.
+    latency_ms: float | None = None
+    latency_error: float | None = None
 
 
 class StartEnd(Record):

@@ -22,6 +22,7 @@ from gancomp.pipeline import generator_spec, stage_settings
 from gancomp.report.metrics import BY_KEY
 from gancomp.report.records import SEARCH_COLUMNS, Selection, ShardRow, SubnetRow, read_search, read_shard
 from gancomp.search.candidates import as_text, candidates, shard_path, supernet_of
+from gancomp.search.segment_latency import SegmentLatency, read_segments
 
 
 def merge(config: Config, experiment: str, shards: int) -> None:
@@ -113,16 +114,24 @@ def select(config: Config, experiment: str) -> None:
     settings = config.experiments[experiment]
     folder, scored = paths.stage(experiment, "search"), stage_folder(config, experiment, "scores")
     rows = within(config, experiment, read_search(scored / "search.csv"))
+    latency = read_segments(experiment) if settings.search.asks_latency else None
+    if latency and settings.search.latency_ms:
+        rows = fast_enough(rows, latency, settings.search.latency_ms, experiment)
     available = len(load_manifest(paths.dataset(settings.dataset)).splits["train-2"])
     best = winner(rows, settings.metric)
     replicates = read_replicates(scored / "replicates.csv")
     tied = None
     if replicates.get(best.index, np.empty(0)).size:
         tied = tied_with(best, rows, settings.metric, replicates)
-    chosen = min(tied, key=lambda row: (row.macs, cost_of(row, settings.metric), row.index)) if tied else best
+
+    def order(row: SubnetRow) -> tuple[float, int, float, int]:
+        fastest = latency.of(row.widths) if latency and settings.search.ties == "fastest" else 0.0
+        return fastest, row.macs, cost_of(row, settings.metric), row.index
+
+    chosen = min(tied, key=order) if tied else best
     selection = Selection(
         metric=settings.metric,
-        winner=chosen if settings.search.ties == "fewest-macs" else best,
+        winner=best if settings.search.ties == "best" else chosen,
         best=best,
         tied=len(tied) if tied else None,
         pareto=tuple(row.index for row in pareto_front(rows, settings.metric)),
@@ -131,9 +140,23 @@ def select(config: Config, experiment: str) -> None:
         subnets_scored=len(rows),
         images=min(available, settings.search.images),
         fid_precision=inception_key(settings.precision),
+        latency_ms=latency.of((best if settings.search.ties == "best" else chosen).widths) if latency else None,
+        latency_error=latency.mean_error if latency else None,
     )
     write_json(folder / "config.json", stage_settings(config, experiment, "search"))
     write_json(folder / "selection.json", selection.model_dump(mode="json"))
+
+
+def fast_enough(rows: Sequence[SubnetRow], latency: SegmentLatency, limit: float, experiment: str) -> list[SubnetRow]:
+    """The *rows* of at most *limit* ms; GancompError if none is."""
+    times = {row.index: latency.of(row.widths) for row in rows}
+    found = [row for row in rows if times[row.index] <= limit]
+    if not found:
+        raise GancompError(
+            f"experiments.{experiment}.search.latency_ms: none of the {len(rows)} subnets takes at most {limit:g} ms "
+            f"here, the fastest {min(times.values()):.3g} ms; raise it"
+        )
+    return found
 
 
 def within(config: Config, experiment: str, rows: Sequence[SubnetRow]) -> list[SubnetRow]:

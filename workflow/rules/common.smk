@@ -116,6 +116,12 @@ def real_pictures(wildcards):
     return f"--data {paths.dataset(experiment.dataset)} --direction {CONFIG.datasets[experiment.dataset].direction}"
 
 
+def latency_of_segments(wildcards):
+    """What the winner's latency is summed from, where the experiment asks for latency."""
+    asked = CONFIG.experiments[wildcards.experiment].search.asks_latency
+    return f"results/{wildcards.experiment}/latency/segments.json" if asked else []
+
+
 def data_file(dataset, name):
     return str(paths.dataset(dataset) / name)
 

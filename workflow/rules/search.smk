@@ -80,10 +80,30 @@ rule evolve:
         "gancomp evolve {wildcards.experiment} --expect {params.signature} {params.options} 2>&1 | tee {log:q}"
 
 
+# Only where the winner depends on latency (`search.latency_ms`, `search.ties: fastest`): measured on this machine.
+rule segment_latency:
+    output:
+        "results/{experiment}/latency/segments.json",
+    log:
+        "results/{experiment}/logs/segment_latency.log",
+    benchmark:
+        "results/{experiment}/logs/segment_latency.tsv"
+    # Every core, so that nothing runs beside it and disturbs the times.
+    threads: workflow.cores
+    resources:
+        mem_mb=4000,
+    params:
+        settings=lambda wildcards: CONFIG.experiments[wildcards.experiment].benchmark.model_dump_json(),
+        options=options,
+    shell:
+        "gancomp segment-latency {wildcards.experiment} {params.options} 2>&1 | tee {log:q}"
+
+
 rule select:
     input:
         from_stage("scores", "search.csv"),
         from_stage("scores", "replicates.csv"),
+        latency_of_segments,
     output:
         "results/{experiment}/search/selection.json",
         "results/{experiment}/search/config.json",
