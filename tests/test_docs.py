@@ -22,7 +22,8 @@ COMMANDS = typer.main.get_command(app)
 #: What one compression of pairs, all subnets scored, has no need of.
 OF_OTHER_WORK = {
     *("profile", "judge", "perceptual", "lpips", "convert", "compress"),
-    *("evolve", "scratch", "paper"),
+    *("evolve", "scratch", "paper", "vote-page", "votes", "space"),
+    *("export", "apply", "web-runtime", "demo-page", "demo", "latency", "segment-latency"),
 }
 #: Of the openmoji emoji, those with an outline that is not one flat colour.
 TRAIN_1, TRAIN_2 = 1578, 277
@@ -54,7 +55,8 @@ def test_the_run_book_goes_through_every_stage() -> None:
 
 
 @pytest.mark.parametrize(
-    ("page", "count"), [("README.md", 1), ("docs/data.md", 3), ("docs/checkpoints.md", 1), ("docs/study.md", 1)]
+    ("page", "count"),
+    [("README.md", 1), ("docs/data.md", 3), ("docs/checkpoints.md", 1), ("docs/study.md", 1), ("docs/deploy.md", 1)],
 )
 def test_yaml_is_a_valid_configuration(page: str, count: int) -> None:
     settings = [yaml.safe_load(block) for block in blocks(ROOT / page, "yaml")]

@@ -5,13 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 from gancomp.artifacts import read_json
-from gancomp.schema import PATH, config_schema
+from gancomp.schema import PAGE, PATH, config_page, config_schema
 
 ROOT = Path(__file__).parent.parent
 
 
 def test_the_schema_is_in_step() -> None:
     assert read_json(ROOT / PATH) == config_schema(), "run `python -m gancomp.schema` and commit what it writes"
+
+
+def test_the_page_is_in_step() -> None:
+    page = (ROOT / PAGE).read_text(encoding="utf-8")
+    assert page == config_page(), "run `python -m gancomp.schema` and commit what it writes"
+    assert '| `budget` | text | `"10x"` |' in page
 
 
 def test_a_part_of_an_experiment_is_no_fault_but_a_misspelt_key_is() -> None:
