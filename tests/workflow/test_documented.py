@@ -1,0 +1,52 @@
+"""What the pages tell people to run can be planned; the targets beside the default ones plan what they need."""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+import pytest
+from test_docs import PAGES, blocks
+
+from tests.workflow.conftest import Workspace
+from tests.workflow.test_plan import EVERYTHING
+
+
+def documented() -> list[str]:
+    """Every `snakemake …` of the pages' shell blocks, but those that need a finished run."""
+    lines = [line for page in PAGES for block in blocks(page, "sh") for line in block.replace("\\\n", " ").splitlines()]
+    found = [match[1] for line in lines if (match := re.match(r"(?:uv run )?snakemake\b(.*?)(?:\s+#.*)?$", line))]
+    return sorted({call for call in found if "--touch" not in call and "--report" not in call})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("call", documented())
+def test_a_documented_command_can_be_planned(fresh: Workspace, call: str) -> None:
+    plan = fresh.snakemake("--dry-run", *shlex.split(call))
+    assert plan.status == 0, plan.text
+    assert plan.jobs
+
+
+COMPRESSED = EVERYTHING.keys() - {
+    *("original", "evaluate", "reference", "benchmark", "tabulate", "draw", "page", "narrow"),
+}
+
+
+@pytest.mark.parametrize(
+    ("target", "more"),
+    [
+        ("export/model.onnx", {"export_onnx": 1}),
+        ("export/model-fp16.xml", {"export_openvino": 1}),
+        ("export/model.pt2", {"export_torch": 1}),
+        ("demo/index.html", {"original": 1, "web_runtime": 1, "demo_page": 1}),
+        ("latency/latency.md", {"original": 1, "latency": 1}),
+    ],
+)
+def test_targets_of_deployment(fresh: Workspace, target: str, more: dict[str, int]) -> None:
+    plan = fresh.plan(f"results/emoji-quick/{target}")
+    assert plan.jobs == {rule: EVERYTHING[rule] for rule in COMPRESSED} | more
+
+
+def test_latency_is_measured_only_where_it_is_asked_for(fresh: Workspace) -> None:
+    asked = fresh.plan("--config", "experiments={emoji-quick: {search: {latency_ms: 5}}}")
+    assert asked.jobs == EVERYTHING | {"segment_latency": 1}
