@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import base64
+import csv
 import html
 from pathlib import Path
 
 from markdown_it import MarkdownIt
 
 from gancomp.artifacts import write_text
+from gancomp.report.metrics import BY_KEY
 from gancomp.report.records import require
+from gancomp.report.tables import times
 
 #: Figures of the page: file, heading, description for those who cannot see it.
 GRID = ("grid.png", "Pictures", "Validation pictures: input, target, and what each generator makes of the input")
@@ -17,12 +20,19 @@ TRADEOFF = ("tradeoff.svg", "Quality against cost", "Quality against MACs: every
 LOSSES = ("losses.svg", "Losses", "Losses of every training against images seen")
 
 STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
+:root { color-scheme: light; --ink: #1d2327; --soft: #59636b; --line: #d5dade; --green: #007a5a; }
+body { font: 16px/1.55 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; color: var(--ink); }
+h1 { font-size: 1.7rem; margin-bottom: .3rem; } h2 { font-size: 1.2rem; margin: 2.2rem 0 .6rem; }
 img { max-width: 100%; height: auto; }
+.facts { display: flex; flex-wrap: wrap; gap: .8rem; margin: 1rem 0; }
+.facts div { flex: 1 1 9rem; border: 1px solid var(--line); border-radius: 10px; padding: .6rem .9rem; }
+.facts strong { display: block; font-size: 1.7rem; line-height: 1.2; color: var(--green); }
+.facts span, footer { color: var(--soft); font-size: .88rem; }
 .table { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 0.85rem; }
-th, td { padding: 0.35rem 0.6rem; border-bottom: 1px solid #ddd; }
-th { vertical-align: bottom; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .85rem; }
+th, td { padding: .35rem .6rem; border-bottom: 1px solid var(--line); } th { vertical-align: bottom; }
+footer { margin-top: 2.5rem; border-top: 1px solid var(--line); padding-top: .6rem; overflow-wrap: anywhere; }
+@media print { body { margin: 0; } .facts div { break-inside: avoid; } }
 """
 
 
@@ -34,6 +44,8 @@ def write_page(results: Path, experiment: str, compressed: bool = True) -> None:
     """
     folder = results / experiment
     table = require(folder / "tables" / "table.md", "tables").read_text(encoding="utf-8")
+    with require(folder / "tables" / "table.csv", "tables").open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
     title, _, rest = table.partition("\n")
     title = title.removeprefix("# ").strip()
     # js-default: tables are understood, HTML in the text is shown, not run.
@@ -45,8 +57,31 @@ def write_page(results: Path, experiment: str, compressed: bool = True) -> None:
         folder / "report.html",
         f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
         f'<meta name="viewport" content="width=device-width">\n<title>{html.escape(title)}</title>\n'
-        f"<style>{STYLE}</style>\n<h1>{html.escape(title)}</h1>\n" + "\n".join(sections) + "\n</html>\n",
+        f"<style>{STYLE}</style>\n<h1>{html.escape(title)}</h1>\n"
+        + "\n".join([_facts(rows) if compressed else "", *sections, _footer(rows[0])])
+        + "\n</html>\n",
     )
+
+
+def _facts(rows: list[dict[str, str]]) -> str:
+    """What a reader in a hurry takes away: the last generator, ours, against the first, the original."""
+    original, ours = rows[0], [row for row in rows if row["macs_exact"]][-1]
+    parameters = int(original["parameters"]) / int(ours["parameters"])
+    told = [
+        (times(float(ours["macs_exact_times_fewer"])), "fewer multiply-accumulates (exact count)"),
+        (times(parameters), "fewer parameters"),
+        (times(float(ours["latency_times_faster"])), f"faster in PyTorch, {ours['threads']} threads"),
+        (BY_KEY["fid"].text(float(ours["fid"])), f"FID ↓, the original's {BY_KEY['fid'].text(float(original['fid']))}"),
+    ]
+    boxes = "".join(f"<div><strong>{value}</strong><span>{html.escape(text)}</span></div>" for value, text in told)
+    return f'<div class="facts">{boxes}</div>'
+
+
+def _footer(row: dict[str, str]) -> str:
+    return html.escape(
+        f"Experiment {row['experiment']}, seed {row['seed']}, {row['images']} validation pictures, data "
+        f"{row['data_hash'][:16]}, gancomp {row['code_version']}."
+    ).join(("<footer>", "</footer>"))
 
 
 def _figure(folder: Path, name: str, heading: str, description: str) -> str:

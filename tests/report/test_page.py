@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import csv
 import re
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from gancomp.errors import GancompError
 from gancomp.report.figures import write_figures
 from gancomp.report.page import write_page
 from gancomp.report.records import Subject
-from gancomp.report.tables import write_tables
+from gancomp.report.tables import times, write_tables
 
 from .made_up_results import EXPERIMENT, folders, make_alone, subject
 
@@ -33,6 +34,16 @@ def test_holds_table_note_and_figures_and_asks_for_nothing(results: Path) -> Non
     assert all(source.startswith("data:image/") for source in sources)
     grid = base64.b64decode(sources[0].split(",")[1])
     assert grid == (results / EXPERIMENT / "figures" / "grid.png").read_bytes()
+
+
+def test_opens_with_what_one_takes_away(results: Path) -> None:
+    text = page(results)
+    with (results / EXPERIMENT / "tables" / "table.csv").open(newline="") as stream:
+        ours = next(row for row in csv.DictReader(stream) if row["row"] == "Ours")
+    facts = text[text.index('class="facts"') : text.index("Pictures</h2>")]
+    assert times(float(ours["macs_exact_times_fewer"])) in facts
+    assert f"{float(ours['fid']):.1f}" in facts
+    assert f"gancomp {ours['code_version']}" in text
 
 
 def test_a_title_is_text(results: Path) -> None:
