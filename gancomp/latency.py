@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import resource
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,18 +21,27 @@ import numpy as np
 import psutil
 import torch
 
-from gancomp import paths
+from gancomp import paths, rng
 from gancomp.artifacts import provenance, read_header, write_json
 from gancomp.config import Config
 from gancomp.data.datasets import to_uint8
+from gancomp.elastic.space import Widths, draw_widths
 from gancomp.evaluate import Validation
-from gancomp.export.formats import CALIBRATION_PICTURES, Differences, Precision, export_generator, real_inputs
-from gancomp.nets import load_generator
+from gancomp.export.formats import (
+    CALIBRATION_PICTURES,
+    Differences,
+    Precision,
+    export_generator,
+    random_inputs,
+    real_inputs,
+)
+from gancomp.nets import build_generator, load_generator, save_generator
 from gancomp.pipeline import folder as stage_folder
+from gancomp.pipeline import generator_spec
 from gancomp.profile.latency import summary
 from gancomp.profile.macs import profile
 from gancomp.progress import Progress
-from gancomp.report.records import RuntimeRow, Runtimes
+from gancomp.report.records import RuntimeRow, Runtimes, SampledLatency
 from gancomp.report.runtimes import write_report
 from gancomp.runtimes import Pixels, Run, on_onnxruntime, on_openvino, on_pytorch
 
@@ -49,6 +59,10 @@ KINDS: tuple[tuple[RuntimeName, str], ...] = (
     ("OpenVINO", "its default"),
     ("OpenVINO", "int8"),
 )
+
+
+#: Subnets that show how latency follows MACs.
+SAMPLE = 12
 
 
 @dataclass(frozen=True)
@@ -96,7 +110,9 @@ def measure_runtimes(config: Config, experiment: str) -> None:
         for job in jobs
         if job.network == "compressed" and job.runtime != "torch.compile" and job.threads == _cores()
     }
+    sample = _sampled(config, experiment, folder, settings.benchmark.runs)
     record = Runtimes(
+        sample=sample,
         experiment=experiment,
         machine=provenance(),
         warmup=settings.benchmark.warmup,
@@ -220,6 +236,56 @@ def _measure(job: Job, source: Path, real: Pixels, sending: Any) -> None:
         found = {"failed": (str(error).strip().splitlines() or [type(error).__name__])[0][:200]}
     sending.send(found)
     sending.close()
+
+
+def _sampled(config: Config, experiment: str, folder: Path, runs: int) -> tuple[SampledLatency, ...]:
+    """Subnets of the experiment's space, spread over its MACs, in PyTorch and in OpenVINO; none if it has no space.
+
+    Their weights are random, which changes no latency. They are visited in turns, so that a slow moment hits all alike.
+    """
+    settings = config.experiments[experiment]
+    if settings.supernet is None:
+        return ()
+    student, space = generator_spec(config, experiment, "distill"), settings.supernet.space
+    draw = rng.generator(settings.seed, "latency sample")
+    drawn = {draw_widths(space, draw) for _ in range(50 * SAMPLE)}
+    every = sorted(
+        drawn | {tuple(choices[0] for choices in space), tuple(choices[-1] for choices in space)},
+        key=lambda widths: profile(student.with_widths(widths)).macs,
+    )
+    chosen = list(dict.fromkeys(every[round(at * (len(every) - 1) / (SAMPLE - 1))] for at in range(SAMPLE)))
+    torch.set_num_threads(_cores())
+    x = random_inputs(student, student.size, 1)
+    running: dict[tuple[str, Widths], Run] = {}
+    with (
+        tempfile.TemporaryDirectory() as temporary,
+        Progress(f"sample {experiment}", len(chosen), "subnets") as progress,
+    ):
+        for widths in chosen:
+            generator = build_generator(student.with_widths(widths)).eval()
+            path = Path(temporary) / "subnet.safetensors"
+            save_generator(path, generator, experiment=experiment, stage="sample", signature="")
+            running["PyTorch", widths] = on_pytorch(generator, _cores())
+            running["OpenVINO", widths] = on_openvino(export_generator(path, "onnx"), _cores())[0]
+            progress.advance(1)
+    times: dict[tuple[str, Widths], list[float]] = {key: [] for key in running}
+    for turn in range(5):
+        for key, run in running.items():
+            if turn == 0:
+                run(x)
+            for _ in range(max(1, runs // 5)):
+                start = time.perf_counter()
+                run(x)
+                times[key].append((time.perf_counter() - start) * 1e3)
+    return tuple(
+        SampledLatency(
+            widths=widths,
+            macs=profile(student.with_widths(widths)).macs,
+            runtime=runtime,
+            ms=summary(times[runtime, widths]).median,
+        )
+        for runtime, widths in running
+    )
 
 
 def _maker(run: Run, validation: Validation) -> Any:

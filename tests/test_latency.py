@@ -17,6 +17,7 @@ from gancomp.report.runtimes import factors, markdown
 def test_rows_of_real_runtimes(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(latency, "KINDS", (("PyTorch", "fp32"), ("OpenVINO", "its default"), ("ONNX Runtime", "int8")))
     monkeypatch.setattr(latency, "_cores", lambda: 1)
+    monkeypatch.setattr(latency, "SAMPLE", 2)
     latency.measure_runtimes(workspace.config(benchmark={"warmup": 1, "runs": 3}), EXPERIMENT)
     folder = workspace.stage("latency")
     record = read(folder / "latency.json", Runtimes, "latency")
@@ -38,6 +39,9 @@ def test_rows_of_real_runtimes(workspace: Workspace, monkeypatch: pytest.MonkeyP
     assert pytorch == record.rows[0].latency_ms.median / record.rows[4].latency_ms.median
     with (folder / "latency.csv").open(newline="") as stream:
         assert len(list(csv.DictReader(stream))) == 6
+    assert [one.runtime for one in record.sample] == ["PyTorch", "OpenVINO"] * 2
+    assert record.sample[0].macs < record.sample[2].macs
+    assert (folder / "latency_macs.png").is_file()
     assert (folder / "latency.svg").read_text().startswith("<?xml")
 
 

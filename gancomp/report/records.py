@@ -168,6 +168,15 @@ class RuntimeRow(Record):
     failed: str = ""
 
 
+class SampledLatency(Record):
+    """A subnet of the sample that shows how MACs and latency go together; median in ms."""
+
+    widths: Widths
+    macs: Positive
+    runtime: str
+    ms: Annotated[float, Field(gt=0)]
+
+
 class Runtimes(Record):
     """`latency/latency.json`: the paper's Table 2 on this machine."""
 
@@ -176,6 +185,7 @@ class Runtimes(Record):
     warmup: Count
     runs: Positive
     rows: Annotated[tuple[RuntimeRow, ...], Field(min_length=1)]
+    sample: tuple[SampledLatency, ...] = ()
 
     def baseline(self, row: RuntimeRow, *, runtime: str = "", precision: str = "") -> RuntimeRow | None:
         """The original on as many threads as *row*, in that runtime and precision (else in the row's own)."""

@@ -22,11 +22,12 @@ HEADS = (
 
 
 def write_report(record: Runtimes, folder: Path) -> None:
-    """`latency.csv`, `latency.md`, `latency.svg` and `latency.png` of *record* into *folder*."""
+    """`latency.csv`, `latency.md`, `latency.…` and `latency_macs.…` (SVG and PNG) of *record* into *folder*."""
     write_csv(folder / "latency.csv", COLUMNS, [_csv_row(record, row) for row in record.rows])
     write_text(folder / "latency.md", markdown(record))
     with style():
         save(draw(record), folder / "latency")
+        save(draw_sample(record), folder / "latency_macs")
 
 
 def factors(record: Runtimes, row: RuntimeRow) -> tuple[float | None, float | None]:
@@ -125,4 +126,19 @@ def draw(record: Runtimes) -> Figure:
     axes.margins(x=0.12)
     axes.set_xlabel(f"median latency of a picture, ms ({most} thread{'s' * (most > 1)}; logarithmic)")
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
+    return figure
+
+
+def draw_sample(record: Runtimes) -> Figure:
+    """Latency against MACs for a sample of subnets, one runtime a panel: off a line, MACs mislead."""
+    runtimes = list(dict.fromkeys(one.runtime for one in record.sample)) or ["no subnets"]
+    figure = Figure(figsize=(PAGE, 2.6), layout="constrained")
+    for axes, runtime in zip(figure.subplots(1, len(runtimes), squeeze=False)[0], runtimes, strict=True):
+        own = [one for one in record.sample if one.runtime == runtime]
+        axes.plot([one.macs / 1e6 for one in own], [one.ms for one in own], "o", color=VERMILION, ms=4)
+        axes.set_title(runtime)
+        axes.set_xlabel("MACs of a picture, exact count (M)")
+        axes.set_ylabel("median latency, ms")
+        axes.set_xlim(left=0)
+        axes.set_ylim(bottom=0)
     return figure

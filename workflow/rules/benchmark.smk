@@ -53,6 +53,7 @@ rule latency:
         model="results/{experiment}/export/model.safetensors",
     output:
         multiext("results/{experiment}/latency/latency", ".json", ".csv", ".md", ".svg", ".png"),
+        multiext("results/{experiment}/latency/latency_macs", ".svg", ".png"),
     log:
         "results/{experiment}/logs/latency.log",
     benchmark:
