@@ -13,10 +13,12 @@ from tests.workflow.test_plan import EVERYTHING
 
 
 def documented() -> list[str]:
-    """Every `snakemake …` of the pages' shell blocks, but those that need a finished run."""
+    """Every `snakemake …` of the pages' shell blocks, but those that need a finished run or a cluster."""
     lines = [line for page in PAGES for block in blocks(page, "sh") for line in block.replace("\\\n", " ").splitlines()]
     found = [match[1] for line in lines if (match := re.match(r"(?:uv run )?snakemake\b(.*?)(?:\s+#.*)?$", line))]
-    return sorted({call for call in found if "--touch" not in call and "--report" not in call})
+    return sorted(
+        {call for call in found if not any(option in call for option in ("--touch", "--report", "profiles/slurm"))}
+    )
 
 
 @pytest.mark.slow
