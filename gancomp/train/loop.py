@@ -23,6 +23,7 @@ from gancomp.data.settings import DatasetBase
 from gancomp.errors import GancompError
 from gancomp.progress import Progress
 from gancomp.train.state import Progressed, load_state, save_state
+from gancomp.train.stopping import EXIT_STATUS, asked_to_stop
 
 SAVE_EVERY_SECONDS = 60.0
 LOG_ROWS = 400
@@ -89,7 +90,8 @@ def fit(
 
     An epoch is as many pictures as the larger side of *pictures* has. *folder* keeps `state.pt` and the growing
     `log.csv`. *before* is called before the very first step, and what it returns stays in the notes through every
-    resume. Raises GancompError, keeping the last good state, when a loss is no longer finite.
+    resume. Raises GancompError, keeping the last good state, when a loss is no longer finite; SystemExit, having saved,
+    when SIGTERM asked the process to stop.
     """
     parts: dict[str, torch.nn.Module | torch.optim.Optimizer] = {**recipe.networks}
     parts |= {f"{name}.optimizer": optimizer for name, optimizer in recipe.optimizers.items()}
@@ -110,6 +112,7 @@ def fit(
     with (
         log_path.open("a", newline="", encoding="utf-8") as stream,
         Progress(stage, total * training.batch, "images", done=progressed.step * training.batch) as progress,
+        asked_to_stop() as stop,
     ):
         log = csv.DictWriter(stream, columns, lineterminator="\n")
         while progressed.step < total:
@@ -139,10 +142,12 @@ def fit(
                 stream.flush()
                 detail = ", ".join(f"{name} {value:.3g}" for name, value in values.items())
             progress.advance(training.batch, detail)
-            if time.monotonic() - saved >= SAVE_EVERY_SECONDS:
+            if stop() or time.monotonic() - saved >= SAVE_EVERY_SECONDS:
                 _check_finite(_weights(recipe), progressed.step, stage, state_path)
                 save_state(state_path, signature, progressed, parts)
                 saved = time.monotonic()
+            if stop() and progressed.step < total:
+                raise SystemExit(EXIT_STATUS)
     _check_finite(_weights(recipe), progressed.step, stage, state_path)
     save_state(state_path, signature, progressed, parts)
     return progressed

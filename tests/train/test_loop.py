@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import os
+import signal
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -197,6 +199,25 @@ def test_log_of_an_interrupted_run_is_cut_to_the_state(
     rows = read_log(tmp_path)
     assert [int(row["step"]) for row in rows] == list(range(1, 21))
     assert all(None not in row and None not in row.values() for row in rows)
+    run(whole, folder=tmp_path / "whole")
+    assert torch.equal(recipe.network.weight, whole.network.weight)
+
+
+def test_sigterm_stops_between_steps_and_loses_none(run: Callable[..., Progressed], tmp_path: Path) -> None:
+    """As at a time limit of a cluster: no save was due, and yet the next attempt goes on where this one stopped."""
+
+    def terminated(recipe: Count) -> None:
+        if len(recipe.seen) == 7:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as stopped:
+        run(Count(terminated))
+    assert stopped.value.code == 143
+    assert signal.getsignal(signal.SIGTERM) == before
+    recipe, whole = Count(), Count()
+    run(recipe)
+    assert len(recipe.seen) == 20 - 7
     run(whole, folder=tmp_path / "whole")
     assert torch.equal(recipe.network.weight, whole.network.weight)
 
