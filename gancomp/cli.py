@@ -412,18 +412,21 @@ def demo(
     pretrained: Annotated[bool, typer.Option("--pretrained", help="the emoji networks that come with gancomp")] = False,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free")] = 0,
     browser: Annotated[bool, typer.Option(help="open it in the browser")] = True,
+    configfile: ConfigFiles = None,
+    set_: Overrides = "{}",
 ) -> None:
     """Show the drawing page on this machine."""
+    if pretrained == bool(experiment):
+        raise GancompError("demo: name an experiment, or say --pretrained")
     from gancomp import paths
     from gancomp.demo.serve import serve
 
-    if pretrained == bool(experiment):
-        raise GancompError("demo: name an experiment, or say --pretrained")
     if pretrained:
         from gancomp.demo.pretrained import pretrained_page
 
         folder = pretrained_page().parent
     else:
+        _report_config(experiment, configfile, set_)
         folder = paths.stage(experiment, "demo")
         if not (folder / "index.html").is_file():
             raise GancompError(f"{folder / 'index.html'}: missing; run `snakemake {folder / 'index.html'}` first")
@@ -557,8 +560,11 @@ def vote_page(
 def votes(
     experiment: ExperimentName,
     files: Annotated[list[Path], typer.Argument(help="votes-*.json as the page saved them")],
+    configfile: ConfigFiles = None,
+    set_: Overrides = "{}",
 ) -> None:
     """Count what people preferred, with Wilson's 95% interval, for Table 8."""
+    _report_config(experiment, configfile, set_)
     from gancomp.paper.votes import count_votes
 
     found = count_votes(experiment, files)

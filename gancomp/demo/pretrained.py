@@ -25,6 +25,7 @@ def pretrained_page() -> Path:
     made_from = {"sha256": _fingerprint()}
     if page.is_file() and record.is_file() and read_json(record) == made_from:
         return page
+    print("Preparing the page, once: the browser's runtime is fetched, two networks are exported …", flush=True)
     if not all((paths.WEB_RUNTIME / name).is_file() for name in FILES):
         fetch_web_runtime(paths.WEB_RUNTIME)
     models = [

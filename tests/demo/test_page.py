@@ -18,12 +18,10 @@ from torch import nn
 from gancomp.data.datasets import to_uint8
 from gancomp.demo.build import Shown, write_page
 from gancomp.demo.serve import server
-from gancomp.demo.web_runtime import FILES, fetch_web_runtime
 from gancomp.errors import GancompError
 from gancomp.nets import build_generator, load_generator, save_generator
 from gancomp.spec import GeneratorSpec
 
-ROOT = Path(__file__).parents[2]
 RESNETS = {
     "original": GeneratorSpec(widths=8, size=32),
     "compressed": GeneratorSpec(widths=4, block="separable", size=32),
@@ -37,19 +35,6 @@ CLASSES = [
     {"name": "sand", "colour": [230, 200, 120]},
     {"name": "sea", "colour": [20, 60, 140]},
 ]
-
-
-@pytest.fixture(scope="session")
-def web_runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The real onnxruntime-web; skipped by name where its registry is not reached."""
-    folder = ROOT / "data" / "onnxruntime-web"
-    if not all((folder / name).is_file() for name in FILES):
-        folder = tmp_path_factory.mktemp("onnxruntime-web")
-        try:
-            fetch_web_runtime(folder)
-        except GancompError as error:
-            pytest.skip(str(error))
-    return folder
 
 
 def checkpoints(folder: Path, specs: dict[str, GeneratorSpec]) -> list[Shown]:

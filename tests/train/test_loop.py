@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import csv
+import math
 import os
 import signal
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

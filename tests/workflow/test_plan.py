@@ -144,7 +144,7 @@ def test_parsing_imports_no_torch(fresh: Workspace, monkeypatch: pytest.MonkeyPa
 
 
 def test_every_planned_command_is_one_that_gancomp_understands(fresh: Workspace) -> None:
-    searching = {"search": "scores", "merge": "scores", "select": "search"}
+    stages = {"search": "scores", "merge": "scores", "select": "search", "slim": "export"}
     files = [fresh.folder / "config.yaml", fresh.folder / "config/tiny.yaml"]
     config = load(files, {"experiments": {"tiny": {"seed": 7}}})
     commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
@@ -161,7 +161,7 @@ def test_every_planned_command_is_one_that_gancomp_understands(fresh: Workspace)
         assert load(files, {"experiments": {"tiny": {"seed": "7"}}}) == config
         assert given["set_"] == '{"experiments": {"tiny": {"seed": "7"}}}'
         if expected := given.get("expect"):
-            stage = str(given["stage"].value if name == "evaluate" else searching.get(name, name))
+            stage = str(given["stage"].value if name == "evaluate" else stages.get(name, name))
             assert expected == signature(config, "tiny", stage)
     told = Counter("--expect" in line for line in plan.commands)
     assert told[True] == sum(TRAININGS.values()) + 2 + 4 + 4  # shards · merge, select, subnet, export · evaluate

@@ -1,0 +1,60 @@
+"""The networks that come with gancomp: small, intact, and on their page without training."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from browser import open_page
+from PIL import Image
+
+from gancomp import paths
+from gancomp.apply import translate
+from gancomp.artifacts import read_json
+from gancomp.demo.pretrained import PRETRAINED, pretrained_page
+from gancomp.demo.serve import server
+from gancomp.nets import load_generator
+from gancomp.profile.macs import profile
+
+NETWORKS = ("original", "compressed")
+
+
+def test_they_are_small_and_what_their_card_says() -> None:
+    card = read_json(PRETRAINED / "card.json")
+    for name in NETWORKS:
+        counted = profile(load_generator(PRETRAINED / f"{name}.safetensors").spec)
+        assert card[name]["params"] == counted.params
+        assert card[name]["macs"] == counted.macs
+    assert card["original"]["macs"] > 9 * card["compressed"]["macs"]
+    assert sum(path.stat().st_size for path in PRETRAINED.iterdir()) < 8_000_000
+
+
+def test_they_colour(tmp_path: Path) -> None:
+    """Both fill the outline of an example with colour, and leave most of its white paper white."""
+    example = sorted(PRETRAINED.glob("example-*.png"))[0]
+    outline = np.asarray(Image.open(example).convert("RGB")).astype(int)
+    assert np.ptp(outline, axis=2).max() == 0
+    for name in NETWORKS:
+        made = np.asarray(translate(load_generator(PRETRAINED / f"{name}.safetensors"), example)).astype(int)
+        assert (np.ptp(made, axis=2) > 60).mean() > 0.02
+        assert (made.min(axis=2) > 215).mean() > 0.2
+
+
+@pytest.mark.slow
+def test_the_page_opens_without_training(web_runtime: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    paths.WEB_RUNTIME.parent.mkdir(parents=True)
+    paths.WEB_RUNTIME.symlink_to(web_runtime, target_is_directory=True)
+    page = pretrained_page()
+    written = page.stat().st_mtime_ns
+    assert pretrained_page().stat().st_mtime_ns == written
+    with server(page.parent, 0) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        with open_page() as browser:
+            browser.goto(f"http://127.0.0.1:{running.server_address[1]}/")
+            browser.wait_for_selector("html[data-ready=true]", state="attached", timeout=120_000)
+            assert not browser.evaluate("gancomp.blank()")
+            assert browser.locator("#examples button").count() == 9
+        running.shutdown()
