@@ -28,7 +28,7 @@ from gancomp.search.candidates import supernet_of
 from gancomp.spec import GeneratorSpec
 
 #: Each is visited this often, in another order each time, so that what slows the machine for a while slows none alone.
-ROUNDS, WARMUP, RUNS = 3, 2, 5
+ROUNDS, WARMUP, RUNS = 5, 3, 15
 WHOLE_SUBNETS = 12
 
 

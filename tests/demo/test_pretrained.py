@@ -31,15 +31,15 @@ def test_they_are_small_and_what_their_card_says() -> None:
     assert sum(path.stat().st_size for path in PRETRAINED.iterdir()) < 8_000_000
 
 
-def test_they_colour(tmp_path: Path) -> None:
-    """Both fill the outline of an example with colour, and leave most of its white paper white."""
-    example = sorted(PRETRAINED.glob("example-*.png"))[0]
-    outline = np.asarray(Image.open(example).convert("RGB")).astype(int)
-    assert np.ptp(outline, axis=2).max() == 0
+def test_they_colour() -> None:
+    """Both fill outlines with colour (not each: thin ones stay as they are), and leave the paper around them white."""
+    examples = sorted(PRETRAINED.glob("example-*.png"))
     for name in NETWORKS:
-        made = np.asarray(translate(load_generator(PRETRAINED / f"{name}.safetensors"), example)).astype(int)
-        assert (np.ptp(made, axis=2) > 60).mean() > 0.02
-        assert (made.min(axis=2) > 215).mean() > 0.2
+        generator = load_generator(PRETRAINED / f"{name}.safetensors")
+        made = np.stack([np.asarray(translate(generator, example)).astype(int) for example in examples])
+        coloured = (np.ptp(made, axis=3) > 60).mean(axis=(1, 2))
+        assert (coloured > 0.1).sum() >= 4
+        assert ((made.min(axis=3) > 215).mean(axis=(1, 2)) > 0.4).all()
 
 
 @pytest.mark.slow
