@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from browser import open_page
-from PIL import Image
 
 from gancomp import paths
 from gancomp.apply import translate
