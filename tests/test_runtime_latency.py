@@ -10,7 +10,7 @@ from tiny_run import EXPERIMENT, Workspace
 
 from gancomp import latency
 from gancomp.report.records import Runtimes, read
-from gancomp.report.runtimes import factors, markdown
+from gancomp.report.runtimes import factors, markdown, write_report
 
 
 @pytest.mark.slow
@@ -59,3 +59,10 @@ def test_a_runtime_that_fails_is_a_row_that_says_why(workspace: Workspace, tmp_p
     assert "broken.onnx" in row.failed
     record = Runtimes(experiment="mine", machine={}, warmup=1, runs=1, rows=(row,))
     assert "not run: " in markdown(record)
+
+
+@pytest.mark.parametrize("name", ["latency.csv", "latency.md", "latency.svg", "latency_macs.svg"])
+def test_the_committed_results_are_those_of_their_record(name: str, tmp_path: Path) -> None:
+    committed = Path(__file__).parents[1] / "docs" / "results" / "latency"
+    write_report(read(committed / "latency.json", Runtimes, "latency"), tmp_path)
+    assert (tmp_path / name).read_bytes() == (committed / name).read_bytes()

@@ -76,7 +76,7 @@ def markdown(record: Runtimes) -> str:
         "",
         f"One picture at a time: {record.warmup} runs to warm up, then {record.runs}; each row in a process of its "
         "own, pinned to as many cores as it has threads; threads 0 is a GPU. Peak memory is the whole process's, "
-        "libraries and all.",
+        "libraries (PyTorch's in every row) and all.",
         "*its default* is what OpenVINO computes in on this processor when nobody asks for exactness: bf16 where it is "
         "fast. int8 was calibrated on train-1.",
         f"Machine: {about}.",
@@ -105,7 +105,7 @@ def _cells(record: Runtimes, row: RuntimeRow) -> list[str]:
 
 
 def draw(record: Runtimes) -> Figure:
-    """Median latencies as bars, the original beside the compressed network, on a logarithmic axis."""
+    """Median latencies as bars, the original beside the compressed network, from 0 on."""
     most = max(row.threads for row in record.rows)
     shown = [row for row in record.rows if row.threads in (most, 0) and row.latency_ms]
     kinds = list(dict.fromkeys((row.runtime, row.precision) for row in shown))
@@ -118,13 +118,17 @@ def draw(record: Runtimes) -> Figure:
                     y = place + 0.2 * (2 * offset - 1)
                     axes.barh(y, row.latency_ms.median, 0.36, color=colour, label=network if place == 0 else None)
                     axes.text(
-                        row.latency_ms.median * 1.04, y, significant(row.latency_ms.median), va="center", fontsize=7
+                        row.latency_ms.median,
+                        y,
+                        f" {significant(row.latency_ms.median)}",
+                        ha="left",
+                        va="center",
+                        fontsize=7,
                     )
     axes.set_yticks(range(len(kinds)), [f"{runtime}, {precision}" for runtime, precision in kinds])
     axes.invert_yaxis()
-    axes.set_xscale("log")
-    axes.margins(x=0.12)
-    axes.set_xlabel(f"median latency of a picture, ms ({most} thread{'s' * (most > 1)}; logarithmic)")
+    axes.margins(x=0.1)
+    axes.set_xlabel(f"median latency of a picture, ms ({most} thread{'s' * (most > 1)})")
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
     return figure
 
@@ -139,6 +143,6 @@ def draw_sample(record: Runtimes) -> Figure:
         axes.set_title(runtime)
         axes.set_xlabel("MACs of a picture, exact count (M)")
         axes.set_ylabel("median latency, ms")
-        axes.set_xlim(left=0)
-        axes.set_ylim(bottom=0)
+        axes.set_xlim(0, 1.08 * max((one.macs / 1e6 for one in own), default=1))
+        axes.set_ylim(0, 1.1 * max((one.ms for one in own), default=1))
     return figure
