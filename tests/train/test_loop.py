@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import csv
 import math
-import os
-import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -203,18 +202,21 @@ def test_log_of_an_interrupted_run_is_cut_to_the_state(
     assert torch.equal(recipe.network.weight, whole.network.weight)
 
 
-def test_sigterm_stops_between_steps_and_loses_none(run: Callable[..., Progressed], tmp_path: Path) -> None:
+def test_a_training_that_is_asked_to_stop_loses_no_step(
+    run: Callable[..., Progressed], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As at a time limit of a cluster: no save was due, and yet the next attempt goes on where this one stopped."""
+    asked = Count()
 
-    def terminated(recipe: Count) -> None:
-        if len(recipe.seen) == 7:
-            os.kill(os.getpid(), signal.SIGTERM)
+    @contextmanager
+    def after_seven_steps() -> Iterator[Callable[[], bool]]:
+        yield lambda: len(asked.seen) == 7
 
-    before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(SystemExit) as stopped:
-        run(Count(terminated))
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "asked_to_stop", after_seven_steps)
+        with pytest.raises(SystemExit) as stopped:
+            run(asked)
     assert stopped.value.code == 143
-    assert signal.getsignal(signal.SIGTERM) == before
     recipe, whole = Count(), Count()
     run(recipe)
     assert len(recipe.seen) == 20 - 7
