@@ -7,12 +7,12 @@ neither threads nor memory of one runtime disturb the next.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import multiprocessing
 import os
 import resource
 import sys
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -38,7 +38,7 @@ from gancomp.export.formats import (
 from gancomp.nets import build_generator, load_generator, save_generator
 from gancomp.pipeline import folder as stage_folder
 from gancomp.pipeline import generator_spec
-from gancomp.profile.latency import summary
+from gancomp.profile.latency import summary, timed
 from gancomp.profile.macs import profile
 from gancomp.progress import Progress
 from gancomp.report.records import RuntimeRow, Runtimes, SampledLatency
@@ -217,13 +217,7 @@ def _measure(job: Job, source: Path, real: Pixels, sending: Any) -> None:
             os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: job.threads])
             torch.set_num_threads(job.threads)
         run, x = open_job(job), real[:1]
-        for _ in range(max(1, job.warmup)):
-            run(x)
-        times = []
-        for _ in range(job.runs):
-            start = time.perf_counter()
-            run(x)
-            times.append((time.perf_counter() - start) * 1e3)
+        times = timed(lambda: run(x), max(1, job.warmup), job.runs)
         # Before PyTorch computes what to compare with.
         peak = _peak_bytes()
         difference = Differences.between(on_pytorch(load_generator(source)), run, real)
@@ -280,12 +274,7 @@ def _sampled(config: Config, experiment: str, folder: Path, runs: int) -> tuple[
     times: dict[tuple[str, Widths], list[float]] = {key: [] for key in running}
     for turn in range(5):
         for key, run in running.items():
-            if turn == 0:
-                run(x)
-            for _ in range(max(1, runs // 5)):
-                start = time.perf_counter()
-                run(x)
-                times[key].append((time.perf_counter() - start) * 1e3)
+            times[key] += timed(functools.partial(run, x), 1 if turn == 0 else 0, max(1, runs // 5))
     return tuple(
         SampledLatency(
             widths=widths,

@@ -116,11 +116,6 @@ def test_nothing_of_one_machine_is_in_the_files(files: list[Path]) -> None:
     assert not faults
 
 
-#: The original beside which the pretrained compressed generator is shown.
-LARGE = {ROOT / "gancomp/pretrained/emoji/original.safetensors"}
-
-
 def test_no_file_is_large(files: list[Path]) -> None:
-    files = [path for path in files if path not in LARGE]
     large = [f"{path.relative_to(ROOT)}: {size:,} bytes" for path in files if (size := path.stat().st_size) > 2_000_000]
     assert not large, "pictures and small generators travel with the code; data and large weights do not"

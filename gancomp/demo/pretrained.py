@@ -1,4 +1,4 @@
-"""The emoji networks that come with gancomp, and their page."""
+"""The compressed emoji generator that comes with gancomp, and its page."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gancomp.demo.web_runtime import FILES, fetch_web_runtime
 from gancomp.runtimes import Pixels
 
 PRETRAINED = Path(__file__).parents[1] / "pretrained" / "emoji"
-TITLE = "Draw an outline, and watch two networks colour it"
+TITLE = "Draw an outline, and watch a compressed network colour it"
 
 
 def pretrained_page() -> Path:
@@ -25,13 +25,10 @@ def pretrained_page() -> Path:
     made_from = {"sha256": _fingerprint()}
     if page.is_file() and record.is_file() and read_json(record) == made_from:
         return page
-    print("Preparing the page, once: the browser's runtime is fetched, two networks are exported …", flush=True)
+    print("Preparing the page, once: the browser's runtime is fetched, the network is exported …", flush=True)
     if not all((paths.WEB_RUNTIME / name).is_file() for name in FILES):
         fetch_web_runtime(paths.WEB_RUNTIME)
-    models = [
-        Shown("original", "Original", PRETRAINED / "original.safetensors"),
-        Shown("compressed", "Compressed", PRETRAINED / "compressed.safetensors"),
-    ]
+    models = [Shown("compressed", "Compressed", PRETRAINED / "compressed.safetensors")]
     examples = [np.asarray(Image.open(path).convert("RGB")) for path in sorted(PRETRAINED.glob("example-*.png"))]
     real: Pixels = (np.stack(examples[:4]).transpose(0, 3, 1, 2) / 127.5 - 1).astype(np.float32)
     write_page(page.parent, TITLE, models, examples, paths.WEB_RUNTIME, real=real)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -43,19 +43,23 @@ def summary(times: Iterable[float]) -> Latency:
 
 @torch.inference_mode()
 def run_times(generator: Generator, picture: Tensor, warmup: int, runs: int) -> list[float]:
-    """Milliseconds of each of *runs* runs, after *warmup* that are not timed."""
-    for _ in range(warmup):
+    """Milliseconds of each of *runs* runs on *picture*'s device, after *warmup* that are not timed."""
+
+    def run() -> None:
         generator(picture)
+        if picture.is_cuda:
+            torch.cuda.synchronize()
+
+    return timed(run, warmup, runs)
+
+
+def timed(run: Callable[[], object], warmup: int, runs: int) -> list[float]:
+    """Milliseconds of each of *runs* calls, which end when their work has, after *warmup* that are not timed."""
+    for _ in range(warmup):
+        run()
     times = []
     for _ in range(runs):
-        _synchronise(picture)
         start = time.perf_counter()
-        generator(picture)
-        _synchronise(picture)
+        run()
         times.append((time.perf_counter() - start) * 1e3)
     return times
-
-
-def _synchronise(picture: Tensor) -> None:
-    if picture.is_cuda:
-        torch.cuda.synchronize()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import statistics
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -180,6 +179,7 @@ def _segment_times(
     import torch
 
     from gancomp.nets import build_generator
+    from gancomp.profile.latency import timed
 
     whole = [choices[-1] for choices in space]
     for place, width in zip(_segments_of(student)[index].widths, widths, strict=True):
@@ -189,26 +189,16 @@ def _segment_times(
         state: Any = torch.rand(1, student.in_channels, *student.size)
         for before in range(index):
             state = generator.run_segment(before, state)
-        return _timed(lambda: generator.run_segment(index, state))
+        return timed(lambda: generator.run_segment(index, state), WARMUP, RUNS)
 
 
 def _whole_times(student: GeneratorSpec, widths: Widths) -> list[float]:
     import torch
 
     from gancomp.nets import build_generator
+    from gancomp.profile.latency import run_times
 
     with torch.inference_mode():
         generator = build_generator(student.with_widths(widths)).eval()
         picture = torch.rand(1, student.in_channels, *student.size)
-        return _timed(lambda: generator(picture))
-
-
-def _timed(run: Any) -> list[float]:
-    for _ in range(WARMUP):
-        run()
-    times = []
-    for _ in range(RUNS):
-        start = time.perf_counter()
-        run()
-        times.append((time.perf_counter() - start) * 1e3)
-    return times
+        return run_times(generator, picture, WARMUP, RUNS)

@@ -15,7 +15,7 @@ from gancomp.artifacts import file_sha256
 from gancomp.errors import GancompError
 from gancomp.export import formats
 from gancomp.export.formats import SUFFIX, Differences, export_generator, export_path, random_inputs
-from gancomp.nets import build_generator, load_generator, save_generator
+from gancomp.nets import Generator, build_generator, load_generator, save_generator
 from gancomp.runtimes import on_pytorch, open_model
 from gancomp.spec import GeneratorSpec
 
@@ -123,9 +123,9 @@ def test_a_mismatch_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     model = checkpoint(tmp_path, "resnet")
     honest = formats.PROGRAMS["onnx"]
 
-    def wrong(generator: nn.Module, precision: formats.Precision, dynamic: bool) -> formats.Program:
+    def wrong(generator: Generator, precision: formats.Precision, dynamic: bool) -> formats.Program:
         generator.get_parameter("output.4.bias").data.add_(0.05)
-        program = honest(generator, precision, dynamic)  # type: ignore[arg-type]
+        program = honest(generator, precision, dynamic)
         generator.get_parameter("output.4.bias").data.sub_(0.05)
         return program
 

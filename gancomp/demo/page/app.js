@@ -98,7 +98,7 @@ class Network {
 
 let demo, board, networks = [], blank = true, frame = 0, measuring = Promise.resolve();
 
-/** Something changed: both networks get the new drawing. */
+/** Something changed: every network gets the new drawing. */
 function changed() {
   const input = board.input();
   blank = input === null;
