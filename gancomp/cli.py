@@ -6,10 +6,11 @@ import json
 import os
 import re
 import sys
+import time
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 # Read when OpenMP is loaded. Threads that sleep between operations cost a third of the speed; threads that spin for
 # long make two processes on the same cores many times slower than one. Tens of microseconds avoid the first.
@@ -77,6 +78,12 @@ Overrides = Annotated[str, typer.Option("--set", help='JSON over the files, such
 Expect = Annotated[str, typer.Option(help="refuse unless the stage's settings still have this signature")]
 SizeOption = Annotated[str | None, typer.Option(help="H or HxW of the pictures, in pixels")]
 UpsamplingOption = Annotated[Upsampling | None, typer.Option(help="of a SPADE generator; its file does not say")]
+DevicesOption = Annotated[
+    int | None, typer.Option(min=1, max=64, help="share every batch among so many; else as the configuration says")
+]
+MinutesOption = Annotated[
+    float | None, typer.Option(min=0.1, help="save and stop before so many are over: a job's time limit")
+]
 DeviceOption = Annotated[Device, typer.Option(help="where networks run; auto takes a GPU where there is one")]
 
 
@@ -215,12 +222,16 @@ def _training_command(stage: str, function: str, doc: str) -> None:
         set_: Overrides = "{}",
         expect: Expect = "",
         device: DeviceOption = Device.auto,
+        devices: DevicesOption = None,
+        minutes: MinutesOption = None,
     ) -> None:
+        until = None if minutes is None else time.monotonic() + 60 * minutes
         config = stage_config(experiment, stage, configfile, set_, expect)
         from gancomp.train import stages
+        from gancomp.train.device import Machine
 
-        train: Callable[[Config, str, Any], None] = getattr(stages, function)
-        train(config, experiment, device.value)
+        train: Callable[[Config, str, Machine], None] = getattr(stages, function)
+        train(config, experiment, Machine(device.value, devices, until))
 
     app.command(stage, help=f"{doc} To resume, run the same command again.")(command)
 
@@ -307,9 +318,10 @@ def subnet(
 ) -> None:
     """Cut the winner out of the once-for-all network."""
     config = stage_config(experiment, "subnet", configfile, set_, expect)
+    from gancomp.train.device import Machine
     from gancomp.train.stages import extract_winner
 
-    extract_winner(config, experiment, device.value)
+    extract_winner(config, experiment, Machine(device.value, devices=1))
 
 
 @app.command()

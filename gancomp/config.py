@@ -342,6 +342,9 @@ class Config(Strict):
     """The whole configuration, as `config.yaml` writes it."""
 
     run: tuple[str, ...] = Field((), description="experiments that plain `snakemake` runs")
+    devices: int = Field(
+        1, ge=1, le=64, description="over how many GPUs of one machine each training is spread (its batch is shared)"
+    )
     study: Study | None = Field(None, description="the experiments behind `snakemake paper`")
     datasets: dict[str, Dataset] = Field(default_factory=dict)
     experiments: dict[str, Experiment] = Field(default_factory=dict)

@@ -16,12 +16,13 @@ class Progress:
     The rate counts this run alone, so an ETA is right after a resume too.
     """
 
-    def __init__(self, title: str, total: int, unit: str, done: int = 0) -> None:
+    def __init__(self, title: str, total: int, unit: str, done: int = 0, *, shown: bool = True) -> None:
         self.title, self.total, self.unit, self.done = title, total, unit, done
         self._first, self._start = done, time.monotonic()
         self._terminal = sys.stderr.isatty()
         self._shown = self._start if self._terminal else self._start - LINE_EVERY_SECONDS + 5.0
         self._width = 0
+        self._silent = not shown
 
     def __enter__(self) -> Progress:
         return self
@@ -31,7 +32,7 @@ class Progress:
     ) -> None:
         if kind is None and self.total:
             self._show("done")
-        if self._terminal:
+        if self._terminal and not self._silent:
             sys.stderr.write("\n")
 
     @property
@@ -48,6 +49,8 @@ class Progress:
             self._show(detail)
 
     def _show(self, detail: str) -> None:
+        if self._silent:
+            return
         left = (self.total - self.done) / self.rate if self.rate else 0.0
         line = (
             f"{self.title}: {self.done:,} / {self.total:,} {self.unit} ({self.done / max(self.total, 1):.0%}), "

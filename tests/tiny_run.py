@@ -210,8 +210,9 @@ TRAINS = {
 def train(config: Any, stage: str) -> None:
     """Train one stage in the current folder, on the processor."""
     from gancomp.train import stages
+    from gancomp.train.device import Machine
 
-    getattr(stages, TRAINS[stage])(config, EXPERIMENT, "cpu")
+    getattr(stages, TRAINS[stage])(config, EXPERIMENT, Machine("cpu"))
 
 
 @contextlib.contextmanager

@@ -19,19 +19,26 @@ def augment(
     *,
     paired: bool = True,
     labels: bool = False,
+    share: slice = slice(None),
+    batch: int | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Enlarge to *load_size*, crop back at random and mirror half of the pictures (as pix2pix trains).
 
     *inputs* and *targets* are float (n, channels, height, width), photos in [-1, 1], and so are the results. Every
     picture has its own draw, from *rng* alone, which both pictures of a pair share; where they are not *paired*, the
     targets have their own, after the inputs'. Inputs that are *labels* take their nearest neighbours' values, so that
-    no class is mixed with another. Without *load_size* nothing is cropped.
+    no class is mixed with another. Without *load_size* nothing is cropped. Where the pictures are but a *share* of a
+    *batch*, each has the draw that it would have within the whole.
     """
     size = (inputs.shape[2], inputs.shape[3])
     enlarge = load_size if load_size and load_size != size else None
-    of_inputs = _draw(rng, len(inputs), size, enlarge or size, flip)
-    of_targets = of_inputs if paired else _draw(rng, len(targets), size, enlarge or size, flip)
-    return _cut(_enlarged(inputs, enlarge, labels), *of_inputs), _cut(_enlarged(targets, enlarge, False), *of_targets)
+    count = batch or len(inputs)
+    of_inputs = _draw(rng, count, size, enlarge or size, flip)
+    of_targets = of_inputs if paired else _draw(rng, count, size, enlarge or size, flip)
+    return (
+        _cut(_enlarged(inputs, enlarge, labels), *(part[share] for part in of_inputs)),
+        _cut(_enlarged(targets, enlarge, False), *(part[share] for part in of_targets)),
+    )
 
 
 def _draw(

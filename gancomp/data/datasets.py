@@ -110,15 +110,15 @@ class Pictures:
             raise ValueError("these pictures are unpaired: ask for inputs and targets, each by their own indices")
         return self._both(indices, indices)
 
-    def training_batch(self, step: int, batch: int, seed: int) -> tuple[Picture, Picture]:
-        """Inputs and targets of training step *step* (from 0), a function of the arguments alone.
+    def training_batch(self, step: int, batch: int, seed: int, share: slice = slice(None)) -> tuple[Picture, Picture]:
+        """Inputs and targets of training step *step* (from 0), a function of the arguments alone; *share* of them.
 
         As `batch_indices` orders them; targets that are not paired go by permutations of their own.
         """
-        indices = batch_indices(step, len(self), batch, seed)
+        indices = batch_indices(step, len(self), batch, seed)[share]
         if self.paired:
             return self.batch(indices)
-        return self._both(indices, batch_indices(step, self.target_count, batch, seed, _TARGET_STREAM))
+        return self._both(indices, batch_indices(step, self.target_count, batch, seed, _TARGET_STREAM)[share])
 
     def scored_labels(self, indices: Indices) -> NDArray[np.uint8]:
         """What a perfect judge reads off the targets at *indices*: uint8 (n, H, W), 255 where no score counts.

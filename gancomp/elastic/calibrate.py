@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from gancomp import ranks
+
 
 def _batch_norms(module: nn.Module) -> list[nn.BatchNorm2d]:
     return [layer for layer in module.modules() if isinstance(layer, nn.BatchNorm2d)]
@@ -32,7 +34,8 @@ def estimating(module: nn.Module) -> Iterator[None]:
         layer.train()
         layer.momentum = None  # torch's name for the cumulative average
     try:
-        yield
+        with ranks.apart():  # all see the same pictures
+            yield
     finally:
         for layer, (training, momentum) in zip(layers, before, strict=True):
             layer.train(training)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gancomp import ranks
+from gancomp.ranks import summed
 from gancomp.spec import Block, Norm
 
 INIT_STD = 0.02
@@ -33,22 +33,6 @@ def initialise_xavier(module: nn.Module) -> None:
                 nn.init.zeros_(layer.bias)
 
 
-class _SumOverRanks(torch.autograd.Function):
-    """The sum of a tensor over all ranks; its gradient is the sum of theirs."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        total = x.clone()
-        distributed.all_reduce(total)
-        return total
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        total = gradients[0].contiguous().clone()
-        distributed.all_reduce(total)
-        return total
-
-
 class BatchNorm(nn.BatchNorm2d):
     """Batch normalisation whose training statistics are those of the whole batch, over all ranks.
 
@@ -56,16 +40,15 @@ class BatchNorm(nn.BatchNorm2d):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        several = distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
-        return self._over_ranks(x) if self.training and several else super().forward(x)
+        return self._over_ranks(x) if self.training and ranks.count() > 1 else super().forward(x)
 
     def _over_ranks(self, x: Tensor) -> Tensor:
         # Two passes, as the difference of two large sums would cancel; in float32 at least.
         wide = x if x.dtype == torch.float64 else x.float()
-        count = _SumOverRanks.apply(wide.new_tensor(x.numel() // x.shape[1]))
-        mean = _SumOverRanks.apply(wide.sum(dim=(0, 2, 3))) / count
+        count = summed(wide.new_tensor(x.numel() // x.shape[1]))
+        mean = summed(wide.sum(dim=(0, 2, 3))) / count
         centred = wide - mean.view(-1, 1, 1)
-        variance = _SumOverRanks.apply(centred.square().sum(dim=(0, 2, 3))) / count
+        variance = summed(centred.square().sum(dim=(0, 2, 3))) / count
         self._remember(mean.detach(), variance.detach() * count / (count - 1))
         out: Tensor = centred * (variance + self.eps).rsqrt().view(-1, 1, 1)
         if self.affine:

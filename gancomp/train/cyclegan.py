@@ -11,6 +11,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gancomp import ranks
 from gancomp.config import Objective, Training
 from gancomp.elastic.calibrate import has_batch_statistics
 from gancomp.nets.generator import Generator
@@ -141,7 +142,9 @@ class CycleGan:
         halves = []
         for name in critics:
             self._own[name].requires_grad_(True)
-            scores = self._own[name](torch.cat((reals[name], pools[name].exchange(fakes[name], draw))))
+            # The pool sees the whole batch on every rank, and so it is the same on each.
+            seen = pools[name].exchange(ranks.gathered(fakes[name]), draw)
+            scores = self._own[name](torch.cat((reals[name], seen[ranks.share(len(seen))])))
             halves.append(discriminator_loss(self.objective.gan, *scores.chunk(2)))
         losses["d_loss"] = torch.stack(halves).sum()
         self._update(critics, losses["d_loss"])

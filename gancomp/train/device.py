@@ -1,16 +1,34 @@
-"""Device and precision, by Lightning Fabric."""
+"""Devices and precision, by Lightning Fabric."""
 
 from __future__ import annotations
 
+import fcntl
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.strategies.ddp import DDPStrategy
 
 from gancomp.config import Precision
+from gancomp.errors import GancompError
 
 Device = Literal["auto", "cpu", "cuda"]
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a training may use: which kind of device, how many of them (None: as many as the configuration says), and
+    until when (`time.monotonic()`; None: as long as it takes)."""
+
+    device: Device = "auto"
+    devices: int | None = None
+    until: float | None = None
 
 
 def has_bf16(device: Device = "auto") -> bool:
@@ -24,12 +42,82 @@ def has_bf16(device: Device = "auto") -> bool:
     return "amx_bf16" in flags or "avx512_bf16" in flags
 
 
-def make_fabric(precision: Precision, device: Device = "auto") -> Fabric:
-    """One device, and autocast to bf16 where *precision* asks for it or `auto` finds it fast."""
+def make_fabric(precision: Precision, device: Device = "auto", devices: int = 1) -> Fabric:
+    """*devices* devices, each with a process of its own, which this call starts (the same command again, one rank
+    each); and autocast to bf16 where *precision* asks for it or `auto` finds it fast.
+
+    Raises GancompError where there are fewer GPUs.
+    """
+    accelerator = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu" if device == "auto" else device
+    if accelerator == "cuda":
+        _take_gpus(devices)
     bf16 = precision == "bf16" or (precision == "auto" and has_bf16(device))
-    accelerator = "cuda" if device == "auto" and torch.cuda.is_available() else device
-    if accelerator == "auto":
-        accelerator = "cpu"
     # `precision: 32` means it: TF32 would be a third precision under its name, and autotuning changes the last bits.
     torch.backends.cudnn.benchmark = torch.backends.cudnn.allow_tf32 = bf16
-    return Fabric(accelerator=accelerator, devices=1, precision="bf16-mixed" if bf16 else "32-true")
+    fabric = Fabric(
+        accelerator=accelerator,
+        devices=devices,
+        # Buffers are the same on every rank without being sent: BatchNorm's statistics are those of the whole batch.
+        strategy=DDPStrategy(broadcast_buffers=False) if devices > 1 else "auto",
+        precision="bf16-mixed" if bf16 else "32-true",
+        # Its own launcher, also in a job of a cluster, where Fabric would count the job's tasks.
+        plugins=[LightningEnvironment()],
+    )
+    if devices > 1:
+        if accelerator == "cpu" and is_launcher():
+            # Two processes of as many threads as there are cores are slower than one.
+            os.environ["OMP_NUM_THREADS"] = str(max(1, torch.get_num_threads() // devices))
+            torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+        fabric.launch()
+    return fabric
+
+
+def is_launcher() -> bool:
+    """Whether this process was started by a user, not as a rank of another's training."""
+    return os.environ.get("LOCAL_RANK", "0") == "0"
+
+
+# --- one device for each job -------------------------------------------------------------------
+
+#: Held until the process ends, which frees its GPUs.
+_held: list[IO[str]] = []
+
+
+def _take_gpus(count: int) -> None:
+    """Choose *count* GPUs that no other job of this user on this machine has taken.
+
+    Whoever sets CUDA_VISIBLE_DEVICES (a cluster does) has chosen already. Where all are taken, jobs share.
+    """
+    if "CUDA_VISIBLE_DEVICES" not in os.environ:
+        own = claim([str(index) for index in range(torch.cuda.device_count())], count, Path(tempfile.gettempdir()))
+        # Heard by torch as nothing has run on a GPU yet, and by the ranks that are started from here.
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(own)
+    elif torch.cuda.device_count() < count:
+        raise GancompError(
+            f"--devices {count}: {torch.cuda.device_count()} can be seen here "
+            f"(CUDA_VISIBLE_DEVICES={os.environ['CUDA_VISIBLE_DEVICES']}); ask for fewer, or give the job more"
+        )
+
+
+def claim(names: Sequence[str], count: int, folder: Path) -> list[str]:
+    """*count* of the devices *names* that no other living process has claimed in *folder*, as far as there are any.
+
+    Raises GancompError where there are fewer than *count* in all.
+    """
+    if len(names) < count:
+        raise GancompError(f"--devices {count}: there are {len(names)} on this machine")
+    free: list[str] = []
+    taken: list[str] = []
+    for name in names:
+        stream = (folder / f"gancomp-{os.getuid()}-gpu-{name}.lock").open("a")
+        try:
+            if len(free) == count:
+                raise BlockingIOError
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            stream.close()
+            taken.append(name)
+        else:
+            _held.append(stream)
+            free.append(name)
+    return [*free, *taken][:count]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,10 +12,9 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from gancomp import rng
+from gancomp import ranks, rng
 from gancomp.artifacts import atomic
 from gancomp.config import Training
 from gancomp.data.augment import augment
@@ -23,7 +23,7 @@ from gancomp.data.settings import DatasetBase
 from gancomp.errors import GancompError
 from gancomp.progress import Progress
 from gancomp.train.state import Progressed, load_state, save_state
-from gancomp.train.stopping import EXIT_STATUS, asked_to_stop
+from gancomp.train.stopping import EXIT_STATUS, Allotted, asked_to_stop
 
 SAVE_EVERY_SECONDS = 60.0
 LOG_ROWS = 400
@@ -84,15 +84,19 @@ def fit(
     signature: str,
     folder: Path,
     device: torch.device,
+    until: float | None = None,
     before: Callable[[], dict[str, Any]] = dict,
 ) -> Progressed:
     """Train *recipe* to the end of its schedule, from wherever an earlier run stopped.
 
     An epoch is as many pictures as the larger side of *pictures* has. *folder* keeps `state.pt` and the growing
     `log.csv`. *before* is called before the very first step, and what it returns stays in the notes through every
-    resume. Raises GancompError, keeping the last good state, when a loss is no longer finite; SystemExit, having saved,
-    when SIGTERM asked the process to stop.
+    resume. Of several ranks each trains on its share of every batch, and the first one writes. Raises GancompError,
+    keeping the last good state, when a loss is no longer finite; SystemExit, having saved, when SIGTERM asked a rank to
+    stop or the time *until* (`time.monotonic()`) is near.
     """
+    if training.batch % ranks.count():
+        raise GancompError(f"{stage}.batch: {training.batch} pictures cannot be shared by {ranks.count()} devices")
     parts: dict[str, torch.nn.Module | torch.optim.Optimizer] = {**recipe.networks}
     parts |= {f"{name}.optimizer": optimizer for name, optimizer in recipe.optimizers.items()}
     state_path, log_path = folder / "state.pt", folder / "log.csv"
@@ -105,13 +109,23 @@ def fit(
     per_epoch = steps_per_epoch(training, pictures.per_epoch)
     log_every = max(1, total // LOG_ROWS)
     columns = (*LOG_COLUMNS, *recipe.loss_names, *LOG_TIMES)
-    _cut_log(log_path, columns, progressed.step)
+    if ranks.is_first():
+        _cut_log(log_path, columns, progressed.step)
+    else:
+        log_path = Path(os.devnull)
 
+    allotted = Allotted(until)
     began = time.monotonic() - progressed.elapsed
     saved = time.monotonic()
     with (
         log_path.open("a", newline="", encoding="utf-8") as stream,
-        Progress(stage, total * training.batch, "images", done=progressed.step * training.batch) as progress,
+        Progress(
+            stage,
+            total * training.batch,
+            "images",
+            done=progressed.step * training.batch,
+            shown=ranks.is_first(),
+        ) as progress,
         asked_to_stop() as stop,
     ):
         log = csv.DictWriter(stream, columns, lineterminator="\n")
@@ -122,13 +136,14 @@ def fit(
                 for group in optimizer.param_groups:
                     group["lr"] = rates[name] * factor
             draw = rng.generator(seed, stage, step)
-            batch = _batch(pictures, dataset, pictures.training_batch(step, training.batch, seed), draw, device)
-            losses = recipe.step(*batch, draw)
+            losses = recipe.step(*_batch(pictures, dataset, step, training.batch, seed, draw, device), draw)
+            allotted.stepped()
             progressed.step = step + 1
             progressed.elapsed = time.monotonic() - began
             detail = ""
             if progressed.step % log_every == 0 or progressed.step == total:
-                values = {name: float(losses[name]) for name in recipe.loss_names}
+                found = ranks.averaged(torch.stack([losses[name].detach().float() for name in recipe.loss_names]))
+                values = dict(zip(recipe.loss_names, found.tolist(), strict=True))
                 _check_finite(values, progressed.step, stage, state_path)
                 log.writerow(
                     {
@@ -142,28 +157,56 @@ def fit(
                 stream.flush()
                 detail = ", ".join(f"{name} {value:.3g}" for name, value in values.items())
             progress.advance(training.batch, detail)
-            if stop() or time.monotonic() - saved >= SAVE_EVERY_SECONDS:
-                _check_finite(_weights(recipe), progressed.step, stage, state_path)
-                save_state(state_path, signature, progressed, parts)
+            stopping = ranks.anywhere(stop() or allotted.is_over(), device)
+            if stopping or time.monotonic() - saved >= SAVE_EVERY_SECONDS:
+                _save(recipe, stage, state_path, signature, progressed, parts)
                 saved = time.monotonic()
-            if stop() and progressed.step < total:
-                raise SystemExit(EXIT_STATUS)
-    _check_finite(_weights(recipe), progressed.step, stage, state_path)
-    save_state(state_path, signature, progressed, parts)
+                allotted.saved()
+            if stopping and progressed.step < total:
+                if ranks.is_first():
+                    print(f"{stage}: stopped and saved after step {progressed.step} of {total}; run again to go on")
+                raise SystemExit(EXIT_STATUS if ranks.is_first() else 0)
+    _save(recipe, stage, state_path, signature, progressed, parts)
     return progressed
+
+
+def _save(
+    recipe: Recipe,
+    stage: str,
+    path: Path,
+    signature: str,
+    progressed: Progressed,
+    parts: Mapping[str, torch.nn.Module | torch.optim.Optimizer],
+) -> None:
+    if ranks.is_first():
+        _check_finite(_weights(recipe), progressed.step, stage, path)
+        save_state(path, signature, progressed, parts)
 
 
 def _batch(
     pictures: Pictures,
     dataset: DatasetBase,
-    drawn: tuple[NDArray[np.uint8], NDArray[np.uint8]],
+    step: int,
+    batch: int,
+    seed: int,
     draw: np.random.Generator,
     device: torch.device,
 ) -> tuple[Tensor, Tensor]:
-    """The *drawn* inputs and targets as networks read them, enlarged, cropped and mirrored by *draw*."""
-    inputs, targets = pictures.encode(drawn[0]).to(device), to_float(drawn[1]).to(device)
-    labels = pictures.kind == "labels"
-    return augment(inputs, targets, draw, dataset.load_size, dataset.flip, paired=pictures.paired, labels=labels)
+    """This rank's share of a step's inputs and targets as networks read them, enlarged, cropped and mirrored by *draw*,
+    the same on every rank."""
+    share = ranks.share(batch)
+    drawn = pictures.training_batch(step, batch, seed, share)
+    return augment(
+        pictures.encode(drawn[0]).to(device),
+        to_float(drawn[1]).to(device),
+        draw,
+        dataset.load_size,
+        dataset.flip,
+        paired=pictures.paired,
+        labels=pictures.kind == "labels",
+        share=share,
+        batch=batch,
+    )
 
 
 def _weights(recipe: Recipe) -> dict[str, float]:

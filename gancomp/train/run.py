@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from gancomp import paths, rng
+from gancomp import paths, ranks, rng
 from gancomp.artifacts import file_sha256, provenance, save_tensors, write_csv, write_json, write_text
 from gancomp.config import Config, Experiment, ImportableTraining, Training
 from gancomp.data.calibration import calibration_batches
@@ -25,15 +25,16 @@ from gancomp.pipeline import SECTION, signature, stage_settings, stages_of
 from gancomp.pipeline import folder as stage_folder
 from gancomp.spec import GeneratorSpec
 from gancomp.train.cyclegan import Reverse
-from gancomp.train.device import Device, make_fabric
+from gancomp.train.device import Machine, is_launcher, make_fabric
 from gancomp.train.loop import LOG_COLUMNS, LOG_TIMES, Recipe, fit
 from gancomp.train.state import Progressed, forget_state
+from gancomp.train.stopping import count_attempt
 
 
 class StageRun:
     """One stage of one experiment: its settings, its folders, its device and its pictures."""
 
-    def __init__(self, config: Config, experiment: str, stage: str, device: Device, splits: Sequence[Split]) -> None:
+    def __init__(self, config: Config, experiment: str, stage: str, machine: Machine, splits: Sequence[Split]) -> None:
         self.config, self.experiment, self.stage = config, experiment, stage
         self.settings: Experiment = config.experiments[experiment]
         if stage not in stages_of(config, experiment):
@@ -45,7 +46,10 @@ class StageRun:
         self.signature = signature(config, experiment, stage)
         self.folder = paths.stage(experiment, stage)
         self.resume_folder = paths.resume(experiment, stage)
-        self.fabric = make_fabric(self.settings.precision, device)
+        self.machine = machine
+        if machine.until is not None and is_launcher():
+            count_attempt(self.resume_folder, stage)
+        self.fabric = make_fabric(self.settings.precision, machine.device, machine.devices or config.devices)
         self.root = paths.dataset(self.settings.dataset)
         self.pictures = Pictures(self.root, splits, self.dataset.direction)
 
@@ -101,7 +105,7 @@ class StageRun:
         return PerceptualLoss(name, paths.perceptual(name)).to(self.fabric.device)
 
     def fit(self, recipe: Recipe, before: Callable[[], dict[str, Any]] = dict) -> Progressed:
-        return fit(
+        progressed = fit(
             recipe,
             self.pictures,
             self.dataset,
@@ -111,8 +115,11 @@ class StageRun:
             signature=f"{self.signature}-{self.pictures.data_hash[:16]}",
             folder=self.resume_folder,
             device=self.fabric.device,
+            until=self.machine.until,
             before=before,
         )
+        ranks.leave_the_rest_to_the_first()
+        return progressed
 
     def calibrate(self, network: Generator) -> None:
         """Estimate BatchNorm's statistics anew, in place, as the search does for every subnet."""
@@ -142,6 +149,7 @@ class StageRun:
     def finish_imported(self, generator: Generator, discriminator: nn.Module, source: ImportableTraining) -> None:
         """Write the folder of a stage whose networks were not trained here, with a log that has no rows."""
         assert source.checkpoint is not None
+        ranks.leave_the_rest_to_the_first()
         write_csv(self.folder / "log.csv", (*LOG_COLUMNS, *LOG_TIMES), [])
         imported = {
             "checkpoint": source.checkpoint,

@@ -27,7 +27,7 @@ from gancomp.profile.macs import profile
 from gancomp.report.records import Selection
 from gancomp.spec import GeneratorSpec
 from gancomp.train.cyclegan import CycleGan, Reverse
-from gancomp.train.device import Device
+from gancomp.train.device import Machine
 from gancomp.train.gaugan import GauGan
 from gancomp.train.loop import Recipe
 from gancomp.train.pix2pix import Pix2pix
@@ -37,33 +37,35 @@ from gancomp.train.student import ChooseWidths, GauGanStudent, NaiveStudent, Stu
 #: Pictures of train-2 that judge the once-for-all network's largest and smallest subnets.
 JUDGED_PICTURES = 256
 
+ANY_MACHINE = Machine()
+
 
 # --- from scratch, or from elsewhere -----------------------------------------------------------
 
 
-def train_original(config: Config, experiment: str, device: Device = "auto") -> None:
+def train_original(config: Config, experiment: str, machine: Machine = ANY_MACHINE) -> None:
     """The uncompressed generator, with dense blocks: the row to keep up with."""
-    run = StageRun(config, experiment, "original", device, ("train-1", "train-2"))
+    run = StageRun(config, experiment, "original", machine, ("train-1", "train-2"))
     _from_scratch_or_elsewhere(run, generator_spec(config, experiment, "original"))
 
 
-def train_teacher(config: Config, experiment: str, device: Device = "auto") -> None:
+def train_teacher(config: Config, experiment: str, machine: Machine = ANY_MACHINE) -> None:
     """The MobileNet-style generator, with separable blocks, that students learn from."""
-    run = StageRun(config, experiment, "teacher", device, ("train-1", "train-2"))
+    run = StageRun(config, experiment, "teacher", machine, ("train-1", "train-2"))
     _from_scratch_or_elsewhere(run, generator_spec(config, experiment, "teacher"))
 
 
-def train_narrow(config: Config, experiment: str, device: Device = "auto") -> None:
+def train_narrow(config: Config, experiment: str, machine: Machine = ANY_MACHINE) -> None:
     """The baseline that the method must beat: a uniform, dense, narrow generator of about the winner's MACs."""
-    run = StageRun(config, experiment, "narrow", device, ("train-1", "train-2"))
+    run = StageRun(config, experiment, "narrow", machine, ("train-1", "train-2"))
     selection = Selection.model_validate(read_json(run.upstream("search", "selection.json")))
     original = generator_spec(config, experiment, "original")
     _from_scratch(run, uniform_of_about(original, selection.winner.macs))
 
 
-def train_scratch(config: Config, experiment: str, device: Device = "auto") -> None:
+def train_scratch(config: Config, experiment: str, machine: Machine = ANY_MACHINE) -> None:
     """The winner's widths without what was inherited: trained from scratch, to judge the search by."""
-    run = StageRun(config, experiment, "scratch", device, ("train-1", "train-2"))
+    run = StageRun(config, experiment, "scratch", machine, ("train-1", "train-2"))
     selection = Selection.model_validate(read_json(run.upstream("search", "selection.json")))
     _from_scratch(run, generator_spec(config, experiment, "distill").with_widths(selection.winner.widths))
 
@@ -125,9 +127,9 @@ def _import(run: StageRun, spec: GeneratorSpec, checkpoint: Path, settings: Impo
 # --- students ----------------------------------------------------------------------------------
 
 
-def train_distilled(config: Config, experiment: str, device: Device = "auto") -> None:
+def train_distilled(config: Config, experiment: str, machine: Machine = ANY_MACHINE) -> None:
     """The student: the teacher's strongest filters, then Eq. 4 at its own widths."""
-    run = StageRun(config, experiment, "distill", device, ("train-1",))
+    run = StageRun(config, experiment, "distill", machine, ("train-1",))
     settings = run.training
     assert isinstance(settings, DistillTraining)
     teacher = load_generator(run.upstream("teacher"))
@@ -141,9 +143,9 @@ def train_distilled(config: Config, experiment: str, device: Device = "auto") ->
     _train_student(run, student, teacher, "teacher", inherit_discriminator=settings.inherit_discriminator)
 
 
-def train_supernet(config: Config, experiment: str, device: Device = "auto") -> None:
+def train_supernet(config: Config, experiment: str, machine: Machine = ANY_MACHINE) -> None:
     """The once-for-all network: each step trains the subnet of widths drawn anew (Section 3.3)."""
-    run = StageRun(config, experiment, "supernet", device, ("train-1",))
+    run = StageRun(config, experiment, "supernet", machine, ("train-1",))
     settings = run.training
     assert isinstance(settings, SupernetTraining)
     teacher = load_generator(run.upstream("teacher"))
@@ -184,9 +186,9 @@ def train_supernet(config: Config, experiment: str, device: Device = "auto") -> 
     _train_student(run, student, teacher, previous, choose_widths=choose, before=judge, after=compare)
 
 
-def train_finetuned(config: Config, experiment: str, device: Device = "auto") -> None:
+def train_finetuned(config: Config, experiment: str, machine: Machine = ANY_MACHINE) -> None:
     """The winner, fine-tuned by Eq. 4 at its own widths on all training pictures."""
-    run = StageRun(config, experiment, "finetune", device, ("train-1", "train-2"))
+    run = StageRun(config, experiment, "finetune", machine, ("train-1", "train-2"))
     teacher = load_generator(run.upstream("teacher"))
     _train_student(run, _load_student(run, "subnet", teacher), teacher, "subnet")
 
@@ -208,6 +210,8 @@ def _train_student(
     """
     objective, training = run.settings.objective, run.training
     discriminator = run.discriminator(previous if inherit_discriminator else None)
+    # Ranks wait for one another's gradient of everything that may have one.
+    student.maps.requires_grad_(objective.lambda_distill > 0 and objective.distillation != "output")
     learned = (run.fabric, _elastic(student, teacher), teacher, discriminator)
     unpaired = run.settings.model == "cyclegan"
     reverse: Reverse | None = None
@@ -270,12 +274,12 @@ def _judge(run: StageRun, whole: Generator, widths: Widths, judged: Pictures, te
 # --- the winner --------------------------------------------------------------------------------
 
 
-def extract_winner(config: Config, experiment: str, device: Device = "auto") -> None:
+def extract_winner(config: Config, experiment: str, machine: Machine = ANY_MACHINE) -> None:
     """Cut the search's winner out of the once-for-all network, with its maps and the networks to inherit.
 
     Its BatchNorm statistics are estimated anew, as when it was scored.
     """
-    run = StageRun(config, experiment, "subnet", device, ("train-1",))
+    run = StageRun(config, experiment, "subnet", machine, ("train-1",))
     selection = Selection.model_validate(read_json(run.upstream("search", "selection.json")))
     teacher = load_generator(run.upstream("teacher"))
     student = _load_student(run, "supernet", teacher)
