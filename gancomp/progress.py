@@ -56,12 +56,15 @@ class Progress:
             f"{self.title}: {self.done:,} / {self.total:,} {self.unit} ({self.done / max(self.total, 1):.0%}), "
             f"{self.rate:.1f} {self.unit}/s, {_clock(left)} left{'; ' + detail if detail else ''}"
         )
-        if self._terminal:
-            sys.stderr.write("\r" + line.ljust(self._width))
-            self._width = len(line)
-        else:
-            sys.stderr.write(line + "\n")
-        sys.stderr.flush()
+        try:
+            if self._terminal:
+                sys.stderr.write("\r" + line.ljust(self._width))
+                self._width = len(line)
+            else:
+                sys.stderr.write(line + "\n")
+            sys.stderr.flush()
+        except BrokenPipeError:  # who listened has gone, as `tee` does at a signal to all: no reason to lose the work
+            self._silent = True
 
 
 def _clock(seconds: float) -> str:

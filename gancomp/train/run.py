@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from gancomp import paths, ranks, rng
-from gancomp.artifacts import file_sha256, provenance, save_tensors, write_csv, write_json, write_text
+from gancomp.artifacts import file_sha256, provenance, read_header, save_tensors, write_csv, write_json, write_text
 from gancomp.config import Config, Experiment, ImportableTraining, Training
 from gancomp.data.calibration import calibration_batches
 from gancomp.data.datasets import Pictures
@@ -26,6 +26,7 @@ from gancomp.pipeline import folder as stage_folder
 from gancomp.spec import GeneratorSpec
 from gancomp.train.cyclegan import Reverse
 from gancomp.train.device import Machine, is_launcher, make_fabric
+from gancomp.train.lock import wait_for_turn
 from gancomp.train.loop import LOG_COLUMNS, LOG_TIMES, Recipe, fit
 from gancomp.train.state import Progressed, forget_state
 from gancomp.train.stopping import count_attempt
@@ -47,11 +48,22 @@ class StageRun:
         self.folder = paths.stage(experiment, stage)
         self.resume_folder = paths.resume(experiment, stage)
         self.machine = machine
+        if is_launcher():
+            self._take_turn()
         if machine.until is not None and is_launcher():
             count_attempt(self.resume_folder, stage)
         self.fabric = make_fabric(self.settings.precision, machine.device, machine.devices or config.devices)
         self.root = paths.dataset(self.settings.dataset)
         self.pictures = Pictures(self.root, splits, self.dataset.direction)
+
+    def _take_turn(self) -> None:
+        """Wait for another process that trains this very stage; end here if it brought it to its end."""
+        path = self.resume_folder.with_suffix(".lock")
+        self._turn, waited = wait_for_turn(path, self.stage, self.machine.until)
+        model = self.folder / "model.safetensors"
+        if waited and model.is_file() and read_header(model).signature == self.signature:
+            print(f"{self.stage}: done by the other process")
+            raise SystemExit(0)
 
     @property
     def training(self) -> Training:

@@ -38,6 +38,15 @@ class Slurm:
         return "".join(path.read_text(errors="replace") for path in (self.root / "log").glob(f"{name}*"))
 
 
+def free_ports(count: int) -> list[int]:
+    """Ports on which nothing listens, another test run's Slurm for one."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
 @pytest.fixture(scope="session")
 def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
     """Started in seconds, stopped by its own process ids. Skipped by name where Slurm is not installed; elsewhere a
@@ -58,8 +67,12 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
     for number in (0, 1):
         # Slurm sets CUDA_VISIBLE_DEVICES for character devices alone; these are /dev/null by other names.
         os.mknod(root / f"dev/nvidia{number}", 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+    settings = {"@ROOT@": str(root), "@HOST@": host}
+    settings |= dict(zip(("@SLURMCTLD@", "@SLURMD@"), map(str, free_ports(2)), strict=True))
     for template in ETC.iterdir():
-        text = template.read_text().replace("@ROOT@", str(root)).replace("@HOST@", host)
+        text = template.read_text()
+        for name, value in settings.items():
+            text = text.replace(name, value)
         (root / "etc" / template.name).write_text(text)
     # Snakemake's executor takes SLURM_CONF out of a job's environment: this srun puts it back.
     config = root / "etc/slurm.conf"

@@ -1,11 +1,15 @@
-"""The workflow on a real Slurm: jobs go where the profile says, get their GPU, and shards run side by side."""
+"""The workflow on a real Slurm: jobs go where the profile says, get their GPU, stop in time and go on."""
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,19 +19,83 @@ from tests.cluster.conftest import Slurm
 ROOT = Path(__file__).parent.parent.parent
 #: Polls less politely than on a shared cluster.
 FAST = ("--slurm-init-seconds-before-status-checks", "5", "--latency-wait", "5", "--jobs", "4", "--cores", "2")
+MODEL = "results/tiny/original/model.safetensors"
 
 
-def snakemake(slurm: Slurm, folder: Path, *arguments: str, timeout: float = 900) -> subprocess.CompletedProcess[str]:
+def start(slurm: Slurm, folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    """Snakemake as on a login node, its words in `snakemake.txt`."""
     for name in ("config.yaml", "config", "profiles"):
         source, target = ROOT / name, folder / name
         if not target.exists():
             (shutil.copytree if source.is_dir() else shutil.copyfile)(source, target)
     env = {**slurm.env, "PATH": f"{Path(sys.executable).parent}:{slurm.env['PATH']}"}
-    return subprocess.run(
-        [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--nocolor",
-         "--workflow-profile", "profiles/slurm", *FAST, *arguments],
-        cwd=folder, env=env, capture_output=True, text=True, timeout=timeout, check=False,
-    )  # fmt: skip
+    with (folder / "snakemake.txt").open("a") as stream:
+        return subprocess.Popen(
+            [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--nocolor",
+             "--workflow-profile", "profiles/slurm", *FAST, *arguments],
+            cwd=folder, env=env, stdout=stream, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+        )  # fmt: skip
+
+
+def told(folder: Path) -> str:
+    return (folder / "snakemake.txt").read_text()
+
+
+def snakemake(slurm: Slurm, folder: Path, *arguments: str) -> int:
+    return start(slurm, folder, *arguments).wait(timeout=900)
+
+
+def training(epochs: int) -> tuple[str, ...]:
+    """One training of so many steps of 8 pictures, five to an epoch, as a target."""
+    settings = {"tiny": {"original": {"epochs_const": epochs, "epochs_decay": 0}}}
+    return (MODEL, "--configfile", "config/tiny.yaml", "--config", f"experiments={json.dumps(settings)}")
+
+
+def steps(folder: Path) -> list[int]:
+    """The steps in the log of the training, as far as it has come."""
+    found = [folder / "results/tiny" / name / "log.csv" for name in ("original", ".resume/original")]
+    lines = next((path.read_text().splitlines()[1:] for path in found if path.exists()), [])
+    return [int(line.split(",")[0]) for line in lines]
+
+
+def jobs_of(slurm: Slurm, folder: Path, rule: str = "original") -> list[dict[str, str]]:
+    """What Slurm knows of the jobs that were submitted for *rule* from *folder*, in order."""
+    lines = slurm.ask("scontrol", "show", "jobs", "--oneliner").splitlines()
+    known = [dict(part.split("=", 1) for part in line.split() if "=" in part) for line in lines]
+    own = [job for job in known if job.get("WorkDir") == str(folder) and f"rule_{rule}" in job.get("Comment", "")]
+    return sorted(own, key=lambda job: int(job["JobId"]))
+
+
+def wait_for(what: Callable[[], object], process: subprocess.Popen[str], folder: Path, seconds: float = 240) -> None:
+    until = time.monotonic() + seconds
+    while not what():
+        assert process.poll() is None, told(folder)
+        assert time.monotonic() < until, told(folder)
+        time.sleep(0.5)
+
+
+def interrupt(process: subprocess.Popen[str]) -> None:
+    """As Ctrl-C: Snakemake cancels its jobs."""
+    process.send_signal(signal.SIGINT)
+    process.wait(timeout=120)
+
+
+@pytest.fixture(scope="module")
+def data(slurm: Slurm, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that holds the tiny data set, built on the cluster."""
+    folder = tmp_path_factory.mktemp("data")
+    target = ("data/emoji-tiny/manifest.json", "data/inception/weights.safetensors")
+    assert snakemake(slurm, folder, *target, "--configfile", "config/tiny.yaml") == 0, told(folder)
+    return folder
+
+
+@pytest.fixture
+def folder(data: Path, tmp_path: Path) -> Path:
+    """A folder of its own for each test, with the data set as it was built."""
+    for name in ("data", ".snakemake", "results"):
+        if (data / name).exists():
+            shutil.copytree(data / name, tmp_path / name, symlinks=True)
+    return tmp_path
 
 
 def test_a_job_gets_its_own_gpu(slurm: Slurm, tmp_path: Path) -> None:
@@ -39,19 +107,72 @@ def test_a_job_gets_its_own_gpu(slurm: Slurm, tmp_path: Path) -> None:
     assert sorted(path.read_text().strip() for path in tmp_path.glob("*.txt")) == ["0", "1"]
 
 
+def test_a_job_over_its_time_limit_saves_and_goes_on(slurm: Slurm, folder: Path) -> None:
+    """A training longer than any attempt: each stops in time, and the next begins where it stopped."""
+    process = start(slurm, folder, *training(10_000), "--set-resources", "original:runtime=1")
+
+    def stopped() -> list[int]:
+        return [int(step) for step in re.findall(r"stopped and saved after step (\d+)", told(folder))]
+
+    wait_for(lambda: len(set(stopped())) > 1, process, folder)
+    assert stopped() == sorted(stopped())
+    interrupt(process)
+    first, second = jobs_of(slurm, folder)[:2]
+    # On time, and not by the cluster's hand.
+    assert first["JobState"] == "FAILED"
+    assert second["JobState"] in ("CANCELLED", "FAILED")
+    print("Slurm jobs:", first["JobId"], first["RunTime"], second["JobId"], second["JobState"])
+
+
+def test_a_preempted_job_is_requeued_and_goes_on(slurm: Slurm, folder: Path) -> None:
+    process = start(slurm, folder, *training(40), "--set-resources", "original:slurm_partition=preempt")
+    wait_for(lambda: steps(folder), process, folder)
+    # Somebody else, who goes first, wants the whole node.
+    slurm.ask("sbatch", "--partition=cpu", "--exclusive", "--time=1", "--output=/dev/null", "--wrap=sleep 3")
+    wait_for(lambda: jobs_of(slurm, folder)[0]["Restarts"] == "1", process, folder)
+    saved = (folder / "results/tiny/.resume/original/state.pt").exists()
+    assert process.wait(timeout=600) == 0, told(folder)
+    assert saved
+    (job,) = jobs_of(slurm, folder)
+    assert (job["JobState"], job["Restarts"]) == ("COMPLETED", "1")
+    assert steps(folder) == list(range(1, len(steps(folder)) + 1))
+    print("Slurm job:", job["JobId"])
+
+
+def test_a_cancelled_job_fails_and_its_log_is_shown(slurm: Slurm, folder: Path) -> None:
+    process = start(slurm, folder, *training(80), "--retries", "0")
+    wait_for(lambda: steps(folder), process, folder)
+    (job,) = jobs_of(slurm, folder)
+    slurm.ask("scancel", job["JobId"])
+    assert process.wait(timeout=240) == 1
+    assert "Error in rule original" in told(folder)
+    assert "results/tiny/logs/original.log" in told(folder)
+    assert "stopped and saved after step" in told(folder)  # the last line of its log
+    print("Slurm job:", job["JobId"])
+
+
+def test_a_login_node_that_dies_leaves_a_run_that_goes_on(slurm: Slurm, folder: Path) -> None:
+    """The job goes on alone; the next Snakemake's job for the same training waits for it, and finds its results."""
+    target = training(40)
+    process = start(slurm, folder, *target)
+    wait_for(lambda: steps(folder), process, folder)
+    process.kill()
+    process.wait()
+    assert snakemake(slurm, folder, *target, "--unlock") == 0
+    assert snakemake(slurm, folder, *target) == 0, told(folder)
+    assert (folder / MODEL).is_file()
+    assert steps(folder) == list(range(1, len(steps(folder)) + 1))
+    print("Slurm jobs:", *(f"{job['JobId']} {job['JobState']}" for job in jobs_of(slurm, folder)))
+
+
 @pytest.mark.slow
-def test_the_search_runs_side_by_side_on_slurm(slurm: Slurm, tmp_path: Path) -> None:
-    done = snakemake(slurm, tmp_path, "results/tiny/search/selection.json", "--configfile", "config/tiny.yaml")
-    assert done.returncode == 0, done.stdout + done.stderr
-    jobs = re.findall(r"Job (\d+) has been submitted with SLURM jobid (\d+)", done.stdout + done.stderr)
-    print("Slurm jobs:", " ".join(number for _, number in jobs))
-    assert (tmp_path / "results/tiny/search/selection.json").is_file()
-    told = slurm.ask("scontrol", "show", "jobs", "--oneliner").splitlines()
-    by_id = {match[1]: line for line in told if (match := re.match(r"JobId=(\d+) ", line))}
-    own = [by_id[number] for _, number in jobs]
-    assert all("JobState=COMPLETED" in line for line in own)
-    # Teacher, distillation, once-for-all training, and two shards.
-    assert sum("Partition=gpu" in line for line in own) == 5
-    shards = [re.findall(r"(?:Start|End)Time=(\S+)", line)[:2] for line in own if "Comment=rule_search" in line]
-    assert len(shards) == 2
-    assert max(start for start, _ in shards) <= min(end for _, end in shards)
+def test_the_search_runs_side_by_side_on_slurm(slurm: Slurm, folder: Path) -> None:
+    target = "results/tiny/search/selection.json"
+    assert snakemake(slurm, folder, target, "--configfile", "config/tiny.yaml") == 0, told(folder)
+    assert (folder / target).is_file()
+    own = [job for rule in ("teacher", "distill", "supernet", "search") for job in jobs_of(slurm, folder, rule)]
+    print("Slurm jobs:", *(f"{job['JobId']} {job['RunTime']}" for job in own))
+    assert [job["JobState"] for job in own] == ["COMPLETED"] * 5
+    assert [job["Partition"] for job in own] == ["gpu"] * 5
+    shards = own[3:]
+    assert max(job["StartTime"] for job in shards) <= min(job["EndTime"] for job in shards)

@@ -1,8 +1,10 @@
 """What the rules ask: the checked configuration, which experiment's folder serves a stage, and the options of a command."""
 
 import json
+import os
 import re
 import shlex
+from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -61,6 +63,15 @@ wildcard_constraints:
     shard=r"\d+-of-\d+",
 
 
+def time_limit(wildcards, output, resources):
+    """What tells a training the time limit of its job, where a cluster runs it: it saves and stops in time.
+
+    As with `options`, Snakemake takes it for derived.
+    """
+    submitted = workflow.remote_exec or "SLURM_JOB_ID" in os.environ and not workflow.is_main_process
+    return f"--minutes {resources.runtime}" if submitted else ""
+
+
 def options(wildcards, output):
     """How a command is told the configuration.
 
@@ -79,10 +90,19 @@ def options(wildcards, output):
 # --- whose file --------------------------------------------------------------------------------
 
 
+# Asked once for each of thousands of search shards.
+@cache
+def stage_folder(experiment, stage):
+    return folder(CONFIG, experiment, stage) if stage in STAGES else paths.stage(experiment, stage)
+
+
+stage_signature = cache(lambda experiment, stage: signature(CONFIG, experiment, stage))
+stage_owner = cache(lambda experiment, stage: owner(CONFIG, experiment, stage))
+
+
 def stage_file(experiment, stage, name):
     """A file of a stage, from the base that made it where the experiment changes nothing up to there."""
-    where = folder(CONFIG, experiment, stage) if stage in STAGES else paths.stage(experiment, stage)
-    return str(where / name)
+    return str(stage_folder(experiment, stage) / name)
 
 
 def from_stage(stage, name):
@@ -206,13 +226,13 @@ def settings_of(stage):
     """Params function: the signature of all that *stage* depends on. A base's stage is refused under a second name."""
 
     def resolve(wildcards):
-        serving = owner(CONFIG, wildcards.experiment, stage)
+        serving = stage_owner(wildcards.experiment, stage)
         if serving != wildcards.experiment:
             raise WorkflowError(
                 f"{paths.stage(wildcards.experiment, stage)}: {wildcards.experiment!r} changes nothing up to this "
                 f"stage, so its files are those of its base: ask for {paths.stage(serving, stage)}"
             )
-        return signature(CONFIG, wildcards.experiment, stage)
+        return stage_signature(wildcards.experiment, stage)
 
     return resolve
 

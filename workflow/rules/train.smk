@@ -23,8 +23,10 @@ rule original:
     params:
         signature=settings_of("original"),
         options=options,
+        time_limit=time_limit,
     shell:
-        "gancomp original {wildcards.experiment} --expect {params.signature} {params.options} 2>&1 | tee {log:q}"
+        "gancomp original {wildcards.experiment} --expect {params.signature} {params.options} {params.time_limit}"
+        " 2>&1 | tee {log:q}"
 
 
 rule teacher:
@@ -49,8 +51,10 @@ rule teacher:
     params:
         signature=settings_of("teacher"),
         options=options,
+        time_limit=time_limit,
     shell:
-        "gancomp teacher {wildcards.experiment} --expect {params.signature} {params.options} 2>&1 | tee {log:q}"
+        "gancomp teacher {wildcards.experiment} --expect {params.signature} {params.options} {params.time_limit}"
+        " 2>&1 | tee {log:q}"
 
 
 rule distill:
@@ -77,8 +81,10 @@ rule distill:
     params:
         signature=settings_of("distill"),
         options=options,
+        time_limit=time_limit,
     shell:
-        "gancomp distill {wildcards.experiment} --expect {params.signature} {params.options} 2>&1 | tee {log:q}"
+        "gancomp distill {wildcards.experiment} --expect {params.signature} {params.options} {params.time_limit}"
+        " 2>&1 | tee {log:q}"
 
 
 rule supernet:
@@ -105,8 +111,10 @@ rule supernet:
     params:
         signature=settings_of("supernet"),
         options=options,
+        time_limit=time_limit,
     shell:
-        "gancomp supernet {wildcards.experiment} --expect {params.signature} {params.options} 2>&1 | tee {log:q}"
+        "gancomp supernet {wildcards.experiment} --expect {params.signature} {params.options} {params.time_limit}"
+        " 2>&1 | tee {log:q}"
 
 
 rule finetune:
@@ -135,8 +143,10 @@ rule finetune:
     params:
         signature=settings_of("finetune"),
         options=options,
+        time_limit=time_limit,
     shell:
-        "gancomp finetune {wildcards.experiment} --expect {params.signature} {params.options} 2>&1 | tee {log:q}"
+        "gancomp finetune {wildcards.experiment} --expect {params.signature} {params.options} {params.time_limit}"
+        " 2>&1 | tee {log:q}"
 
 
 rule narrow:
@@ -161,8 +171,10 @@ rule narrow:
     params:
         signature=settings_of("narrow"),
         options=options,
+        time_limit=time_limit,
     shell:
-        "gancomp narrow {wildcards.experiment} --expect {params.signature} {params.options} 2>&1 | tee {log:q}"
+        "gancomp narrow {wildcards.experiment} --expect {params.signature} {params.options} {params.time_limit}"
+        " 2>&1 | tee {log:q}"
 
 
 rule scratch:
@@ -187,5 +199,7 @@ rule scratch:
     params:
         signature=settings_of("scratch"),
         options=options,
+        time_limit=time_limit,
     shell:
-        "gancomp scratch {wildcards.experiment} --expect {params.signature} {params.options} 2>&1 | tee {log:q}"
+        "gancomp scratch {wildcards.experiment} --expect {params.signature} {params.options} {params.time_limit}"
+        " 2>&1 | tee {log:q}"

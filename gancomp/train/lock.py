@@ -1,0 +1,44 @@
+"""One process trains a stage at a time: a job that is left running by a workflow that died, and the next one's."""
+
+from __future__ import annotations
+
+import fcntl
+import math
+import os
+import time
+from pathlib import Path
+from typing import IO
+
+from gancomp.errors import GancompError
+
+POLL_SECONDS = 2.0
+
+
+def wait_for_turn(path: Path, stage: str, until: float | None = None) -> tuple[IO[str], bool]:
+    """Lock *path* for this process as long as the stream that is returned stays open; whether another held it first.
+
+    A record lock, which network file systems know as well, and which no death leaves behind. Raises GancompError when
+    the time *until* (`time.monotonic()`) comes first.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    stream = path.open("a+")
+    waited = False
+    while True:
+        try:
+            fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):  # the one or the other, by the system
+            if not waited:
+                stream.seek(0)
+                print(
+                    f"{stage}: {stream.read().strip() or 'another process'} is at it; waiting for it to end", flush=True
+                )
+            waited = True
+            if time.monotonic() + 2 * POLL_SECONDS > (math.inf if until is None else until):
+                raise GancompError(
+                    f"{stage}: another process still trains it (lock: {path}); run it again later"
+                ) from None
+            time.sleep(POLL_SECONDS)
+        else:
+            stream.truncate(0)
+            print(f"process {os.getpid()} on {os.uname().nodename}", file=stream, flush=True)
+            return stream, waited
