@@ -30,12 +30,12 @@ def main() -> None:
         shutil.copy(ROOT / "config.yaml", folder)
         study = yaml.safe_load((ROOT / "config/paper.yaml").read_text())["study"]
         more = {"seeds": list(range(given.seeds)), "search": {"shards": given.shards}}
-        over = {"experiments": {experiment: more for experiment in study["experiments"].values()}}
+        over = {"experiments": dict.fromkeys(study["experiments"].values(), more)}
         (folder / "more.yaml").write_text(yaml.safe_dump(over))
         for _ in range(given.runs):
             before, began = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime, time.monotonic()
             done = subprocess.run(
-                [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--dry-run", "--quiet", "all",
+                [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--dry-run", "--quiet=all",
                  "paper", "--configfile", "config/paper.yaml", "more.yaml"],
                 cwd=folder, capture_output=True, text=True, check=True,
             )  # fmt: skip

@@ -10,8 +10,6 @@ import dataclasses
 import functools
 import multiprocessing
 import os
-import resource
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +38,7 @@ from gancomp.pipeline import folder as stage_folder
 from gancomp.pipeline import generator_spec
 from gancomp.profile.latency import summary, timed
 from gancomp.profile.macs import profile
+from gancomp.profile.memory import peak_bytes
 from gancomp.progress import Progress
 from gancomp.report.records import RuntimeRow, Runtimes, SampledLatency
 from gancomp.report.runtimes import write_report
@@ -219,7 +218,7 @@ def _measure(job: Job, source: Path, real: Pixels, sending: Any) -> None:
         run, x = open_job(job), real[:1]
         times = timed(lambda: run(x), max(1, job.warmup), job.runs)
         # Before PyTorch computes what to compare with.
-        peak = _peak_bytes()
+        peak = peak_bytes()
         difference = Differences.between(on_pytorch(load_generator(source)), run, real)
         found: dict[str, Any] = {
             "latency_ms": dataclasses.asdict(summary(times)),
@@ -230,15 +229,6 @@ def _measure(job: Job, source: Path, real: Pixels, sending: Any) -> None:
         found = {"failed": (str(error).strip().splitlines() or [type(error).__name__])[0][:200]}
     sending.send(found)
     sending.close()
-
-
-def _peak_bytes() -> int:
-    """The most memory that this process has held. Linux's rusage also counts what its parent held when it began."""
-    status = Path("/proc/self/status")
-    if status.is_file():
-        kibibytes = next(line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
-        return int(kibibytes) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _sampled(config: Config, experiment: str, folder: Path, runs: int) -> tuple[SampledLatency, ...]:

@@ -1,9 +1,12 @@
-"""Activation memory: the most bytes of intermediate results alive at once during one forward pass."""
+"""Memory: what this process held at most, and the activations alive at once during one forward pass."""
 
 from __future__ import annotations
 
+import resource
+import sys
 import weakref
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,6 +15,15 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from gancomp.nets.generator import Generator
+
+
+def peak_bytes() -> int:
+    """The most memory that this process has held. Linux's rusage also counts what its parent held when it began."""
+    status = Path("/proc/self/status")
+    if status.is_file():
+        kibibytes = next(line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(kibibytes) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from gancomp import paths, ranks, rng
@@ -23,6 +24,7 @@ from gancomp.objectives.distill import MappedGenerator
 from gancomp.objectives.perceptual import PerceptualLoss
 from gancomp.pipeline import SECTION, signature, stage_settings, stages_of
 from gancomp.pipeline import folder as stage_folder
+from gancomp.profile.memory import peak_bytes
 from gancomp.spec import GeneratorSpec
 from gancomp.train.cyclegan import Reverse
 from gancomp.train.device import Machine, is_launcher, make_fabric
@@ -189,6 +191,7 @@ class StageRun:
                 "images": images,
                 "pictures": len(self.pictures),
                 "seconds": round(progressed.elapsed, 1),
+                "peak_memory_mb": self._peak_memory_mb(),
                 "images_per_second": round(images / max(progressed.elapsed, 1e-9), 2),
                 **metrics,
                 **provenance(),
@@ -196,6 +199,13 @@ class StageRun:
         )
         self._save_discriminator("discriminator.safetensors", discriminator)
         self._save_generator("model.safetensors", generator)
+
+    def _peak_memory_mb(self) -> dict[str, int]:
+        """What this process held at most, and its GPU where it has one; of a resumed training, the last attempt's."""
+        held = {"process": peak_bytes()}
+        if self.fabric.device.type == "cuda":
+            held["gpu"] = torch.cuda.max_memory_allocated(self.fabric.device)
+        return {where: round(amount / 2**20) for where, amount in held.items()}
 
     def _save_discriminator(self, name: str, discriminator: nn.Module) -> None:
         save_tensors(self.folder / name, discriminator.state_dict(), {"stage": self.stage})

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,7 @@ from tests.cluster.conftest import Slurm
 ROOT = Path(__file__).parent.parent.parent
 #: Polls less politely than on a shared cluster.
 FAST = ("--slurm-init-seconds-before-status-checks", "5", "--latency-wait", "5", "--jobs", "4", "--cores", "2")
+running: list[subprocess.Popen[str]] = []
 MODEL = "results/tiny/original/model.safetensors"
 
 
@@ -30,11 +31,16 @@ def start(slurm: Slurm, folder: Path, *arguments: str) -> subprocess.Popen[str]:
             (shutil.copytree if source.is_dir() else shutil.copyfile)(source, target)
     env = {**slurm.env, "PATH": f"{Path(sys.executable).parent}:{slurm.env['PATH']}"}
     with (folder / "snakemake.txt").open("a") as stream:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--nocolor",
              "--workflow-profile", "profiles/slurm", *FAST, *arguments],
             cwd=folder, env=env, stdout=stream, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+            # Heard also where the tests themselves run in a shell's background.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )  # fmt: skip
+
+    running.append(process)
+    return process
 
 
 def told(folder: Path) -> str:
@@ -90,12 +96,17 @@ def data(slurm: Slurm, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def folder(data: Path, tmp_path: Path) -> Path:
-    """A folder of its own for each test, with the data set as it was built."""
+def folder(slurm: Slurm, data: Path, tmp_path: Path) -> Iterator[Path]:
+    """A folder of its own for each test, with the data set as it was built; no job or Snakemake outlives the test."""
     for name in ("data", ".snakemake", "results"):
         if (data / name).exists():
             shutil.copytree(data / name, tmp_path / name, symlinks=True)
-    return tmp_path
+    running.clear()
+    yield tmp_path
+    for process in running:
+        process.kill()
+        process.wait()
+    slurm.ask("scancel", "--user=root")
 
 
 def test_a_job_gets_its_own_gpu(slurm: Slurm, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from gancomp.train.device import claim
 PROGRAM = Path(__file__).with_name("ranks_run.py")
 #: Differences in the last bits of losses, which are float32, turned into steps by Adam.
 TOLERANCE = 1e-6
+TIMES = ("images_per_second", "elapsed_seconds")
 
 
 def run(own: Workspace, stage: str, devices: int, **experiment: Any) -> subprocess.CompletedProcess[str]:
@@ -64,11 +65,7 @@ def test_two_ranks_are_one(
         assert not own.resume(stage).exists()
         with (own.stage(stage) / "log.csv").open(newline="") as stream:
             rows = [
-                {
-                    name: float(value)
-                    for name, value in row.items()
-                    if name not in ("images_per_second", "elapsed_seconds")
-                }
+                {name: float(value) for name, value in row.items() if name not in TIMES}
                 for row in csv.DictReader(stream)
             ]
         found[devices] = {path.name: load_tensors(path)[0] for path in own.stage(stage).glob("*.safetensors")}, rows

@@ -22,6 +22,7 @@ from gancomp.train.student import Student
 
 KILLED = Path(__file__).with_name("killed.py")
 TIMES = ("images_per_second", "elapsed_seconds")
+MEASURED = ("seconds", "images_per_second", "peak_memory_mb")
 #: Moments other than between two saves, which every stage is killed at.
 MOMENTS = ("while saving", "before the model is written", "while the state is removed")
 BF16 = {"precision": "bf16"}
@@ -85,7 +86,7 @@ def contents(stage: Path) -> dict[str, Any]:
     """What a stage wrote, less its measured times."""
     files: dict[str, Any] = {path.name: path.read_bytes() for path in stage.iterdir()}
     metrics = json.loads(files["metrics.json"])
-    files["metrics.json"] = {name: value for name, value in metrics.items() if name not in ("seconds", TIMES[0])}
+    files["metrics.json"] = {name: value for name, value in metrics.items() if name not in MEASURED}
     rows = list(csv.DictReader(files["log.csv"].decode().splitlines()))
     files["log.csv"] = [{name: value for name, value in row.items() if name not in TIMES} for row in rows]
     return files
