@@ -38,6 +38,18 @@ class Slurm:
         return "".join(path.read_text(errors="replace") for path in (self.root / "log").glob(f"{name}*"))
 
 
+#: What ran on the cluster, a line for each test.
+REPORTED: list[str] = []
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The jobs' numbers, also where all went well: a run that no cluster saw must not look like one that did."""
+    if REPORTED:
+        terminalreporter.section("jobs on Slurm")
+        for line in REPORTED:
+            terminalreporter.write_line(line)
+
+
 def free_ports(count: int) -> list[int]:
     """Ports on which nothing listens, another test run's Slurm for one."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]

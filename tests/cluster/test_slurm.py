@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.conftest import Slurm
+from tests.cluster.conftest import REPORTED, Slurm
 
 ROOT = Path(__file__).parent.parent.parent
 #: Polls less politely than on a shared cluster.
@@ -70,6 +70,12 @@ def jobs_of(slurm: Slurm, folder: Path, rule: str = "original") -> list[dict[str
     known = [dict(part.split("=", 1) for part in line.split() if "=" in part) for line in lines]
     own = [job for job in known if job.get("WorkDir") == str(folder) and f"rule_{rule}" in job.get("Comment", "")]
     return sorted(own, key=lambda job: int(job["JobId"]))
+
+
+def report(name: str, *jobs: dict[str, str]) -> None:
+    """For the end of the tests' log: which jobs they were, and what became of each."""
+    told = (f"job {job['JobId']} {job['JobState'].lower()} after {job['RunTime']}" for job in jobs)
+    REPORTED.append(f"{name}: {', '.join(told)}")
 
 
 def wait_for(what: Callable[[], object], process: subprocess.Popen[str], folder: Path, seconds: float = 240) -> None:
@@ -132,22 +138,37 @@ def test_a_job_over_its_time_limit_saves_and_goes_on(slurm: Slurm, folder: Path)
     # On time, and not by the cluster's hand.
     assert first["JobState"] == "FAILED"
     assert second["JobState"] in ("CANCELLED", "FAILED")
-    print("Slurm jobs:", first["JobId"], first["RunTime"], second["JobId"], second["JobState"])
+    report("time limit", first, second)
 
 
-def test_a_preempted_job_is_requeued_and_goes_on(slurm: Slurm, folder: Path) -> None:
-    process = start(slurm, folder, *training(40), "--set-resources", "original:slurm_partition=preempt")
-    wait_for(lambda: steps(folder), process, folder)
-    # Somebody else, who goes first, wants the whole node.
+def preempt(slurm: Slurm) -> None:
+    """Somebody else, who goes first, wants the whole node."""
     slurm.ask("sbatch", "--partition=cpu", "--exclusive", "--time=1", "--output=/dev/null", "--wrap=sleep 3")
-    wait_for(lambda: jobs_of(slurm, folder)[0]["Restarts"] == "1", process, folder)
-    saved = (folder / "results/tiny/.resume/original/state.pt").exists()
+
+
+def test_a_preempted_job_is_requeued(slurm: Slurm, folder: Path) -> None:
+    """Killed without a warning, and put into the queue again: the same job comes to the end, in one attempt."""
+    process = start(slurm, folder, *training(20), "--set-resources", "original:slurm_partition=preempt")
+    wait_for(lambda: steps(folder), process, folder)
+    preempt(slurm)
     assert process.wait(timeout=600) == 0, told(folder)
-    assert saved
     (job,) = jobs_of(slurm, folder)
     assert (job["JobState"], job["Restarts"]) == ("COMPLETED", "1")
-    assert steps(folder) == list(range(1, len(steps(folder)) + 1))
-    print("Slurm job:", job["JobId"])
+    assert steps(folder) == list(range(1, 101))
+    report("preempted", job)
+
+
+def test_a_job_that_is_warned_of_preemption_saves(slurm: Slurm, folder: Path) -> None:
+    """Where the partition grants some time, the training stops by itself, and the next attempt goes on."""
+    process = start(slurm, folder, *training(20), "--set-resources", "original:slurm_partition=polite")
+    wait_for(lambda: steps(folder), process, folder)
+    preempt(slurm)
+    assert process.wait(timeout=600) == 0, told(folder)
+    first, second = jobs_of(slurm, folder)
+    assert (first["JobState"], second["JobState"]) == ("FAILED", "COMPLETED")
+    assert "stopped and saved after step" in told(folder)
+    assert steps(folder) == list(range(1, 101))
+    report("warned of preemption", first, second)
 
 
 def test_a_cancelled_job_fails_and_its_log_is_shown(slurm: Slurm, folder: Path) -> None:
@@ -159,12 +180,12 @@ def test_a_cancelled_job_fails_and_its_log_is_shown(slurm: Slurm, folder: Path) 
     assert "Error in rule original" in told(folder)
     assert "results/tiny/logs/original.log" in told(folder)
     assert "stopped and saved after step" in told(folder)  # the last line of its log
-    print("Slurm job:", job["JobId"])
+    report("cancelled", *jobs_of(slurm, folder))
 
 
 def test_a_login_node_that_dies_leaves_a_run_that_goes_on(slurm: Slurm, folder: Path) -> None:
     """The job goes on alone; the next Snakemake's job for the same training waits for it, and finds its results."""
-    target = training(40)
+    target = training(20)
     process = start(slurm, folder, *target)
     wait_for(lambda: steps(folder), process, folder)
     process.kill()
@@ -173,7 +194,7 @@ def test_a_login_node_that_dies_leaves_a_run_that_goes_on(slurm: Slurm, folder: 
     assert snakemake(slurm, folder, *target) == 0, told(folder)
     assert (folder / MODEL).is_file()
     assert steps(folder) == list(range(1, len(steps(folder)) + 1))
-    print("Slurm jobs:", *(f"{job['JobId']} {job['JobState']}" for job in jobs_of(slurm, folder)))
+    report("login node died", *jobs_of(slurm, folder))
 
 
 @pytest.mark.slow
@@ -182,7 +203,7 @@ def test_the_search_runs_side_by_side_on_slurm(slurm: Slurm, folder: Path) -> No
     assert snakemake(slurm, folder, target, "--configfile", "config/tiny.yaml") == 0, told(folder)
     assert (folder / target).is_file()
     own = [job for rule in ("teacher", "distill", "supernet", "search") for job in jobs_of(slurm, folder, rule)]
-    print("Slurm jobs:", *(f"{job['JobId']} {job['RunTime']}" for job in own))
+    report("search", *own)
     assert [job["JobState"] for job in own] == ["COMPLETED"] * 5
     assert [job["Partition"] for job in own] == ["gpu"] * 5
     shards = own[3:]
