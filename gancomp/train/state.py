@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,6 +51,10 @@ def load_state(path: Path, signature: str, parts: Mapping[str, torch.nn.Module |
         return Progressed()
     mend = f"delete the folder {path.parent} to train this stage from its beginning"
     try:
+        with zipfile.ZipFile(path) as archive:
+            spoilt = archive.testzip()  # torch.load compares no checksums
+        if spoilt is not None:
+            raise ValueError(f"the checksum of {spoilt} is another")
         state = torch.load(path, map_location="cpu", weights_only=True)
         if state["signature"] != signature:
             raise GancompError(

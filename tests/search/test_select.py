@@ -16,7 +16,7 @@ from gancomp.artifacts import read_json
 from gancomp.config import Config
 from gancomp.errors import GancompError
 from gancomp.pipeline import stage_settings
-from gancomp.report.records import SHARD_COLUMNS, Selection, SubnetRow, read, read_search
+from gancomp.report.records import CHECKSUM, SHARD_COLUMNS, Selection, SubnetRow, checksum, read, read_search
 from gancomp.search.select import merge, pareto_front, read_replicates, select, tied_with, winner
 
 METRICS = ("fid", "kid", "l1", "miou")
@@ -194,6 +194,9 @@ def edit(path: Path, change: Callable[[list[dict[str, str]]], Any]) -> None:
         reader = csv.DictReader(stream)
         columns, rows = reader.fieldnames or (), list(reader)
     change(rows)
+    for row in rows:
+        if CHECKSUM in row:
+            row[CHECKSUM] = checksum(row)
     with path.open("w", newline="") as stream:
         writer = csv.DictWriter(stream, columns, lineterminator="\n")
         writer.writeheader()
