@@ -45,7 +45,8 @@ def atomic(path: Path | str) -> Iterator[Path]:
     """A temporary path beside *path* that takes its name when the block ends well, and is removed otherwise.
 
     A reader never sees half a file, two writers at once never each other's, and what a killed writer left behind is
-    written over by the next one. Raises GancompError naming *path* when the disk is full or refuses the write.
+    written over by the next one. Write into that very file: one that takes its place is not locked. Raises
+    GancompError naming *path* when the disk is full or refuses the write.
     """
     path = Path(path)
     try:
@@ -175,16 +176,12 @@ def save_tensors(path: Path | str, tensors: Mapping[str, torch.Tensor], header: 
 
     Beside *header* it holds a hash over all, which tells a damaged file.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     own = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in sorted(tensors.items())}
     text = json.dumps({**header, DIGEST_KEY: _digest(own, header)}, sort_keys=True)
     with atomic(path) as temporary:
-        try:
-            save_file(own, temporary, metadata={HEADER_KEY: text})
-        except SafetensorError as error:  # what a full disk is to safetensors
-            raise GancompError(f"{path}: cannot be written: {error}") from error
+        temporary.write_bytes(save(own, {HEADER_KEY: text}))
 
 
 def load_tensors(path: Path | str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:

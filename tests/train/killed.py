@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 import torch
 from tiny_run import train
 
+from gancomp.artifacts import atomic
 from gancomp.loading import parse
 from gancomp.train import loop, state
 from gancomp.train import run as at_work
@@ -23,6 +24,13 @@ from gancomp.train import run as at_work
 
 def die(*_: Any, **__: Any) -> NoReturn:
     os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("survived")
+
+
+def half_a_model(path: Path, *_: Any, **__: Any) -> NoReturn:
+    with atomic(path) as temporary:
+        temporary.write_bytes(b"half")
+        die()
     raise AssertionError("survived")
 
 
@@ -46,6 +54,8 @@ def arrange(moment: str, saved: int, killed: int) -> None:
     loop.save_state = save
     if moment == "before the model is written":
         at_work.save_generator = die
+    if moment == "while the model is written":
+        at_work.save_generator = half_a_model
     if moment == "while the state is removed":
         state.shutil.rmtree = die
 

@@ -23,7 +23,12 @@ from gancomp.train.student import Student
 KILLED = Path(__file__).with_name("killed.py")
 TIMES = ("images_per_second", "elapsed_seconds")
 #: Moments other than between two saves, which every stage is killed at.
-MOMENTS = ("while saving", "before the model is written", "while the state is removed")
+MOMENTS = (
+    "while saving",
+    "before the model is written",
+    "while the model is written",
+    "while the state is removed",
+)
 BF16 = {"precision": "bf16"}
 #: One stage is killed three times, after so many seconds.
 OFTEN, SECONDS = "over and over", (0.15, 0.3, 0.45)

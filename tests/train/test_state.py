@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from tiny_run import Workspace, train
 from torch import nn
 
@@ -96,6 +98,33 @@ def test_cut_off(path: Path, share: float) -> None:
     whole = path.read_bytes()
     path.write_bytes(whole[: int(len(whole) * share)])
     refused(path, "damaged")
+
+
+@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_flipped_bit_is_refused_or_harmless(path: Path, data: st.DataObject) -> None:
+    save_state(path, SIGNATURE, Progressed(3, 1.5, {"largest": 0.25}), parts())
+    whole = path.read_bytes()
+    place, bit = data.draw(st.integers(0, len(whole) - 1)), data.draw(st.integers(0, 7))
+    path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << bit]) + whole[place + 1 :])
+    restored, saved = parts(seed=1), parts()
+    try:
+        progressed = load_state(path, SIGNATURE, restored)
+    except GancompError as error:
+        assert str(path) in str(error)  # noqa: PT017 (a date in the archive does no harm)
+        return
+    assert progressed == Progressed(3, 1.5, {"largest": 0.25})
+    for name in saved:
+        for mine, theirs in zip(tensors(saved[name]), tensors(restored[name]), strict=True):
+            assert torch.equal(mine, theirs)
+
+
+def test_a_flipped_bit_of_a_weight_is_refused(path: Path) -> None:
+    whole, weight = path.read_bytes(), parts()["network"].weight.detach().numpy().tobytes()
+    assert weight in whole
+    place = whole.index(weight)
+    path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+    refused(path, "damaged resume state (ValueError: the checksum of")
 
 
 @pytest.mark.parametrize("magic", [b"", b"PK\x03\x04", b"\x80\x02", b"\x80\x04", b"(", b"}"])
