@@ -5,6 +5,7 @@ One import of torch serves all jobs: each runs in a fork, made before any tensor
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -88,6 +89,7 @@ def run_all(config: Any) -> None:
     finished = done.read_text().splitlines() if done.is_file() else []
     for name, command in commands.items():
         if name not in finished:
+            Path("begun").write_text(name)
             command()
             finished.append(name)
             write_text(done, "\n".join(finished))
@@ -104,6 +106,16 @@ def run(job: dict[str, Any]) -> None:
     train(parse(job["settings"]), job["stage"])
 
 
+def wait_for(begun: Path, stages: list[str], child: int) -> None:
+    """Until the run has come to one of *stages*, or to its end."""
+    begun.unlink(missing_ok=True)
+    while os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        with contextlib.suppress(FileNotFoundError):
+            if begun.read_text() in stages:
+                return
+        time.sleep(0.002)
+
+
 def main() -> None:
     torch.set_num_threads(1)
     ends = []
@@ -117,6 +129,8 @@ def main() -> None:
                 sys.excepthook(*sys.exc_info())
                 os._exit(1)
             os._exit(0)
+        if "during" in job:
+            wait_for(Path(job["folder"]) / "begun", job["during"], child)
         if "seconds" in job:
             time.sleep(job["seconds"])
             os.kill(child, signal.SIGKILL)
