@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 import typer
 import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from gancomp import cli
 from gancomp.loading import parse
@@ -322,6 +324,21 @@ def test_profile_of_a_checkpoint(tmp_path: Path, call: Called) -> None:
 )
 def test_profile_of_what_cannot_be(folder: Path, call: Called, arguments: list[str], told: str) -> None:
     assert call.error("profile", *arguments).startswith(told)
+
+
+WIDTHS = st.text("0123456789_ -x.e", max_size=30) | st.lists(st.integers(-1, 99), max_size=9).map(
+    lambda widths: "_".join(map(str, widths))
+)
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(WIDTHS)
+def test_any_widths_are_profiled_or_refused(call: Called, widths: str) -> None:
+    status, out, err = call("profile", f"--widths={widths}", "--json")
+    if status:
+        assert err.startswith("gancomp: error: profile: ")
+    else:
+        assert json.loads(out)["params"] > 0
 
 
 def test_profile_imports_no_torch() -> None:

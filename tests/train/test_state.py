@@ -15,7 +15,7 @@ from tiny_run import Workspace, train
 from torch import nn
 
 from gancomp.errors import GancompError
-from gancomp.pipeline import signature
+from gancomp.pipeline import STAGE_VERSION, signature
 from gancomp.train.state import Progressed, forget_state, load_state, save_state
 
 # Garbage that looks like a pickle makes torch warn before it fails.
@@ -83,7 +83,7 @@ def test_nothing_to_restore(tmp_path: Path) -> None:
 def test_another_configuration(path: Path) -> None:
     refused(
         path,
-        f"made by another configuration or on other pictures (signature {SIGNATURE}, now fedcba)",
+        f"made by another configuration or other code, or on other pictures (signature {SIGNATURE}, now fedcba)",
         signature="fedcba",
     )
 
@@ -202,3 +202,19 @@ def test_stage_refuses_a_state_of_another_configuration(
     assert signature(other, "tiny", "teacher") in str(caught.value)
     assert "teacher/state.pt" in str(caught.value)
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize("changed", ["distill", "teacher", "dataset"])
+def test_stage_refuses_a_state_of_older_code(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, changed: str
+) -> None:
+    """Of its own, or of a stage that it learned from; nothing of the two is mixed."""
+    monkeypatch.setattr("gancomp.train.loop.SAVE_EVERY_SECONDS", 0.0)
+    monkeypatch.setattr("gancomp.train.run.forget_state", lambda folder: None)
+    train(workspace.config(), "distill")
+    state, written = (folder("distill") for folder in (workspace.resume, workspace.stage))
+    before = {file: file.read_bytes() for folder in (state, written) for file in folder.iterdir()}
+    monkeypatch.setitem(STAGE_VERSION, changed, STAGE_VERSION[changed] + 1)
+    with pytest.raises(GancompError, match=r"distill/state\.pt: this resume state was made by .* other code"):
+        train(workspace.config(), "distill")
+    assert {file: file.read_bytes() for folder in (state, written) for file in folder.iterdir()} == before
