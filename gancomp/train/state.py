@@ -51,10 +51,7 @@ def load_state(path: Path, signature: str, parts: Mapping[str, torch.nn.Module |
         return Progressed()
     mend = f"delete the folder {path.parent} to train this stage from its beginning"
     try:
-        with zipfile.ZipFile(path) as archive:
-            spoilt = archive.testzip()  # torch.load compares no checksums
-        if spoilt is not None:
-            raise ValueError(f"the checksum of {spoilt} is another")
+        _check(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
         if state["signature"] != signature:
             raise GancompError(
@@ -68,6 +65,16 @@ def load_state(path: Path, signature: str, parts: Mapping[str, torch.nn.Module |
         raise
     except Exception as error:  # garbage makes the unpickler raise anything: IndexError, AttributeError, …
         raise GancompError(f"{path}: damaged resume state ({type(error).__name__}: {error}); {mend}") from None
+
+
+def _check(path: Path) -> None:
+    """What torch.load does not: it compares no checksums, and reads nothing of what is marked as a folder."""
+    with zipfile.ZipFile(path) as archive:
+        marked = [entry.filename for entry in archive.infolist() if entry.external_attr]
+        if (spoilt := archive.testzip()) is not None:
+            raise ValueError(f"the checksum of {spoilt} is another")
+    if marked:
+        raise ValueError(f"{marked[0]} is no plain file")
 
 
 def forget_state(folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,16 @@ def test_a_flipped_bit_of_a_weight_is_refused(path: Path) -> None:
     place = whole.index(weight)
     path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
     refused(path, "damaged resume state (ValueError: the checksum of")
+
+
+def test_a_weight_that_is_marked_as_a_folder_is_refused(path: Path) -> None:
+    """torch would leave whatever lay in memory in its place; the mark is one bit, and no checksum is over it."""
+    with zipfile.ZipFile(path) as archive:
+        place = archive.start_dir + 38  # of the first entry's attributes
+    content = bytearray(path.read_bytes())
+    content[place] ^= 0x10
+    path.write_bytes(content)
+    refused(path, "is no plain file")
 
 
 @pytest.mark.parametrize("magic", [b"", b"PK\x03\x04", b"\x80\x02", b"\x80\x04", b"(", b"}"])
