@@ -32,6 +32,7 @@ from gancomp.search.candidates import GROUP, as_shard_text, candidates, shard_of
 from gancomp.search.evolution import Candidates, evolve
 from gancomp.search.select import cost_of, write_scores
 from gancomp.search.tree import TreeWalk
+from gancomp.spec import format_widths
 from gancomp.train.device import Device, make_fabric
 
 
@@ -117,7 +118,7 @@ def score_shard(config: Config, experiment: str, index: int, count: int, device:
 
     Each group's rows are kept as soon as they are known: a search that was killed goes on from there.
     """
-    generator = load_generator(stage_folder(config, experiment, "supernet") / "model.safetensors")
+    generator = _load_supernet(config, experiment)
     groups = list(_groups(shard_of(candidates(config, experiment), index, count)))
     places = [_kept_path(config, experiment, group) for group in groups]
     kept = [_kept(path, group) for path, group in zip(places, groups, strict=True)]
@@ -140,7 +141,7 @@ def evolve_scores(config: Config, experiment: str, device: Device = "auto") -> N
     limit = budget_macs(
         settings.search.scored or settings.search.budget, generator_spec(config, experiment, "original")
     )
-    generator = load_generator(stage_folder(config, experiment, "supernet") / "model.safetensors")
+    generator = _load_supernet(config, experiment)
     kept = paths.resume(experiment, "scores") / signature(config, experiment, "scores") / "evolution.csv"
     rows = {row.widths: row for row in read_shard(kept)} if kept.is_file() else {}
 
@@ -177,3 +178,15 @@ def _kept(path: Path, group: Sequence[Subnet]) -> list[ShardRow] | None:
         print(f"search: scored again: {error}")
         return None
     return rows if [(row.index, row.widths) for row in rows] == [(one.index, one.widths) for one in group] else None
+
+
+def _load_supernet(config: Config, experiment: str) -> Generator:
+    """The once-for-all network; GancompError if the file holds another."""
+    path = stage_folder(config, experiment, "supernet") / "model.safetensors"
+    generator, largest = load_generator(path), supernet_of(config, experiment).largest
+    if generator.spec.widths != largest:
+        raise GancompError(
+            f"{path}: has widths {format_widths(generator.spec.widths)}, and the once-for-all network of the "
+            f"configuration {format_widths(largest)}; run the stage 'supernet' again"
+        )
+    return generator

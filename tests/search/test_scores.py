@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -195,6 +196,16 @@ def test_statistics_of_other_pictures_are_refused(workspace: Workspace, monkeypa
 def test_missing_supernet_is_named(workspace: Workspace) -> None:
     (workspace.stage("supernet") / "model.safetensors").unlink()
     with pytest.raises(GancompError, match=r"supernet/model\.safetensors"):
+        score_shard(workspace.config(), EXPERIMENT, 0, 1, "cpu")
+
+
+@pytest.mark.parametrize("stage", ["teacher", "original", "subnet"])
+def test_another_network_than_the_supernet_is_not_scored(workspace: Workspace, stage: str) -> None:
+    path = workspace.stage("supernet") / "model.safetensors"
+    shutil.copy(workspace.stage(stage) / path.name, path)
+    with pytest.raises(
+        GancompError, match=r"supernet/model\.safetensors: has widths .* run the stage 'supernet' again"
+    ):
         score_shard(workspace.config(), EXPERIMENT, 0, 1, "cpu")
 
 
