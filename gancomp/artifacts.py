@@ -109,7 +109,9 @@ def _claim(temporary: Path) -> int | None:
             return None
         except FileNotFoundError:
             pass
-        except OSError:
+        except OSError:  # no locks here, so nobody writes into it
+            if not os.fstat(handle).st_size:
+                temporary.unlink(missing_ok=True)
             os.close(handle)
             raise
         os.close(handle)

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from gancomp import cli
 from gancomp.loading import parse
 from gancomp.nets import save_generator
-from gancomp.pipeline import STAGES, signature
+from gancomp.pipeline import STAGE_VERSION, STAGES, signature
 from gancomp.profile.macs import profile
 from gancomp.spec import GeneratorSpec
 from tests.strategies import lively
@@ -220,6 +220,14 @@ def test_another_configuration_than_planned_is_refused(folder: Path, call: Calle
     assert re.fullmatch(
         r"mine \w+: the configuration changed since the workflow was planned; run snakemake again\n", told
     )
+
+
+def test_what_older_code_planned_is_refused(folder: Path, call: Called, monkeypatch: pytest.MonkeyPatch) -> None:
+    planned = signature(parse(SETTINGS), "mine", "distill")
+    monkeypatch.setitem(STAGE_VERSION, "teacher", STAGE_VERSION["teacher"] + 1)
+    told = call.error("distill", "mine", "--expect", planned)
+    assert told.startswith("mine distill: ")
+    assert told.endswith("since the workflow was planned; run snakemake again\n")
 
 
 def test_every_stage_of_the_workflow_can_be_held_to_its_plan() -> None:

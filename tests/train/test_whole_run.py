@@ -45,7 +45,7 @@ def content(path: Path) -> Any:
 @pytest.mark.parametrize(
     "during",
     [
-        pytest.param(("teacher", "search 0-of-2", "finetune"), id="3 kills"),
+        pytest.param(("teacher", "search 0-of-2", "finetune"), id="3 kills", marks=pytest.mark.slow),
         pytest.param(("data", *STAGES, *STAGES, "export"), id="30 kills", marks=pytest.mark.long),
     ],
 )
