@@ -11,7 +11,8 @@ import platform
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     import torch
 
 HEADER_KEY = "gancomp"
+#: Where the header says the hash of its file's content.
+DIGEST_KEY = "sha256"
 
 
 class Header(Strict):
@@ -41,26 +44,77 @@ class Header(Strict):
 def atomic(path: Path | str) -> Iterator[Path]:
     """A temporary path beside *path* that takes its name when the block ends well, and is removed otherwise.
 
-    A reader never sees half a file. Raises GancompError naming *path* when the disk is full or refuses the write.
+    A reader never sees half a file, two writers at once never each other's, and what a killed writer left behind is
+    written over by the next one. Write into that very file: one that takes its place is not locked. Raises
+    GancompError naming *path* when the disk is full or refuses the write.
     """
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-        os.close(handle)
+        handle, temporary = _temporary(path)
     except OSError as error:
         raise GancompError(f"{path}: cannot be written: {error.strerror or error}") from error
-    temporary = Path(name)
+    placed = False
     try:
         yield temporary
         with temporary.open("rb") as stream:
             os.fsync(stream.fileno())  # a power loss must not leave the name without the content
         temporary.chmod(0o644 & ~_umask())
         temporary.replace(path)
+        placed = True  # from here on another writer may have a temporary file of that name
     except OSError as error:
         raise GancompError(f"{path}: cannot be written: {error.strerror or error}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        if not placed:
+            temporary.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _temporary(path: Path) -> tuple[int, Path]:
+    """The first `.{name}.{number}{suffix}` beside *path* that no living writer holds, emptied, and its open file.
+
+    Whoever writes it holds a lock, which ends with the process. Where files cannot be locked, a name of its own.
+    """
+    numbers = count()
+    try:
+        while True:
+            temporary = path.parent / f".{path.name}.{next(numbers)}{path.suffix}"
+            if (handle := _claim(temporary)) is not None:
+                break
+    except OSError:  # no locks here, or another user's file
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+        return handle, Path(name)
+    os.ftruncate(handle, 0)
+    while (left := path.parent / f".{path.name}.{next(numbers)}{path.suffix}").exists():
+        with suppress(OSError):
+            if (other := _claim(left)) is not None:
+                left.unlink()
+                os.close(other)
+    return handle, temporary
+
+
+def _claim(temporary: Path) -> int | None:
+    """The locked file of that name, made if need be; None if a living writer holds it."""
+    import fcntl
+
+    while True:
+        handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Between the two calls its writer may have given it its final name.
+            if temporary.exists() and os.path.samestat(os.fstat(handle), temporary.stat()):
+                return handle
+        except BlockingIOError:
+            os.close(handle)
+            return None
+        except FileNotFoundError:
+            pass
+        except OSError:  # no locks here, so nobody writes into it
+            if not os.fstat(handle).st_size:
+                temporary.unlink(missing_ok=True)
+            os.close(handle)
+            raise
+        os.close(handle)
 
 
 @functools.cache
@@ -106,11 +160,13 @@ def file_sha256(path: Path | str) -> str:
 
 def tensors_sha256(tensors: Mapping[str, torch.Tensor]) -> str:
     """Hash over names, types, shapes and values of tensors, whatever file format carried them."""
+    import torch
+
     digest = hashlib.sha256()
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
         digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
-        digest.update(tensor.view(-1).numpy().tobytes())
+        digest.update(tensor.view(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
@@ -118,20 +174,23 @@ def tensors_sha256(tensors: Mapping[str, torch.Tensor]) -> str:
 
 
 def save_tensors(path: Path | str, tensors: Mapping[str, torch.Tensor], header: Mapping[str, Any]) -> None:
-    """Safetensors with one metadata key of sorted JSON, which makes equal content equal bytes."""
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
+    """Safetensors with one metadata key of sorted JSON, which makes equal content equal bytes.
+
+    Beside *header* it holds a hash over all, which tells a damaged file.
+    """
+    from safetensors.torch import save
 
     own = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in sorted(tensors.items())}
+    text = json.dumps({**header, DIGEST_KEY: _digest(own, header)}, sort_keys=True)
     with atomic(path) as temporary:
-        try:
-            save_file(own, temporary, metadata={HEADER_KEY: json.dumps(header, sort_keys=True)})
-        except SafetensorError as error:  # what a full disk is to safetensors
-            raise GancompError(f"{path}: cannot be written: {error}") from error
+        temporary.write_bytes(save(own, {HEADER_KEY: text}))
 
 
 def load_tensors(path: Path | str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Tensors and header of a file that gancomp wrote; GancompError if it is missing, cut off or foreign."""
+    """Tensors and header of a file that gancomp wrote; GancompError if it is missing, cut off, damaged or foreign.
+
+    A file from before there was a hash is taken as it is.
+    """
     from safetensors import SafetensorError, safe_open
 
     path = Path(path)
@@ -143,12 +202,15 @@ def load_tensors(path: Path | str) -> tuple[dict[str, torch.Tensor], dict[str, A
             tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118 (not a mapping)
     except (SafetensorError, OSError, ValueError) as error:
         raise GancompError(f"{path}: not a readable safetensors file ({error}); it is cut off or damaged") from None
-    try:
-        header = json.loads(metadata[HEADER_KEY])
-    except (KeyError, json.JSONDecodeError, RecursionError):
-        header = None
-    if not isinstance(header, dict):
+    header = _header(metadata)
+    if header is None:
         raise GancompError(f"{path}: a safetensors file, but not one that gancomp wrote (no header)")
+    digest = header.pop(DIGEST_KEY, None)
+    if digest is not None and digest != _digest(tensors, header):
+        raise GancompError(
+            f"{path}: damaged: its content is not what was written (another sha256); delete it and run its stage "
+            "again, or copy it anew"
+        )
     return tensors, header
 
 
@@ -158,14 +220,30 @@ def read_header(path: Path | str) -> Header:
 
     try:
         with safe_open(Path(path), framework="numpy") as stream:
-            metadata = stream.metadata() or {}
-        return Header.model_validate_json(metadata[HEADER_KEY])
+            header = _header(stream.metadata() or {})
     except FileNotFoundError:
         raise GancompError(f"{path}: no such file; run the stage that writes it first") from None
     except (SafetensorError, OSError) as error:
         raise GancompError(f"{path}: not a readable safetensors file ({error}); it is cut off or damaged") from None
-    except (KeyError, ValidationError):
+    try:
+        return Header.model_validate({name: value for name, value in (header or {}).items() if name != DIGEST_KEY})
+    except ValidationError:
         raise GancompError(f"{path}: not a generator checkpoint that gancomp wrote (no header)") from None
+
+
+def _header(metadata: Mapping[str, str]) -> dict[str, Any] | None:
+    """What gancomp wrote about a file, if it did."""
+    try:
+        header = json.loads(metadata[HEADER_KEY])
+    except (KeyError, json.JSONDecodeError, RecursionError):
+        return None
+    return header if isinstance(header, dict) else None
+
+
+def _digest(tensors: Mapping[str, torch.Tensor], header: Mapping[str, Any]) -> str:
+    """Hash over a checkpoint's tensors and what its header says besides."""
+    about = json.dumps({name: value for name, value in header.items() if name != DIGEST_KEY}, sort_keys=True)
+    return hashlib.sha256(f"{tensors_sha256(tensors)}|{about}".encode()).hexdigest()
 
 
 # --- provenance --------------------------------------------------------------------------------

@@ -15,6 +15,9 @@ from gancomp.data.settings import Dataset, DatasetBase
 from gancomp.errors import GancompError, did_you_mean
 from gancomp.spec import Strict
 
+#: More values than any configuration has.
+MOST_VALUES = 100_000
+
 
 def merge(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
     """Deep merge, as Snakemake merges its --configfile arguments: mappings join, all else replaces."""
@@ -41,7 +44,22 @@ def read_yaml(path: Path) -> dict[str, Any]:
         return {}
     if not isinstance(data, dict):
         raise GancompError(f"{path}: expected a mapping at the top, not a {type(data).__name__}")
+    if _expands_beyond(data, MOST_VALUES):
+        raise GancompError(f"{path}: its aliases (*name) stand for more than {MOST_VALUES:,} values; write them out")
     return data
+
+
+def _expands_beyond(data: Any, limit: int) -> bool:
+    """Whether *data* holds more than *limit* values: with aliases a short file can hold any number, or itself."""
+    left, count = [data], 0
+    while left:
+        value = left.pop()
+        inner = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
+        left += inner
+        count += len(inner)
+        if count > limit:
+            return True
+    return False
 
 
 def parse(data: Mapping[str, Any], source: str = "configuration") -> Config:

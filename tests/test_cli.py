@@ -13,11 +13,13 @@ from typing import Any
 import pytest
 import typer
 import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from gancomp import cli
 from gancomp.loading import parse
 from gancomp.nets import save_generator
-from gancomp.pipeline import STAGES, signature
+from gancomp.pipeline import STAGE_VERSION, STAGES, signature
 from gancomp.profile.macs import profile
 from gancomp.spec import GeneratorSpec
 from tests.strategies import lively
@@ -220,6 +222,14 @@ def test_another_configuration_than_planned_is_refused(folder: Path, call: Calle
     )
 
 
+def test_what_older_code_planned_is_refused(folder: Path, call: Called, monkeypatch: pytest.MonkeyPatch) -> None:
+    planned = signature(parse(SETTINGS), "mine", "distill")
+    monkeypatch.setitem(STAGE_VERSION, "teacher", STAGE_VERSION["teacher"] + 1)
+    told = call.error("distill", "mine", "--expect", planned)
+    assert told.startswith("mine distill: ")
+    assert told.endswith("since the workflow was planned; run snakemake again\n")
+
+
 def test_every_stage_of_the_workflow_can_be_held_to_its_plan() -> None:
     of_the_data = {"dataset", "statistics", "judge"}
     stages = {*STAGES, "merge", "select", "evaluate", "reference"} - of_the_data - {"scores", "export"} | {"slim"}
@@ -322,6 +332,21 @@ def test_profile_of_a_checkpoint(tmp_path: Path, call: Called) -> None:
 )
 def test_profile_of_what_cannot_be(folder: Path, call: Called, arguments: list[str], told: str) -> None:
     assert call.error("profile", *arguments).startswith(told)
+
+
+WIDTHS = st.text("0123456789_ -x.e", max_size=30) | st.lists(st.integers(-1, 99), max_size=9).map(
+    lambda widths: "_".join(map(str, widths))
+)
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(WIDTHS)
+def test_any_widths_are_profiled_or_refused(call: Called, widths: str) -> None:
+    status, out, err = call("profile", f"--widths={widths}", "--json")
+    if status:
+        assert err.startswith("gancomp: error: profile: ")
+    else:
+        assert json.loads(out)["params"] > 0
 
 
 def test_profile_imports_no_torch() -> None:

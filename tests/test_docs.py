@@ -72,6 +72,17 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert not missing
 
 
+def test_what_is_promised_is_tested() -> None:
+    """Every test that the page names is one, in the file that it links to."""
+    page = ROOT / "docs/reliability.md"
+    named = re.findall(r"\[`(\w+\.py)(?:::(\w+))?`\]\(([^)]+)\)", page.read_text(encoding="utf-8"))
+    assert len(named) > 50
+    for file, test, link in named:
+        path = (page.parent / link).resolve()
+        assert path.name == file
+        assert not test or re.search(rf"^def {test}\(", path.read_text(encoding="utf-8"), re.MULTILINE), test
+
+
 def test_the_costs_are_those_of_the_configuration() -> None:
     page = (ROOT / "docs/gpu.md").read_text(encoding="utf-8")
     told = re.search(r"<!-- cost:emoji-256 -->\n(.*)\n<!-- /cost -->", page, re.DOTALL)

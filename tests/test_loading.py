@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import snakemake.utils
 import yaml
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gancomp.config import Config
@@ -73,6 +73,39 @@ def test_a_file_that_cannot_be_read_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_bytes(b"run: \xff")
     with pytest.raises(GancompError, match=r"mine\.yaml: not valid YAML"):
         read_yaml(tmp_path / "mine.yaml")
+
+
+#: Each of nine levels names the one below it nine times.
+MANY = "a: &a [x]\n" + "".join(
+    f"{name}: &{name} [{', '.join([f'*{below}'] * 9)}]\n" for below, name in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    "text", [f"{MANY}run: *i\n", "experiments: &e\n  mine: *e\n", "run: &r [*r]\n"], ids=["many", "circle", "list"]
+)
+def test_aliases_that_stand_for_millions_are_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(
+        GancompError, match=r"mine\.yaml: its aliases .* more than 100,000 values; write them out"
+    ) as told:
+        read_yaml(written(tmp_path, "mine.yaml", text))
+    assert len(str(told.value)) < 1000
+
+
+def test_ordinary_aliases_are_fine(tmp_path: Path) -> None:
+    text = "experiments: {one: &one {seed: 1}, two: *one}\n"
+    assert read_yaml(written(tmp_path, "mine.yaml", text))["experiments"]["two"] == {"seed": 1}
+
+
+@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.one_of(st.binary(max_size=60), st.text("{}[]:,-&*!|>#%@`'\"\\ \n\tab01~?<", max_size=60).map(str.encode)))
+def test_any_file_is_a_mapping_or_refused_by_name(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_bytes(content)
+    try:
+        assert isinstance(read_yaml(path), dict)
+    except GancompError as error:
+        assert str(error).startswith(f"{path}: ")  # noqa: PT017 (some are fine)
 
 
 # --- variants and seeds ------------------------------------------------------------------------

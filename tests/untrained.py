@@ -128,8 +128,9 @@ class Untrained:
         self.save("original", random_generator(original, 1))
         if self.experiment == "alone":
             return
-        whole = random_generator(generator_spec(self.config(), self.experiment, "distill"), 2)
-        widths = tuple(min(choices) for choices in self.config().experiments[self.experiment].supernet.space)
+        supernet = self.config().experiments[self.experiment].supernet
+        spec = generator_spec(self.config(), self.experiment, "distill")
+        whole, widths = random_generator(spec.with_widths(supernet.largest), 2), supernet.smallest
         self.save("supernet", whole)
         self.save("narrow", random_generator(original.with_widths((3,) * 8), 3))
         self.save("subnet", self.subnet(whole, widths))

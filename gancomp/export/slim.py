@@ -38,7 +38,13 @@ def export_slim(config: Config, experiment: str) -> None:
     x = pictures.encode(pictures.inputs(range(min(CHECKED_PICTURES, len(pictures)))))
 
     whole, subnet, tuned = (load_generator(upstream(stage)) for stage in ("supernet", "subnet", "finetune"))
-    same = extract(whole, subnet.spec.widths)
+    try:
+        same = extract(whole, subnet.spec.widths)
+    except ValueError as error:
+        raise GancompError(
+            f"{upstream('subnet')}: was not cut out of {upstream('supernet')} ({error}); run the stages from subnet on "
+            "again"
+        ) from None
     same.load_state_dict(dict(subnet.named_buffers()), strict=False)
     extracted = _difference(same(x), subnet(x), upstream("subnet"))
 

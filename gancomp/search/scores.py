@@ -27,11 +27,12 @@ from gancomp.nets.generator import Generator
 from gancomp.pipeline import folder as stage_folder
 from gancomp.pipeline import generator_spec, signature
 from gancomp.progress import Progress
-from gancomp.report.records import SHARD_COLUMNS, JudgeMetrics, Scores, ShardRow, read, read_shard
+from gancomp.report.records import CHECKED_COLUMNS, JudgeMetrics, Scores, ShardRow, read, read_shard
 from gancomp.search.candidates import GROUP, as_shard_text, candidates, shard_of, shard_path, supernet_of
 from gancomp.search.evolution import Candidates, evolve
 from gancomp.search.select import cost_of, write_scores
 from gancomp.search.tree import TreeWalk
+from gancomp.spec import format_widths
 from gancomp.train.device import Device, make_fabric
 
 
@@ -117,16 +118,17 @@ def score_shard(config: Config, experiment: str, index: int, count: int, device:
 
     Each group's rows are kept as soon as they are known: a search that was killed goes on from there.
     """
-    generator = load_generator(stage_folder(config, experiment, "supernet") / "model.safetensors")
+    generator = _load_supernet(config, experiment)
     groups = list(_groups(shard_of(candidates(config, experiment), index, count)))
-    kept = [_kept_path(config, experiment, group) for group in groups]
-    left = [subnet for group, path in zip(groups, kept, strict=True) if not path.is_file() for subnet in group]
-    rows = score(generator, left, config, experiment, device) if left else iter(())
-    for group, path in zip(groups, kept, strict=True):
-        if not path.is_file():
-            write_csv(path, SHARD_COLUMNS, [as_shard_text(row) for row in islice(rows, len(group))])
-    read = [row for path in kept for row in read_shard(path)]
-    write_csv(shard_path(experiment, index, count), SHARD_COLUMNS, [as_shard_text(row) for row in read])
+    places = [_kept_path(config, experiment, group) for group in groups]
+    kept = [_kept(path, group) for path, group in zip(places, groups, strict=True)]
+    left = [subnet for group, rows in zip(groups, kept, strict=True) if rows is None for subnet in group]
+    fresh = score(generator, left, config, experiment, device) if left else iter(())
+    for group, path, rows in zip(groups, places, kept, strict=True):
+        if rows is None:
+            write_csv(path, CHECKED_COLUMNS, [as_shard_text(row) for row in islice(fresh, len(group))])
+    read = [row for path in places for row in read_shard(path)]
+    write_csv(shard_path(experiment, index, count), CHECKED_COLUMNS, [as_shard_text(row) for row in read])
 
 
 def evolve_scores(config: Config, experiment: str, device: Device = "auto") -> None:
@@ -139,7 +141,7 @@ def evolve_scores(config: Config, experiment: str, device: Device = "auto") -> N
     limit = budget_macs(
         settings.search.scored or settings.search.budget, generator_spec(config, experiment, "original")
     )
-    generator = load_generator(stage_folder(config, experiment, "supernet") / "model.safetensors")
+    generator = _load_supernet(config, experiment)
     kept = paths.resume(experiment, "scores") / signature(config, experiment, "scores") / "evolution.csv"
     rows = {row.widths: row for row in read_shard(kept)} if kept.is_file() else {}
 
@@ -147,7 +149,7 @@ def evolve_scores(config: Config, experiment: str, device: Device = "auto") -> N
         fresh = [subnet for subnet in subnets if subnet.widths not in rows]
         if fresh:
             rows.update((row.widths, row) for row in score(generator, fresh, config, experiment, device))
-            write_csv(kept, SHARD_COLUMNS, [as_shard_text(row) for row in rows.values()])
+            write_csv(kept, CHECKED_COLUMNS, [as_shard_text(row) for row in rows.values()])
         return [cost_of(rows[subnet.widths], settings.metric) for subnet in subnets]
 
     candidates = Candidates(space, generator_spec(config, experiment, "distill"), limit)
@@ -164,3 +166,27 @@ def _kept_path(config: Config, experiment: str, group: Sequence[Subnet]) -> Path
     """Where the rows of *group* are kept; scores of other networks, pictures or settings have another place."""
     folder = paths.resume(experiment, "scores") / signature(config, experiment, "scores")
     return folder / f"{group[0].index}-{group[-1].index}-{len(group)}.csv"
+
+
+def _kept(path: Path, group: Sequence[Subnet]) -> list[ShardRow] | None:
+    """The rows of *group* that an earlier run kept, if it did; what is damaged or foreign is scored again."""
+    if not path.is_file():
+        return None
+    try:
+        rows = read_shard(path)
+    except GancompError as error:
+        print(f"search: scored again: {error}")
+        return None
+    return rows if [(row.index, row.widths) for row in rows] == [(one.index, one.widths) for one in group] else None
+
+
+def _load_supernet(config: Config, experiment: str) -> Generator:
+    """The once-for-all network; GancompError if the file holds another."""
+    path = stage_folder(config, experiment, "supernet") / "model.safetensors"
+    generator, largest = load_generator(path), supernet_of(config, experiment).largest
+    if generator.spec.widths != largest:
+        raise GancompError(
+            f"{path}: has widths {format_widths(generator.spec.widths)}, and the once-for-all network of the "
+            f"configuration {format_widths(largest)}; run the stage 'supernet' again"
+        )
+    return generator

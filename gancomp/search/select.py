@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from operator import contains
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from gancomp.report.metrics import BY_KEY
 from gancomp.report.records import SEARCH_COLUMNS, Selection, ShardRow, SubnetRow, read_search, read_shard
 from gancomp.search.candidates import as_text, candidates, shard_path, supernet_of
 from gancomp.search.segment_latency import SegmentLatency, read_segments
+from gancomp.spec import format_widths
 
 
 def merge(config: Config, experiment: str, shards: int) -> None:
@@ -113,13 +115,20 @@ def select(config: Config, experiment: str) -> None:
     """
     settings = config.experiments[experiment]
     folder, scored = paths.stage(experiment, "search"), stage_folder(config, experiment, "scores")
-    rows = within(config, experiment, read_search(scored / "search.csv"))
+    rows = read_search(scored / "search.csv")
+    _refuse_foreign(scored / "search.csv", rows, supernet_of(config, experiment).space)
+    rows = within(config, experiment, rows)
     latency = read_segments(experiment) if settings.search.asks_latency else None
     if latency and settings.search.latency_ms:
         rows = fast_enough(rows, latency, settings.search.latency_ms, experiment)
     available = len(load_manifest(paths.dataset(settings.dataset)).splits["train-2"])
     best = winner(rows, settings.metric)
     replicates = read_replicates(scored / "replicates.csv")
+    if missing := [row.index for row in rows if row.index not in replicates]:
+        raise GancompError(
+            f"{scored / 'replicates.csv'}: has no row of subnet {missing[0]}, which search.csv has; delete both and "
+            "run the search again"
+        )
     tied = None
     if replicates.get(best.index, np.empty(0)).size:
         tied = tied_with(best, rows, settings.metric, replicates)
@@ -145,6 +154,17 @@ def select(config: Config, experiment: str) -> None:
     )
     write_json(folder / "config.json", stage_settings(config, experiment, "search"))
     write_json(folder / "selection.json", selection.model_dump(mode="json"))
+
+
+def _refuse_foreign(path: Path, rows: Sequence[SubnetRow], space: Sequence[Sequence[int]]) -> None:
+    """GancompError if one of *rows* is no subnet of *space*."""
+    for row in rows:
+        known = len(row.widths) == len(space) and all(map(contains, space, row.widths))
+        if not known:
+            raise GancompError(
+                f"{path}: subnet {row.index} has widths {format_widths(row.widths)}, which the once-for-all network's "
+                "space does not have: the file is another experiment's; delete it and run the search again"
+            )
 
 
 def fast_enough(rows: Sequence[SubnetRow], latency: SegmentLatency, limit: float, experiment: str) -> list[SubnetRow]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,10 +51,11 @@ def load_state(path: Path, signature: str, parts: Mapping[str, torch.nn.Module |
         return Progressed()
     mend = f"delete the folder {path.parent} to train this stage from its beginning"
     try:
+        _check(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
         if state["signature"] != signature:
             raise GancompError(
-                f"{path}: this resume state was made by another configuration or on other pictures "
+                f"{path}: this resume state was made by another configuration or other code, or on other pictures "
                 f"(signature {state['signature']}, now {signature}); restore them to continue it, or {mend}"
             )
         for name, part in parts.items():
@@ -63,6 +65,16 @@ def load_state(path: Path, signature: str, parts: Mapping[str, torch.nn.Module |
         raise
     except Exception as error:  # garbage makes the unpickler raise anything: IndexError, AttributeError, …
         raise GancompError(f"{path}: damaged resume state ({type(error).__name__}: {error}); {mend}") from None
+
+
+def _check(path: Path) -> None:
+    """What torch.load does not: it compares no checksums, and reads nothing of what is marked as a folder."""
+    with zipfile.ZipFile(path) as archive:
+        marked = [entry.filename for entry in archive.infolist() if entry.external_attr]
+        if (spoilt := archive.testzip()) is not None:
+            raise ValueError(f"the checksum of {spoilt} is another")
+    if marked:
+        raise ValueError(f"{marked[0]} is no plain file")
 
 
 def forget_state(folder: Path) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from gancomp.data import images
@@ -208,3 +211,43 @@ def test_pictures_in_a_folder(tmp_path: Path) -> None:
         pictures_in(tmp_path / "folder.png")
     with pytest.raises(GancompError, match="none: no such folder"):
         pictures_in(tmp_path / "none")
+
+
+#: How files begin that Pillow takes for pictures.
+MAGIC = (
+    *(b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"GIF89a", b"BM", b"II*\x00", b"RIFF\x40\x00\x00\x00WEBPVP8 "),
+    *(b"P6 2 2 255\n", b"P5\n3 3\n65535\n", b"%!PS-Adobe", b"<svg ", b""),
+)
+
+
+@settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from(MAGIC), st.binary(max_size=200), st.sampled_from([1, 2, 3, 4]))
+def test_any_bytes_are_a_picture_or_refused_by_name(tmp_path: Path, magic: bytes, rest: bytes, channels: int) -> None:
+    path = tmp_path / "x.png"
+    path.write_bytes(magic + rest)
+    for read in (read_rgb, read_values, lambda path: read_input(path, channels)):
+        read_or_refuse(read, path)
+
+
+@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.sampled_from([".png", ".jpg", ".gif", ".bmp", ".tif", ".webp", ".ppm"]),
+    st.lists(st.tuples(st.integers(0, 2**16), st.integers(0, 255)), min_size=1, max_size=8),
+)
+def test_a_damaged_picture_is_read_or_refused_by_name(
+    tmp_path: Path, suffix: str, changes: list[tuple[int, int]]
+) -> None:
+    path = saved(Image.fromarray(rgb()), tmp_path / f"x{suffix}")
+    content = bytearray(path.read_bytes())
+    for place, value in changes:
+        content[place % len(content)] = value
+    path.write_bytes(content)
+    for read in (read_rgb, read_values):
+        read_or_refuse(read, path)
+
+
+def read_or_refuse(read: Callable[[Path], np.ndarray], path: Path) -> None:
+    try:
+        assert read(path).size
+    except GancompError as error:
+        assert str(path) in str(error)  # noqa: PT017 (some are pictures)

@@ -78,6 +78,10 @@ def another_subnet(path: Path) -> None:
     replace(path, extract(whole, read_header(path).spec.widths))
 
 
+def of_other_widths(path: Path) -> None:
+    shutil.copy(path.parents[1] / "teacher" / path.name, path)
+
+
 def cut_off(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
 
@@ -92,6 +96,7 @@ def gone(path: Path) -> None:
         (tampered, "its pictures differ from those of the network that it was cut from by"),
         (not_a_number, "by nan"),
         (another_subnet, "its pictures differ"),
+        (of_other_widths, "was not cut out of"),
         (cut_off, "cut off or damaged"),
         (gone, "no such file"),
     ],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -129,6 +131,56 @@ def test_a_search_that_was_killed_goes_on(
     assert not workspace.resume("scores").exists()
 
 
+def damage(path: Path, draw: random.Random) -> None:
+    """Flip a bit of a file."""
+    content = bytearray(path.read_bytes())
+    content[draw.randrange(len(content))] ^= 1 << draw.randrange(8)
+    path.write_bytes(content)
+
+
+def test_kept_scores_that_are_damaged_or_foreign_are_scored_again(
+    finished: Workspace, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_groups(monkeypatch, 6)
+    config, shard = workspace.config(), workspace.stage("scores") / "shards" / "0-of-1.csv"
+    score_shard(config, EXPERIMENT, 0, 1, "cpu")
+    expected = shard.read_bytes()
+    kept = sorted(workspace.resume("scores").rglob("*.csv"))
+    rows, spoilt = kept[0].read_bytes(), {*kept[:5]}
+    kept[0].write_bytes(rows[: rows.rindex(b"\n", 0, -1) + 1])  # cut off after a whole row
+    kept[1].write_bytes(rows)
+    kept[2].write_bytes(b"")
+    damage(kept[3], random.Random(0))
+    kept[4].write_bytes(b"\xff\x00" * 50)
+    scored, tally = [], Scorer.tally
+    monkeypatch.setattr(Scorer, "tally", lambda own: (scored.append(1), tally(own))[1])
+    score_shard(config, EXPERIMENT, 0, 1, "cpu")
+    assert shard.read_bytes() == expected
+    assert len(scored) == sum(len(read_shard(path)) for path in spoilt) < len(candidates(config, EXPERIMENT))
+
+
+def test_a_flipped_bit_of_a_shard_is_refused_or_harmless(workspace: Workspace) -> None:
+    shard = workspace.stage("scores") / "shards" / "0-of-1.csv"
+    whole, rows, draw = shard.read_bytes(), read_shard(shard), random.Random(0)
+    refused = 0
+    for _ in range(300):
+        damage(shard, draw)
+        try:
+            assert read_shard(shard) == rows
+        except GancompError as error:
+            refused += 1
+            assert str(shard) in str(error)  # noqa: PT017 (a quoted cell reads the same)
+        shard.write_bytes(whole)
+    assert refused > 290
+
+
+def test_a_shard_from_before_there_was_a_checksum_is_read(workspace: Workspace) -> None:
+    shard = workspace.stage("scores") / "shards" / "0-of-1.csv"
+    rows, lines = read_shard(shard), shard.read_text().splitlines()
+    shard.write_text("".join(f"{line.rpartition(',')[0]}\n" for line in lines))
+    assert read_shard(shard) == rows
+
+
 def test_statistics_of_other_pictures_are_refused(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     init = Pictures.__init__
 
@@ -144,6 +196,16 @@ def test_statistics_of_other_pictures_are_refused(workspace: Workspace, monkeypa
 def test_missing_supernet_is_named(workspace: Workspace) -> None:
     (workspace.stage("supernet") / "model.safetensors").unlink()
     with pytest.raises(GancompError, match=r"supernet/model\.safetensors"):
+        score_shard(workspace.config(), EXPERIMENT, 0, 1, "cpu")
+
+
+@pytest.mark.parametrize("stage", ["teacher", "original", "subnet"])
+def test_another_network_than_the_supernet_is_not_scored(workspace: Workspace, stage: str) -> None:
+    path = workspace.stage("supernet") / "model.safetensors"
+    shutil.copy(workspace.stage(stage) / path.name, path)
+    with pytest.raises(
+        GancompError, match=r"supernet/model\.safetensors: has widths .* run the stage 'supernet' again"
+    ):
         score_shard(workspace.config(), EXPERIMENT, 0, 1, "cpu")
 
 

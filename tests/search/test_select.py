@@ -16,7 +16,7 @@ from gancomp.artifacts import read_json
 from gancomp.config import Config
 from gancomp.errors import GancompError
 from gancomp.pipeline import stage_settings
-from gancomp.report.records import SHARD_COLUMNS, Selection, SubnetRow, read, read_search
+from gancomp.report.records import CHECKSUM, SHARD_COLUMNS, Selection, SubnetRow, checksum, read, read_search
 from gancomp.search.select import merge, pareto_front, read_replicates, select, tied_with, winner
 
 METRICS = ("fid", "kid", "l1", "miou")
@@ -194,6 +194,9 @@ def edit(path: Path, change: Callable[[list[dict[str, str]]], Any]) -> None:
         reader = csv.DictReader(stream)
         columns, rows = reader.fieldnames or (), list(reader)
     change(rows)
+    for row in rows:
+        if CHECKSUM in row:
+            row[CHECKSUM] = checksum(row)
     with path.open("w", newline="") as stream:
         writer = csv.DictWriter(stream, columns, lineterminator="\n")
         writer.writeheader()
@@ -247,3 +250,31 @@ def test_nan_score_is_refused(workspace: Workspace) -> None:
     edit(workspace.stage("scores") / "shards" / "0-of-1.csv", lambda rows: rows[3].update(fid="nan"))
     with pytest.raises(GancompError, match=r"0-of-1\.csv, line 5: fid"):
         merge(workspace.config(), EXPERIMENT, 1)
+
+
+# --- files of others ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["search.csv", "replicates.csv"])
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff\xfe\x00", b"index,widths\n1", b"{}"], ids=["empty", "bytes", "cut", "json"]
+)
+def test_scores_that_are_no_scores_are_refused_by_name(workspace: Workspace, name: str, content: bytes) -> None:
+    (workspace.stage("scores") / name).write_bytes(content)
+    with pytest.raises(GancompError, match=rf"scores/{name}: "):
+        select(workspace.config(), EXPERIMENT)
+
+
+def test_scores_of_another_space_are_refused(workspace: Workspace) -> None:
+    edit(workspace.stage("scores") / "search.csv", lambda rows: rows[3].update(widths="4_4_4_3_4_4_4_99"))
+    with pytest.raises(
+        GancompError, match=r"search\.csv: subnet \d+ has widths 4_4_4_3_4_4_4_99, .* another experiment"
+    ):
+        select(workspace.config(), EXPERIMENT)
+
+
+def test_replicates_of_another_search_are_refused(workspace: Workspace) -> None:
+    path = workspace.stage("scores") / "replicates.csv"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:3]))
+    with pytest.raises(GancompError, match=r"replicates\.csv: has no row of subnet \d+, which search\.csv has; delete"):
+        select(workspace.config(), EXPERIMENT)

@@ -9,6 +9,7 @@ import random
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,14 @@ KILLED = Path(__file__).with_name("killed.py")
 TIMES = ("images_per_second", "elapsed_seconds")
 MEASURED = ("seconds", "images_per_second", "peak_memory_mb")
 #: Moments other than between two saves, which every stage is killed at.
-MOMENTS = ("while saving", "before the model is written", "while the state is removed")
+MOMENTS = (
+    "while saving",
+    "before the model is written",
+    "while the model is written",
+    "while the state is removed",
+)
 BF16 = {"precision": "bf16"}
+MOVED = "moved"
 #: One stage is killed three times, after so many seconds.
 OFTEN, SECONDS = "over and over", (0.15, 0.3, 0.45)
 
@@ -56,6 +63,7 @@ def killed(finished: Workspace, tmp_path_factory: pytest.TempPathFactory) -> dic
     root = tmp_path_factory.mktemp("killed")
     made = {stage: to_kill(finished, root / stage, stage, "between saves") for stage in TRAINS}
     made |= {moment: to_kill(finished, root / moment, "distill", moment) for moment in MOMENTS}
+    made[MOVED] = to_kill(finished, root / MOVED, "narrow", "between saves")
     made["bf16"] = to_kill(finished, root / "bf16", "distill", "between saves", **BF16)
     often = to_kill(finished, root / OFTEN, "supernet", OFTEN)
     again = {name: often.job[name] for name in ("folder", "stage", "settings")}
@@ -155,6 +163,29 @@ def test_killed_over_and_over(killed: dict[str, Killed], finished: Workspace) ->
     """At moments that nobody chose."""
     resume(killed[OFTEN])
     same(killed[OFTEN].workspace.stage("supernet"), finished.stage("supernet"))
+
+
+def test_killed_moved_and_continued(killed: dict[str, Killed], finished: Workspace, tmp_path: Path) -> None:
+    """Nothing that a stage saves says where it lies."""
+    one = killed[MOVED]
+    moved = Workspace(one.workspace.folder.rename(tmp_path / "else where"))
+    done = resume(Killed(moved, one.stage, one.saved, one.job))
+    same(moved.stage("narrow"), finished.stage("narrow"))
+    assert done == len(contents(moved.stage("narrow"))["log.csv"]) - one.saved
+
+
+def test_a_clock_that_jumps_changes_nothing(
+    finished: Workspace, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By days, either way, at every look, with files of the future before it."""
+    clock, day = time.time, 86_400
+    monkeypatch.setattr(time, "time", lambda: clock() + random.uniform(-9, 9) * day)
+    for path in workspace.stage("teacher").iterdir():
+        os.utime(path, (clock() + day, clock() + day))
+    monkeypatch.setattr("gancomp.train.loop.SAVE_EVERY_SECONDS", 0.0)
+    train(workspace.config(), "distill")
+    same(workspace.stage("distill"), finished.stage("distill"))
+    assert 0 < read_json(workspace.stage("distill") / "metrics.json")["seconds"] < 600
 
 
 def test_two_runs_are_the_same_bytes(finished: Workspace, workspace: Workspace) -> None:
