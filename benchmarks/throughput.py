@@ -143,9 +143,7 @@ def _pictures(count: int, size: tuple[int, int]) -> np.ndarray:
 def measure(group: Group, seconds: float, rounds: int) -> list[dict[str, Any]]:
     """One row a variant. Variants take turns, so a machine that slows down slows all of them; a ratio is the median
     of the ratios within the rounds."""
-    for work in group.variants.values():
-        work()  # warm-up: allocations, and the choice of kernels
-    turns = [{name: _rate(work, seconds / rounds) for name, work in group.variants.items()} for _ in range(rounds)]
+    turns = take_turns(group, seconds, rounds)
     rows, first = [], next(iter(group.variants))
     for name in group.variants:
         rates = [turn[name] for turn in turns]
@@ -154,6 +152,13 @@ def measure(group: Group, seconds: float, rounds: int) -> list[dict[str, Any]]:
         texts = {key: f"{value:.4g}" for key, value in measured.items()}
         rows.append({"measured": group.measured, "variant": name, "unit": group.unit, "rounds": rounds, **texts})
     return rows
+
+
+def take_turns(group: Group, seconds: float, rounds: int) -> list[dict[str, float]]:
+    """The rate of every variant in each of *rounds* turns, of *seconds* in all for each variant."""
+    for work in group.variants.values():
+        work()  # warm-up: allocations, and the choice of kernels
+    return [{name: _rate(work, seconds / rounds) for name, work in group.variants.items()} for _ in range(rounds)]
 
 
 def _rate(work: Work, seconds: float) -> float:
