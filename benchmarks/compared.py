@@ -60,7 +60,7 @@ PLAIN = "plain"
 OURS: Mapping[str, Precision] = {"ours, 32": "32", "ours, bf16": "bf16"}
 PRECISIONS: Mapping[str, Precision] = {PLAIN: "32", **OURS}
 #: Pictures of the search and of one call of Inception, subnets of the search, and classes of the label maps.
-SEARCHED, SHOWN, SUBNETS, CLASSES = 128, 32, 8, 8
+SEARCHED, SHOWN, SUBNETS, CLASSES = 64, 16, 4, 8
 #: A difference of zero is one of so little at most.
 TINY = 1e-12
 

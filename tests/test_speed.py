@@ -13,6 +13,8 @@ from torch import nn
 
 from benchmarks import plain
 from benchmarks.compared import PLAIN, Bench, Steps, comparisons, our_steps, plain_steps
+from benchmarks.halving import PLANS, keep, read, simulate, words
+from benchmarks.halving import run as halve
 from benchmarks.limits import Counting, Machine
 from benchmarks.speed import describe, run
 from gancomp.errors import GancompError
@@ -87,9 +89,7 @@ def test_frechet_distances_agree(count: int) -> None:
     assert frechet_distance(features, Statistics.from_features(other)) == pytest.approx(expected, rel=1e-3)
 
 
-@pytest.mark.parametrize(
-    "spec", [GeneratorSpec(widths=5, block="separable", size=32, blocks=3), GeneratorSpec(widths=4)]
-)
+@pytest.mark.parametrize("block", ["dense", "separable"])
 def test_traced_macs_are_those_in_closed_form(block: Any) -> None:
     spec = GeneratorSpec(widths=5, block=block, size=32, blocks=3)
     assert plain.traced_macs(build_generator(spec)) == profile(spec).macs
@@ -149,3 +149,28 @@ def test_rows_of_two_machines_do_not_share_a_table(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr("torch.get_num_threads", lambda: 99)
     with pytest.raises(GancompError, match="measured on another machine"):
         describe(path)
+
+
+def test_halving_saves_pictures_and_misses_what_noise_hides() -> None:
+    draw = np.random.default_rng(0)
+    scores, shared = np.arange(40.0), draw.normal(0, 30, 100)
+    alike = scores[:, None] + shared  # pictures move all subnets together: no plan is led astray
+    for plan in PLANS:
+        outcome = simulate(scores, alike, plan, trials=50)
+        assert (outcome.missed, outcome.regret) == (0, 0)
+        assert 0.1 < outcome.share < 0.7
+    noisy = scores[:, None] + draw.normal(0, 10, (40, 100))
+    outcome = simulate(scores, noisy, PLANS[-1], trials=200)
+    assert 0 < outcome.missed < 1
+    assert 0 < outcome.regret < outcome.worst
+    assert words(PLANS[0]) == "1/4: 50%, all"
+
+
+def test_a_search_is_kept_for_halving(tmp_path: Path) -> None:
+    (tmp_path / "search.csv").write_text("index,fid\n3,10.5\n4,9.25\n")
+    (tmp_path / "replicates.csv").write_text("index,draw0,draw1\n3,10.123,11\n4,9,9.5\n")
+    keep(tmp_path, 16, tmp_path / "scores" / "mine.csv")
+    pictures, fids, replicates = read(tmp_path / "scores" / "mine.csv")
+    assert (pictures, fids.tolist(), replicates.tolist()) == (16, [10.5, 9.25], [[10.12, 11.0], [9.0, 9.5]])
+    halve([tmp_path / "scores" / "mine.csv"], tmp_path)
+    assert (tmp_path / "halving.md").read_text(encoding="utf-8").count("| mine |") == len(PLANS)
