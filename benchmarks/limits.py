@@ -14,13 +14,13 @@ from torch.utils._pytree import tree_flatten
 
 #: Sides of the square matrices whose product is timed, and floats of the array that is copied (256 MB).
 SIDE, COPIED = 3072, 64 << 20
-TIMES = 5
+TIMES = 20
 aten: Any = torch.ops.aten
 
 
 @dataclass(frozen=True)
 class Machine:
-    """The best of a few: floating-point operations a second of a large matrix product, bytes a second of a copy."""
+    """The best of a number of tries: floating-point operations a second of a large matrix product, bytes a second of a copy."""
 
     flops_fp32: float
     flops_bf16: float
@@ -42,7 +42,7 @@ class Machine:
 
 
 def best(work: Callable[[], object]) -> float:
-    """Seconds of the fastest of a few runs, after one to warm up."""
+    """Seconds of the fastest of a number of runs, after one to warm up."""
     work()
     times = []
     for _ in range(TIMES):
