@@ -12,6 +12,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
+from benchmarks.throughput import Clock
+
 #: Sides of the square matrices whose product is timed, and floats of the array that is copied (256 MB).
 SIDE, COPIED = 3072, 64 << 20
 TIMES = 20
@@ -20,35 +22,35 @@ aten: Any = torch.ops.aten
 
 @dataclass(frozen=True)
 class Machine:
-    """The best of a number of tries: floating-point operations a second of a large matrix product, bytes a second of a copy."""
+    """The best of many tries: floating-point operations a second of a matrix product, bytes a second of a copy."""
 
     flops_fp32: float
     flops_bf16: float
     bytes: float
 
     @classmethod
-    def measure(cls) -> Machine:
+    def measure(cls, clock: Clock = time.perf_counter) -> Machine:
         def product(kind: torch.dtype) -> float:
             a, b = (torch.randn(SIDE, SIDE).to(kind) for _ in range(2))
-            return 2 * SIDE**3 / best(lambda: a @ b)
+            return 2 * SIDE**3 / best(lambda: a @ b, clock)
 
         source = torch.randn(COPIED)
         target = torch.empty_like(source)
-        copied = 2 * source.nbytes / best(lambda: target.copy_(source))
+        copied = 2 * source.nbytes / best(lambda: target.copy_(source), clock)
         return cls(product(torch.float32), product(torch.bfloat16), copied)
 
     def flops(self, kind: torch.dtype) -> float:
         return self.flops_bf16 if kind == torch.bfloat16 else self.flops_fp32
 
 
-def best(work: Callable[[], object]) -> float:
-    """Seconds of the fastest of a number of runs, after one to warm up."""
+def best(work: Callable[[], object], clock: Clock) -> float:
+    """Seconds by *clock* of the fastest of a number of runs, after one to warm up."""
     work()
     times = []
     for _ in range(TIMES):
-        began = time.perf_counter()
+        began = clock()
         work()
-        times.append(time.perf_counter() - began)
+        times.append(clock() - began)
     return min(times)
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 import statistics
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import psutil
@@ -18,22 +19,27 @@ from matplotlib.figure import Figure
 
 from benchmarks.compared import OURS, PLAIN, Bench, Comparison, comparisons
 from benchmarks.limits import Machine
-from benchmarks.throughput import take_turns
+from benchmarks.throughput import Clock, take_turns
 from gancomp.artifacts import provenance, read_json, write_csv, write_json, write_text
 from gancomp.errors import GancompError
 from gancomp.report.figures import BLACK, BLUE, PAGE, VERMILION, save, style
 
+#: The wall's, or the processor time of this process: where others share the machine, on one thread.
+ClockName = Literal["wall", "processor"]
+CLOCKS: Mapping[ClockName, Clock] = {"wall": time.perf_counter, "processor": time.process_time}
 COLUMNS = (
     *("measured", "variant", "unit", "median", "lowest", "highest", "times", "times_low", "times_high", "rounds"),
     *("limit", "of_limit", "differs", "busy", "code_version"),
 )
 
 
-def compare(comparison: Comparison, machine: Machine, seconds: float, rounds: int) -> list[dict[str, str]]:
+def compare(
+    comparison: Comparison, machine: Machine, seconds: float, rounds: int, clock: Clock = time.perf_counter
+) -> list[dict[str, str]]:
     """A row for each variant. Ratios are of turns that followed each other; *busy* is the share of the processor, in
     percent, that others used just before or after."""
     busy = psutil.cpu_percent(1)
-    turns = take_turns(comparison.group, seconds, rounds)
+    turns = take_turns(comparison.group, seconds, rounds, clock)
     busy = max(busy, psutil.cpu_percent(1))
     least, differs = comparison.least(machine), comparison.differs()
     rows = []
@@ -52,21 +58,25 @@ def compare(comparison: Comparison, machine: Machine, seconds: float, rounds: in
     return rows
 
 
-def run(bench: Bench, only: Sequence[str], seconds: float, rounds: int, folder: Path) -> None:
+def run(
+    bench: Bench, only: Sequence[str], seconds: float, rounds: int, folder: Path, clock: ClockName = "wall"
+) -> None:
     """Measure what is not in `speed.csv` of *folder* yet, and draw its table and plot anew."""
-    about, machine = describe(folder / "machine.json")
+    about, machine = describe(folder / "machine.json", clock)
     table = folder / "speed.csv"
     rows = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines())) if table.is_file() else []
-    for name, prepare in comparisons(bench).items():
+    everything = comparisons(bench)
+    order = list(everything)
+    for name, prepare in everything.items():
         wanted = not only or any(part in name for part in only)
         if not wanted or any(row["measured"] == name for row in rows):
             continue
         try:
-            measured = compare(prepare(), machine, seconds, rounds)
+            measured = compare(prepare(), machine, seconds, rounds, CLOCKS[clock])
         except GancompError as error:
             typer.echo(f"{name} is left out: {error}", err=True)
             continue
-        rows += measured
+        rows = sorted(rows + measured, key=lambda row: order.index(row["measured"]))
         write_csv(table, COLUMNS, rows)
         for row in measured:
             typer.echo(f"{name}, {row['variant']}: {row['median']} {row['unit']} ({row['times']}×)")
@@ -76,12 +86,12 @@ def run(bench: Bench, only: Sequence[str], seconds: float, rounds: int, folder: 
             save(plot(rows), folder / "speed")
 
 
-def describe(path: Path) -> tuple[dict[str, Any], Machine]:
+def describe(path: Path, clock: ClockName) -> tuple[dict[str, Any], Machine]:
     """The machine, and its limits: measured once, and kept in *path*. GancompError if they are another machine's."""
     now = {name: value for name, value in provenance().items() if name != "code_version"}
-    now |= {"threads": torch.get_num_threads()}
+    now |= {"threads": torch.get_num_threads(), "clock": clock}
     if not path.is_file():
-        write_json(path, {"about": now, "limits": asdict(Machine.measure())})
+        write_json(path, {"about": now, "limits": asdict(Machine.measure(CLOCKS[clock]))})
     kept = read_json(path)
     if kept["about"] != now:
         raise GancompError(f"{path}: measured on another machine, or with another torch; choose another --output")
@@ -145,13 +155,14 @@ def main(
     ] = None,
     seconds: Annotated[float, typer.Option(min=0, help="of measurement, for each variant")] = 6.0,
     rounds: Annotated[int, typer.Option(min=1, help="turns that a variant's seconds are split into")] = 3,
+    clock: Annotated[ClockName, typer.Option(help="processor: where others share the machine")] = "wall",
     output: Annotated[Path, typer.Option(help="where table and plot go; what is there is not measured again")] = Path(
         "docs/results/speed"
     ),
 ) -> None:
     """Compare with the plain way; run it alone."""
     with tempfile.TemporaryDirectory() as folder:
-        run(Bench(Path(folder)), only or (), seconds, rounds, output)
+        run(Bench(Path(folder)), only or (), seconds, rounds, output, clock)
 
 
 if __name__ == "__main__":

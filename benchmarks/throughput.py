@@ -39,6 +39,8 @@ COLUMNS = ("measured", "variant", "unit", "median", "lowest", "highest", "times_
 
 #: Does some work, and returns how many units that was.
 Work = Callable[[], float]
+#: Tells seconds.
+Clock = Callable[[], float]
 
 
 @dataclass(frozen=True)
@@ -154,21 +156,24 @@ def measure(group: Group, seconds: float, rounds: int) -> list[dict[str, Any]]:
     return rows
 
 
-def take_turns(group: Group, seconds: float, rounds: int) -> list[dict[str, float]]:
-    """The rate of every variant in each of *rounds* turns, of *seconds* in all for each variant."""
+def take_turns(group: Group, seconds: float, rounds: int, clock: Clock | None = None) -> list[dict[str, float]]:
+    """The rate of every variant in each of *rounds* turns, of *seconds* by *clock* in all for each variant."""
     for work in group.variants.values():
         work()  # warm-up: allocations, and the choice of kernels
-    return [{name: _rate(work, seconds / rounds) for name, work in group.variants.items()} for _ in range(rounds)]
+    clock = clock or time.perf_counter
+    return [
+        {name: _rate(work, seconds / rounds, clock) for name, work in group.variants.items()} for _ in range(rounds)
+    ]
 
 
-def _rate(work: Work, seconds: float) -> float:
+def _rate(work: Work, seconds: float, clock: Clock) -> float:
     """Units a second over at least *seconds*."""
-    done, began = 0.0, time.perf_counter()
+    done, began = 0.0, clock()
     while True:
         done += work()
         if torch.cuda.is_available():
             torch.cuda.synchronize()
-        if (elapsed := time.perf_counter() - began) >= seconds:
+        if (elapsed := clock() - began) >= seconds:
             return done / elapsed
 
 

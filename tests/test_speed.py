@@ -122,7 +122,7 @@ def test_measurements_become_a_table_and_a_plot_and_are_not_made_twice(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "out"
-    monkeypatch.setattr(Machine, "measure", classmethod(lambda cls: MACHINE))
+    monkeypatch.setattr(Machine, "measure", classmethod(lambda cls, clock: MACHINE))
     monkeypatch.chdir(tmp_path)
     for _ in range(2):
         run(bench, ["pix2pix distillation step, 64", "loading, 64", "Inception"], 0, 2, folder)
@@ -143,12 +143,12 @@ def test_measurements_become_a_table_and_a_plot_and_are_not_made_twice(
 
 
 def test_rows_of_two_machines_do_not_share_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Machine, "measure", classmethod(lambda cls: MACHINE))
+    monkeypatch.setattr(Machine, "measure", classmethod(lambda cls, clock: MACHINE))
     path = tmp_path / "machine.json"
-    assert describe(path) == describe(path)
+    assert describe(path, "wall") == describe(path, "wall")
     monkeypatch.setattr("torch.get_num_threads", lambda: 99)
     with pytest.raises(GancompError, match="measured on another machine"):
-        describe(path)
+        describe(path, "wall")
 
 
 def test_halving_saves_pictures_and_misses_what_noise_hides() -> None:
