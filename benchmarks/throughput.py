@@ -39,6 +39,8 @@ COLUMNS = ("measured", "variant", "unit", "median", "lowest", "highest", "times_
 
 #: Does some work, and returns how many units that was.
 Work = Callable[[], float]
+#: Tells seconds.
+Clock = Callable[[], float]
 
 
 @dataclass(frozen=True)
@@ -143,9 +145,7 @@ def _pictures(count: int, size: tuple[int, int]) -> np.ndarray:
 def measure(group: Group, seconds: float, rounds: int) -> list[dict[str, Any]]:
     """One row a variant. Variants take turns, so a machine that slows down slows all of them; a ratio is the median
     of the ratios within the rounds."""
-    for work in group.variants.values():
-        work()  # warm-up: allocations, and the choice of kernels
-    turns = [{name: _rate(work, seconds / rounds) for name, work in group.variants.items()} for _ in range(rounds)]
+    turns = take_turns(group, seconds, rounds)
     rows, first = [], next(iter(group.variants))
     for name in group.variants:
         rates = [turn[name] for turn in turns]
@@ -156,14 +156,24 @@ def measure(group: Group, seconds: float, rounds: int) -> list[dict[str, Any]]:
     return rows
 
 
-def _rate(work: Work, seconds: float) -> float:
+def take_turns(group: Group, seconds: float, rounds: int, clock: Clock | None = None) -> list[dict[str, float]]:
+    """The rate of every variant in each of *rounds* turns, of *seconds* by *clock* in all for each variant."""
+    for work in group.variants.values():
+        work()  # warm-up: allocations, and the choice of kernels
+    clock = clock or time.perf_counter
+    return [
+        {name: _rate(work, seconds / rounds, clock) for name, work in group.variants.items()} for _ in range(rounds)
+    ]
+
+
+def _rate(work: Work, seconds: float, clock: Clock) -> float:
     """Units a second over at least *seconds*."""
-    done, began = 0.0, time.perf_counter()
+    done, began = 0.0, clock()
     while True:
         done += work()
         if torch.cuda.is_available():
             torch.cuda.synchronize()
-        if (elapsed := time.perf_counter() - began) >= seconds:
+        if (elapsed := clock() - began) >= seconds:
             return done / elapsed
 
 

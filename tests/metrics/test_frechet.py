@@ -89,3 +89,15 @@ def test_features_without_a_covariance_are_refused(features: np.ndarray) -> None
 def test_other_dimensions_are_refused() -> None:
     with pytest.raises(ValueError, match="dimensions"):
         frechet_distance(sample(5, 8, seed=1), Statistics.from_features(sample(5, 9, seed=1)))
+
+
+def test_many_pictures_have_the_distance_of_singular_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = np.random.default_rng(0)
+    reference = Statistics.from_features(draw.gamma(0.5, 0.8, (90, 128)).astype(np.float32))
+    for count in (60, 90, 200):
+        features = draw.gamma(0.6, 0.8, (count, 128)).astype(np.float32)
+        exact = frechet_distance(features, reference)
+        with monkeypatch.context() as patch:
+            patch.setattr("gancomp.metrics.frechet.FEW", 0)
+            assert frechet_distance(features, reference) == pytest.approx(exact, rel=1e-9)
+            assert frechet_distance(reference.features, reference) < 1e-5
