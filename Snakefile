@@ -5,6 +5,11 @@ from snakemake.utils import min_version
 min_version("9.9")
 
 
+# A cluster's SIGTERM reaches every process of a job. A shell that died of it would take along the training, which is
+# about to save: it waits instead, as a shell with a trap does.
+shell.prefix("trap : TERM; ")
+
+
 configfile: "config.yaml"
 
 

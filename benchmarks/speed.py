@@ -145,7 +145,7 @@ def plot(rows: Sequence[Mapping[str, str]]) -> Figure:
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
     axes.set_xlabel("times faster than the plain way (median and range of the turns)")
-    axes.legend(loc="lower right")
+    axes.legend(loc="center right")
     return figure
 
 

@@ -181,7 +181,7 @@ def test_a_cancelled_job_fails_and_its_log_is_shown(slurm: Slurm, folder: Path) 
     assert process.wait(timeout=240) == 1
     assert "Error in rule original" in told(folder)
     assert "results/tiny/logs/original.log" in told(folder)
-    assert "images/s" in told(folder)
+    assert f"JOB {job['JobId']} ON" in told(folder)  # from the log of its Slurm job
     report("cancelled", *jobs_of(slurm, folder))
 
 
