@@ -256,15 +256,17 @@ def search(
     set_: Overrides = "{}",
     expect: Expect = "",
     device: DeviceOption = Device.auto,
+    minutes: MinutesOption = None,
 ) -> None:
-    """Score one shard of the subnets under the budget."""
+    """Score one shard of the subnets under the budget. With --minutes, as many as there is time for, at random."""
+    until = None if minutes is None else time.monotonic() + 60 * minutes
     match = re.fullmatch(r"(\d+)-of-(\d+)", shard)
     if not match or int(match[1]) >= int(match[2]):
         raise GancompError(f"--shard {shard}: expected I-of-N with I from 0 to N-1, such as 0-of-4")
     config = stage_config(experiment, "scores", configfile, set_, expect)
     from gancomp.search.scores import score_shard
 
-    score_shard(config, experiment, int(match[1]), int(match[2]), device.value)
+    score_shard(config, experiment, int(match[1]), int(match[2]), device.value, until)
 
 
 @app.command()

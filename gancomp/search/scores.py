@@ -34,6 +34,7 @@ from gancomp.search.select import cost_of, write_scores
 from gancomp.search.tree import TreeWalk
 from gancomp.spec import format_widths
 from gancomp.train.device import Device, make_fabric
+from gancomp.train.stopping import EXIT_STATUS, Allotted
 
 
 @torch.inference_mode()
@@ -113,22 +114,44 @@ def _groups(subnets: Sequence[Subnet]) -> Iterator[list[Subnet]]:
         yield group
 
 
-def score_shard(config: Config, experiment: str, index: int, count: int, device: Device = "auto") -> None:
+def score_shard(
+    config: Config, experiment: str, index: int, count: int, device: Device = "auto", until: float | None = None
+) -> None:
     """Score shard *index* of *count* and write its CSV (an empty one if there are more shards than groups).
 
-    Each group's rows are kept as soon as they are known: a search that was killed goes on from there.
+    Each group's rows are kept as soon as they are known: a search that was killed goes on from there. Groups come in a
+    random order, so that the best so far is the best of a fair sample. Before the time *until* (`time.monotonic()`) it
+    stops between two groups, says the best so far, and raises SystemExit.
     """
+    settings = config.experiments[experiment]
     generator = _load_supernet(config, experiment)
     groups = list(_groups(shard_of(candidates(config, experiment), index, count)))
     places = [_kept_path(config, experiment, group) for group in groups]
     kept = [_kept(path, group) for path, group in zip(places, groups, strict=True)]
-    left = [subnet for group, rows in zip(groups, kept, strict=True) if rows is None for subnet in group]
-    fresh = score(generator, left, config, experiment, device) if left else iter(())
-    for group, path, rows in zip(groups, places, kept, strict=True):
-        if rows is None:
-            write_csv(path, CHECKED_COLUMNS, [as_shard_text(row) for row in islice(fresh, len(group))])
+    order = rng.generator(settings.seed, "order of the search").permutation(len(groups))
+    left = [place for place in order if kept[place] is None]
+    fresh = score(generator, [subnet for place in left for subnet in groups[place]], config, experiment, device)
+    known = [row for rows in kept if rows for row in rows]
+    allotted = Allotted(until)
+    for done, place in enumerate(left, start=1):
+        rows = list(islice(fresh, len(groups[place])))
+        write_csv(places[place], CHECKED_COLUMNS, [as_shard_text(row) for row in rows])
+        known += rows
+        allotted.stepped()
+        if done < len(left) and allotted.is_over():
+            print(f"search: stopped, {_best_of(known, settings.metric)}; run again to score the rest")
+            raise SystemExit(EXIT_STATUS)
     read = [row for path in places for row in read_shard(path)]
     write_csv(shard_path(experiment, index, count), CHECKED_COLUMNS, [as_shard_text(row) for row in read])
+
+
+def _best_of(rows: Sequence[ShardRow], metric: str) -> str:
+    """What is known while not all is."""
+    best = min(rows, key=lambda row: cost_of(row, metric))
+    return (
+        f"{len(rows)} subnets scored; the best so far has {metric} {getattr(best, metric):.4g} at "
+        f"{best.macs / 1e6:.1f}M exact MACs: {format_widths(best.widths)}"
+    )
 
 
 def evolve_scores(config: Config, experiment: str, device: Device = "auto") -> None:

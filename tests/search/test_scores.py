@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import re
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ import torch
 from tiny_run import DATASET, EXPERIMENT, FakeInception, Workspace
 from untrained import prepare
 
+from gancomp import rng
 from gancomp.artifacts import read_header
 from gancomp.data.datasets import Pictures, to_float, to_uint8
 from gancomp.elastic.slicing import extract
@@ -129,6 +132,36 @@ def test_a_search_that_was_killed_goes_on(
     merge(config, EXPERIMENT, 1)
     assert path.read_bytes() == (finished.stage("scores") / "search.csv").read_bytes()
     assert not workspace.resume("scores").exists()
+
+
+def test_a_search_of_limited_time_says_the_best_so_far(
+    finished: Workspace, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One group fits an attempt; attempt by attempt the file comes out the same."""
+    small_groups(monkeypatch, 3)
+    config, path = workspace.config(), workspace.stage("scores") / "search.csv"
+    path.unlink()
+    total = len(candidates(config, EXPERIMENT))
+    attempts, best = 0, []
+    while True:
+        try:
+            score_shard(config, EXPERIMENT, 0, 1, "cpu", time.monotonic())
+        except SystemExit as stopped:
+            assert stopped.code == 143
+            attempts += 1
+            found = re.search(r"stopped, (\d+) subnets scored; the best so far has fid (\S+)", capsys.readouterr().out)
+            assert found
+            assert 3 * attempts - 2 <= int(found[1]) <= 3 * attempts
+            best.append(float(found[2]))
+        else:
+            break
+    assert attempts == -(-total // 3) - 1
+    assert best == sorted(best, reverse=True)
+    merge(config, EXPERIMENT, 1)
+    assert path.read_bytes() == (finished.stage("scores") / "search.csv").read_bytes()
+    # Not in the order of the space: what is known early is a sample of it.
+    order = rng.generator(config.experiments[EXPERIMENT].seed, "order of the search").permutation(-(-total // 3))
+    assert list(order) != sorted(order)
 
 
 def damage(path: Path, draw: random.Random) -> None:

@@ -64,7 +64,7 @@ wildcard_constraints:
 
 
 def time_limit(wildcards, output, resources):
-    """What tells a training the time limit of its job, where a cluster runs it: it saves and stops in time.
+    """What tells a training or a search the time limit of its job, where a cluster runs it: it saves and stops in time.
 
     As with `options`, Snakemake takes it for derived.
     """

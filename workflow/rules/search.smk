@@ -25,9 +25,10 @@ rule search:
     params:
         signature=settings_of("scores"),
         options=options,
+        time_limit=time_limit,
     shell:
         "gancomp search {wildcards.experiment} --shard {wildcards.shard} --expect {params.signature} {params.options}"
-        " 2>&1 | tee {log:q}"
+        " {params.time_limit} 2>&1 | tee {log:q}"
 
 
 rule merge:
