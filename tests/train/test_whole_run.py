@@ -46,7 +46,7 @@ def content(path: Path) -> Any:
     "during",
     [
         pytest.param(("teacher", "search 0-of-2", "finetune"), id="3 kills", marks=pytest.mark.slow),
-        pytest.param(("data", *STAGES, *STAGES, "export"), id="30 kills", marks=pytest.mark.long),
+        pytest.param((*STAGES, *STAGES[:-1], "teacher", "supernet", "finetune"), id="30 kills", marks=pytest.mark.long),
     ],
 )
 def test_killed_and_run_again(finished: Workspace, tmp_path: Path, during: tuple[str, ...]) -> None:
@@ -55,13 +55,13 @@ def test_killed_and_run_again(finished: Workspace, tmp_path: Path, during: tuple
     draw = random.Random(0)
     job = {"folder": str(tmp_path), "settings": finished.settings()}
     places = sorted(map(STAGES.index, during))
-    kills = [job | {"during": STAGES[place:], "seconds": draw.uniform(0, 0.4)} for place in places]
+    kills = [job | {"during": STAGES[place:], "seconds": draw.uniform(0, 0.08)} for place in places]
 
     ends = run_killed([*kills, job])
 
     assert ends[-1] == 0
-    assert {*ends[:-1]} <= {-9, 0}  # a fast machine may come to the end
-    assert ends.count(-9) >= len(during) - 4
+    assert {*ends[:-1]} <= {-9, 0}
+    assert ends.count(-9) >= len(during) - 2  # the export may be over by then
     mine, theirs = everything(tmp_path), everything(finished.folder)
     assert mine.keys() == theirs.keys()
     assert [name for name in mine if mine[name] != theirs[name]] == []
