@@ -116,7 +116,7 @@ def select(config: Config, experiment: str) -> None:
     settings = config.experiments[experiment]
     folder, scored = paths.stage(experiment, "search"), stage_folder(config, experiment, "scores")
     rows = read_search(scored / "search.csv")
-    _refuse_foreign(scored / "search.csv", rows, supernet_of(config, experiment).space)
+    refuse_foreign(scored / "search.csv", rows, supernet_of(config, experiment).space)
     rows = within(config, experiment, rows)
     latency = read_segments(experiment) if settings.search.asks_latency else None
     if latency and settings.search.latency_ms:
@@ -156,7 +156,7 @@ def select(config: Config, experiment: str) -> None:
     write_json(folder / "selection.json", selection.model_dump(mode="json"))
 
 
-def _refuse_foreign(path: Path, rows: Sequence[SubnetRow], space: Sequence[Sequence[int]]) -> None:
+def refuse_foreign(path: Path, rows: Sequence[SubnetRow], space: Sequence[Sequence[int]]) -> None:
     """GancompError if one of *rows* is no subnet of *space*."""
     for row in rows:
         known = len(row.widths) == len(space) and all(map(contains, space, row.widths))

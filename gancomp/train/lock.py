@@ -6,6 +6,7 @@ import fcntl
 import math
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -20,8 +21,11 @@ def wait_for_turn(path: Path, stage: str, until: float | None = None) -> tuple[I
     A record lock, which network file systems know as well, and which no death leaves behind. Raises GancompError when
     the time *until* (`time.monotonic()`) comes first.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    stream = path.open("a+")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        stream = path.open("a+", encoding="utf-8")
+    except OSError as error:
+        raise GancompError(f"{path}: cannot be written: {error.strerror or error}") from error
     waited = False
     while True:
         try:
@@ -39,6 +43,7 @@ def wait_for_turn(path: Path, stage: str, until: float | None = None) -> tuple[I
                 ) from None
             time.sleep(POLL_SECONDS)
         else:
-            stream.truncate(0)
-            print(f"process {os.getpid()} on {os.uname().nodename}", file=stream, flush=True)
+            with suppress(OSError):  # a full disk: the lock holds without a name in it
+                stream.truncate(0)
+                print(f"process {os.getpid()} on {os.uname().nodename}", file=stream, flush=True)
             return stream, waited

@@ -118,7 +118,6 @@ def fit(
     began = time.monotonic() - progressed.elapsed
     saved = time.monotonic()
     with (
-        log_path.open("a", newline="", encoding="utf-8") as stream,
         Progress(
             stage,
             total * training.batch,
@@ -128,7 +127,6 @@ def fit(
         ) as progress,
         asked_to_stop() as stop,
     ):
-        log = csv.DictWriter(stream, columns, lineterminator="\n")
         while progressed.step < total:
             step = progressed.step
             factor = learning_rate_factor(step, training, per_epoch)
@@ -145,16 +143,14 @@ def fit(
                 found = ranks.averaged(torch.stack([losses[name].detach().float() for name in recipe.loss_names]))
                 values = dict(zip(recipe.loss_names, found.tolist(), strict=True))
                 _check_finite(values, progressed.step, stage, state_path)
-                log.writerow(
-                    {
-                        "step": progressed.step,
-                        "images": progressed.step * training.batch,
-                        "lr": f"{training.lr * factor:.3e}",
-                    }
-                    | {name: f"{value:.6g}" for name, value in values.items()}
-                    | {"images_per_second": f"{progress.rate:.2f}", "elapsed_seconds": f"{progressed.elapsed:.1f}"}
-                )
-                stream.flush()
+                row = {
+                    "step": progressed.step,
+                    "images": progressed.step * training.batch,
+                    "lr": f"{training.lr * factor:.3e}",
+                }
+                row |= {name: f"{value:.6g}" for name, value in values.items()}
+                row |= {"images_per_second": f"{progress.rate:.2f}", "elapsed_seconds": f"{progressed.elapsed:.1f}"}
+                _log(log_path, columns, row)
                 detail = ", ".join(f"{name} {value:.3g}" for name, value in values.items())
             progress.advance(training.batch, detail)
             stopping = ranks.anywhere(stop() or allotted.is_over(), device)
@@ -226,6 +222,15 @@ def _check_finite(values: Mapping[str, float], step: int, stage: str, state: Pat
             f"{stage}: {', '.join(bad)} is no longer finite at step {step}; {kept}. "
             f"Lower {stage}.lr, or set precision: 32, and run the command again"
         )
+
+
+def _log(path: Path, columns: tuple[str, ...], row: Mapping[str, Any]) -> None:
+    """Append *row*; GancompError naming *path* when the disk is full."""
+    try:
+        with path.open("a", newline="", encoding="utf-8") as stream:
+            csv.DictWriter(stream, columns, lineterminator="\n").writerow(row)
+    except OSError as error:
+        raise GancompError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
 def _cut_log(path: Path, columns: tuple[str, ...], step: int) -> None:

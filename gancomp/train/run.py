@@ -25,6 +25,9 @@ from gancomp.objectives.perceptual import PerceptualLoss
 from gancomp.pipeline import SECTION, signature, stage_settings, stages_of
 from gancomp.pipeline import folder as stage_folder
 from gancomp.profile.memory import peak_bytes
+from gancomp.report.records import Selection, read
+from gancomp.search.candidates import supernet_of
+from gancomp.search.select import refuse_foreign
 from gancomp.spec import GeneratorSpec
 from gancomp.train.cyclegan import Reverse
 from gancomp.train.device import Machine, is_launcher, make_fabric
@@ -58,10 +61,18 @@ class StageRun:
         self.root = paths.dataset(self.settings.dataset)
         self.pictures = Pictures(self.root, splits, self.dataset.direction)
 
+    @property
+    def _lock(self) -> Path:
+        return self.resume_folder.with_suffix(".lock")
+
+    def end_turn(self) -> None:
+        """All is written: who waits may look at it."""
+        self._lock.unlink(missing_ok=True)
+        self._turn.close()
+
     def _take_turn(self) -> None:
         """Wait for another process that trains this very stage; end here if it brought it to its end."""
-        path = self.resume_folder.with_suffix(".lock")
-        self._turn, waited = wait_for_turn(path, self.stage, self.machine.until)
+        self._turn, waited = wait_for_turn(self._lock, self.stage, self.machine.until)
         model = self.folder / "model.safetensors"
         if waited and model.is_file() and read_header(model).signature == self.signature:
             print(f"{self.stage}: done by the other process")
@@ -79,6 +90,13 @@ class StageRun:
         if not path.is_file():
             raise GancompError(f"{path}: missing; run `gancomp {stage} {self.experiment}` first")
         return path
+
+    def selection(self) -> Selection:
+        """What the search chose; GancompError if the file is damaged, or of another once-for-all network."""
+        path = self.upstream("search", "selection.json")
+        selection = read(path, Selection, "search")
+        refuse_foreign(path, [selection.winner], supernet_of(self.config, self.experiment).space)
+        return selection
 
     # --- what is trained -----------------------------------------------------------------------
 
@@ -159,6 +177,7 @@ class StageRun:
         write_text(self.folder / "log.csv", (self.resume_folder / "log.csv").read_text(encoding="utf-8"))
         self._write(generator, discriminator, progressed, metrics)
         forget_state(self.resume_folder)
+        self.end_turn()
 
     def finish_imported(self, generator: Generator, discriminator: nn.Module, source: ImportableTraining) -> None:
         """Write the folder of a stage whose networks were not trained here, with a log that has no rows."""
@@ -171,6 +190,7 @@ class StageRun:
             "discriminator": source.discriminator,
         }
         self._write(generator, discriminator, Progressed(), {"imported": imported})
+        self.end_turn()
 
     def _write(
         self, generator: Generator, discriminator: nn.Module, progressed: Progressed, metrics: dict[str, Any]

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from gancomp.artifacts import read_json, save_tensors, write_json
+from gancomp.artifacts import save_tensors, write_json
 from gancomp.config import Config, DistillTraining, ImportableTraining, SupernetTraining
 from gancomp.convert import load_discriminator, load_original
 from gancomp.data.datasets import Pictures, to_float
@@ -24,7 +24,6 @@ from gancomp.nets.spectral import add_spectral_norm, fold_spectral_norm
 from gancomp.objectives.distill import MappedGenerator
 from gancomp.pipeline import generator_spec, stage_settings
 from gancomp.profile.macs import profile
-from gancomp.report.records import Selection
 from gancomp.spec import GeneratorSpec
 from gancomp.train.cyclegan import CycleGan, Reverse
 from gancomp.train.device import Machine
@@ -58,7 +57,7 @@ def train_teacher(config: Config, experiment: str, machine: Machine = ANY_MACHIN
 def train_narrow(config: Config, experiment: str, machine: Machine = ANY_MACHINE) -> None:
     """The baseline that the method must beat: a uniform, dense, narrow generator of about the winner's MACs."""
     run = StageRun(config, experiment, "narrow", machine, ("train-1", "train-2"))
-    selection = Selection.model_validate(read_json(run.upstream("search", "selection.json")))
+    selection = run.selection()
     original = generator_spec(config, experiment, "original")
     _from_scratch(run, uniform_of_about(original, selection.winner.macs))
 
@@ -66,7 +65,7 @@ def train_narrow(config: Config, experiment: str, machine: Machine = ANY_MACHINE
 def train_scratch(config: Config, experiment: str, machine: Machine = ANY_MACHINE) -> None:
     """The winner's widths without what was inherited: trained from scratch, to judge the search by."""
     run = StageRun(config, experiment, "scratch", machine, ("train-1", "train-2"))
-    selection = Selection.model_validate(read_json(run.upstream("search", "selection.json")))
+    selection = run.selection()
     _from_scratch(run, generator_spec(config, experiment, "distill").with_widths(selection.winner.widths))
 
 
@@ -280,7 +279,7 @@ def extract_winner(config: Config, experiment: str, machine: Machine = ANY_MACHI
     Its BatchNorm statistics are estimated anew, as when it was scored.
     """
     run = StageRun(config, experiment, "subnet", machine, ("train-1",))
-    selection = Selection.model_validate(read_json(run.upstream("search", "selection.json")))
+    selection = run.selection()
     teacher = load_generator(run.upstream("teacher"))
     student = _load_student(run, "supernet", teacher)
     subnet = _narrowed(student, selection.winner.widths, teacher)
@@ -299,3 +298,4 @@ def extract_winner(config: Config, experiment: str, machine: Machine = ANY_MACHI
         stage="subnet",
         signature=run.signature,
     )
+    run.end_turn()

@@ -142,21 +142,17 @@ def test_a_search_of_limited_time_says_the_best_so_far(
     config, path = workspace.config(), workspace.stage("scores") / "search.csv"
     path.unlink()
     total = len(candidates(config, EXPERIMENT))
-    attempts, best = 0, []
-    while True:
-        try:
+    best = []
+    for attempt in range(1, -(-total // 3)):
+        with pytest.raises(SystemExit, match="143"):
             score_shard(config, EXPERIMENT, 0, 1, "cpu", time.monotonic())
-        except SystemExit as stopped:
-            assert stopped.code == 143
-            attempts += 1
-            found = re.search(r"stopped, (\d+) subnets scored; the best so far has fid (\S+)", capsys.readouterr().out)
-            assert found
-            assert 3 * attempts - 2 <= int(found[1]) <= 3 * attempts
-            best.append(float(found[2]))
-        else:
-            break
-    assert attempts == -(-total // 3) - 1
+        said = capsys.readouterr().out
+        found = re.search(r"stopped, (\d+) subnets scored; the best so far has fid (\S+)", said)
+        assert found
+        assert 3 * attempt - 2 <= int(found[1]) <= 3 * attempt
+        best.append(float(found[2]))
     assert best == sorted(best, reverse=True)
+    score_shard(config, EXPERIMENT, 0, 1, "cpu", time.monotonic())  # the last group is no longer stopped after
     merge(config, EXPERIMENT, 1)
     assert path.read_bytes() == (finished.stage("scores") / "search.csv").read_bytes()
     # Not in the order of the space: what is known early is a sample of it.
