@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from tiny_run import Workspace
 
+from tests.train.test_resume import MEASURED as OF_A_RUN
 from tests.train.test_resume import TIMES, run_killed
 
 STAGES = (
@@ -19,7 +20,7 @@ STAGES = (
     *("merge", "select", "subnet", "finetune", "narrow", "export"),
 )
 #: What a run measured of itself, and of the commit that it ran.
-MEASURED = ("seconds", "images_per_second", "code_version")
+MEASURED = (*OF_A_RUN, "code_version")
 #: The undisturbed run scored in one shard, and trained one stage more.
 LEFT_OUT = ("shards", "scratch")
 
