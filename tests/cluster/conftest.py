@@ -28,6 +28,7 @@ class Slurm:
 
     root: Path
     env: dict[str, str]
+    reported: list[str]
 
     def ask(self, *command: str) -> str:
         done = subprocess.run(command, env=self.env, capture_output=True, text=True, timeout=60, check=False)
@@ -92,7 +93,7 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
     srun.write_text(f'#!/bin/sh\nSLURM_CONF={config} exec {shutil.which("srun", path=PATH)} "$@"\n')
     srun.chmod(0o755)
     env = {**os.environ, "PATH": f"{root}/bin:{PATH}", "SLURM_CONF": str(config)}
-    cluster = Slurm(root, env)
+    cluster = Slurm(root, env, REPORTED)
     try:
         cluster.ask(
             "munged", "--force", f"--key-file={key}", f"--socket={root}/run/munge.socket",

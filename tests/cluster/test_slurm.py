@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.conftest import REPORTED, Slurm
+from tests.cluster.conftest import Slurm
 
 ROOT = Path(__file__).parent.parent.parent
 #: Polls less politely than on a shared cluster.
@@ -72,10 +72,10 @@ def jobs_of(slurm: Slurm, folder: Path, rule: str = "original") -> list[dict[str
     return sorted(own, key=lambda job: int(job["JobId"]))
 
 
-def report(name: str, *jobs: dict[str, str]) -> None:
+def report(slurm: Slurm, name: str, *jobs: dict[str, str]) -> None:
     """For the end of the tests' log: which jobs they were, and what became of each."""
     told = (f"job {job['JobId']} {job['JobState'].lower()} after {job['RunTime']}" for job in jobs)
-    REPORTED.append(f"{name}: {', '.join(told)}")
+    slurm.reported.append(f"{name}: {', '.join(told)}")
 
 
 def wait_for(what: Callable[[], object], process: subprocess.Popen[str], folder: Path, seconds: float = 240) -> None:
@@ -138,7 +138,7 @@ def test_a_job_over_its_time_limit_saves_and_goes_on(slurm: Slurm, folder: Path)
     # On time, and not by the cluster's hand.
     assert first["JobState"] == "FAILED"
     assert second["JobState"] in ("CANCELLED", "FAILED")
-    report("time limit", first, second)
+    report(slurm, "time limit", first, second)
 
 
 def preempt(slurm: Slurm) -> None:
@@ -155,7 +155,7 @@ def test_a_preempted_job_is_requeued(slurm: Slurm, folder: Path) -> None:
     (job,) = jobs_of(slurm, folder)
     assert (job["JobState"], job["Restarts"]) == ("COMPLETED", "1")
     assert steps(folder) == list(range(1, 101))
-    report("preempted", job)
+    report(slurm, "preempted", job)
 
 
 def test_a_job_that_is_warned_of_preemption_saves(slurm: Slurm, folder: Path) -> None:
@@ -170,7 +170,7 @@ def test_a_job_that_is_warned_of_preemption_saves(slurm: Slurm, folder: Path) ->
     first, second = jobs_of(slurm, folder)
     assert (first["JobState"], second["JobState"]) == ("FAILED", "COMPLETED")
     assert steps(folder) == list(range(1, 101))
-    report("warned of preemption", first, second)
+    report(slurm, "warned of preemption", first, second)
 
 
 def test_a_cancelled_job_fails_and_its_log_is_shown(slurm: Slurm, folder: Path) -> None:
@@ -182,7 +182,7 @@ def test_a_cancelled_job_fails_and_its_log_is_shown(slurm: Slurm, folder: Path) 
     assert "Error in rule original" in told(folder)
     assert "results/tiny/logs/original.log" in told(folder)
     assert f"JOB {job['JobId']} ON" in told(folder)  # from the log of its Slurm job
-    report("cancelled", *jobs_of(slurm, folder))
+    report(slurm, "cancelled", *jobs_of(slurm, folder))
 
 
 def test_a_login_node_that_dies_leaves_a_run_that_goes_on(slurm: Slurm, folder: Path) -> None:
@@ -196,7 +196,7 @@ def test_a_login_node_that_dies_leaves_a_run_that_goes_on(slurm: Slurm, folder: 
     assert snakemake(slurm, folder, *target) == 0, told(folder)
     assert (folder / MODEL).is_file()
     assert steps(folder) == list(range(1, len(steps(folder)) + 1))
-    report("login node died", *jobs_of(slurm, folder))
+    report(slurm, "login node died", *jobs_of(slurm, folder))
 
 
 @pytest.mark.slow
@@ -205,7 +205,7 @@ def test_the_search_runs_side_by_side_on_slurm(slurm: Slurm, folder: Path) -> No
     assert snakemake(slurm, folder, target, "--configfile", "config/tiny.yaml") == 0, told(folder)
     assert (folder / target).is_file()
     own = [job for rule in ("teacher", "distill", "supernet", "search") for job in jobs_of(slurm, folder, rule)]
-    report("search", *own)
+    report(slurm, "search", *own)
     assert [job["JobState"] for job in own] == ["COMPLETED"] * 5
     assert [job["Partition"] for job in own] == ["gpu"] * 5
     shards = own[3:]
