@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -472,19 +473,16 @@ def _at(student: GeneratorSpec, widths: Widths) -> GeneratorSpec:
 def comparisons(bench: Bench) -> dict[str, Callable[[], Comparison]]:
     """Everything that is compared, by its name in the table; each is prepared when it is asked for."""
 
-    def step(model: Model, stage: Stage, side: int) -> Callable[[], Comparison]:
-        return lambda: training(bench, model, stage, side)
-
     found: dict[str, Callable[[], Comparison]] = {
-        f"{model} {called} step, {side}²": step(model, stage, side)
+        f"{model} {called} step, {side}²": partial(training, bench, model, stage, side)
         for side in bench.sizes
         for model in MODELS
         for stage, called in STAGES.items()
     }
     for side in bench.sizes:
-        found[f"search, {side}²"] = lambda side=side: searching(bench, side)  # type: ignore[misc]
-        found[f"loading, {side}²"] = lambda side=side: loading(bench, side)  # type: ignore[misc]
-    found["Inception"] = lambda: inception(bench)
+        found[f"search, {side}²"] = partial(searching, bench, side)
+        found[f"loading, {side}²"] = partial(loading, bench, side)
+    found["Inception"] = partial(inception, bench)
     for count in (256, 2048):
-        found[f"Fréchet distance, {count:,}"] = lambda count=count: frechet(count)  # type: ignore[misc]
+        found[f"Fréchet distance, {count:,}"] = partial(frechet, count)
     return found | {"MACs of a space, 256²": counting_macs}

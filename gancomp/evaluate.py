@@ -27,7 +27,7 @@ from gancomp.profile.macs import profile
 from gancomp.progress import Progress
 from gancomp.report.metrics import BY_KEY, led_by
 from gancomp.report.records import COPIED, MEAN, PAINTED, REAL, Evaluation, JudgeMetrics, Reference, Scores, read
-from gancomp.train.device import Device
+from gancomp.train.device import Device, take_device
 
 #: Pictures of the validation set that the grids show.
 SAMPLES = 12
@@ -47,7 +47,7 @@ class Validation:
         self.settings = config.experiments[experiment]
         self.dataset = config.datasets[self.settings.dataset]
         self.root = paths.dataset(self.settings.dataset)
-        self.device = torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
+        self.device = take_device(device)
         self.absent: dict[str, str] = {}
         self.pictures = Pictures(self.root, ("val",), self.dataset.direction)
         self.inception = Inception(paths.INCEPTION, precision=self.settings.precision, device=device)

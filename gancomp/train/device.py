@@ -20,6 +20,9 @@ from gancomp.errors import GancompError
 
 Device = Literal["auto", "cpu", "cuda"]
 
+# GPUs are looked for without starting CUDA, which reads CUDA_VISIBLE_DEVICES but once: `_take_gpus` sets it.
+os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -48,9 +51,8 @@ def make_fabric(precision: Precision, device: Device = "auto", devices: int = 1)
 
     Raises GancompError where there are fewer GPUs.
     """
-    accelerator = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu" if device == "auto" else device
-    if accelerator == "cuda":
-        _take_gpus(devices)
+    found = take_device(device, devices).type
+    accelerator = found if device == "auto" else device
     bf16 = precision == "bf16" or (precision == "auto" and has_bf16(device))
     # `precision: 32` means it: TF32 would be a third precision under its name, and autotuning changes the last bits.
     torch.backends.cudnn.benchmark = torch.backends.cudnn.allow_tf32 = bf16
@@ -70,6 +72,14 @@ def make_fabric(precision: Precision, device: Device = "auto", devices: int = 1)
             torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
         fabric.launch()
     return fabric
+
+
+def take_device(device: Device, count: int = 1) -> torch.device:
+    """Where networks run: GPUs that no other job has taken, or the processor. GancompError where there are fewer."""
+    if device == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    _take_gpus(count)
+    return torch.device("cuda")
 
 
 def is_launcher() -> bool:
@@ -107,17 +117,15 @@ def claim(names: Sequence[str], count: int, folder: Path) -> list[str]:
     if len(names) < count:
         raise GancompError(f"--devices {count}: there are {len(names)} on this machine")
     free: list[str] = []
-    taken: list[str] = []
     for name in names:
+        if len(free) == count:
+            break
         stream = (folder / f"gancomp-{os.getuid()}-gpu-{name}.lock").open("a")
         try:
-            if len(free) == count:
-                raise BlockingIOError
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             stream.close()
-            taken.append(name)
         else:
             _held.append(stream)
             free.append(name)
-    return [*free, *taken][:count]
+    return [*free, *(name for name in names if name not in free)][:count]
