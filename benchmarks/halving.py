@@ -1,39 +1,60 @@
-"""Successive halving over pictures: what a search would save, and how often it would miss the exhaustive winner.
+"""Successive halving over pictures: what a search saves, and how often it misses the exhaustive winner.
 
-All subnets are scored on a few pictures, the best of them on more, and the last ones on all. What few pictures would
-say is simulated from a search that scored every subnet on all of them and kept the scores' bootstrap replicates: a draw
-moves all subnets together, as the same pictures do, and of k of n pictures it moves them √(n/k) times as far.
+All subnets are scored on a few pictures, the best of them on more, and the last ones on all (`search.halving`). Either
+it is *measured*, by the features of every subnet's pictures, halved in random orders of the pictures; or *simulated*
+from the bootstrap replicates of an exhaustive search: a draw moves all subnets together, as the same pictures do, and
+of k of n pictures it moves them √(n/k) times as far. That leaves out that FID of few pictures is biased, and not
+equally for all.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
+import torch
 import typer
 from numpy.typing import NDArray
 
-from gancomp import rng
+from gancomp import paths, rng
 from gancomp.artifacts import write_csv, write_text
+from gancomp.config import Config, Halving
+from gancomp.data.datasets import Pictures, to_uint8
+from gancomp.loading import load
+from gancomp.metrics.frechet import Statistics, frechet_distance
+from gancomp.metrics.inception import Inception
+from gancomp.metrics.statistics import load_statistics
+from gancomp.nets import load_generator
+from gancomp.pipeline import folder as stage_folder
+from gancomp.progress import Progress
+from gancomp.search.candidates import GROUP, candidates
+from gancomp.search.tree import TreeWalk
+from gancomp.train.device import make_fabric
 
 Values = NDArray[np.float64]
-#: The share of all pictures that a stage has scored, and of its subnets that go on; the last stage keeps one.
-Plan = Sequence[tuple[float, float]]
-PLANS: Sequence[Plan] = (
-    ((1 / 4, 1 / 2), (1, 0)),
-    ((1 / 4, 1 / 4), (1, 0)),
-    ((1 / 4, 1 / 10), (1, 0)),
-    ((1 / 8, 1 / 2), (1 / 4, 1 / 2), (1 / 2, 1 / 2), (1, 0)),
-    ((1 / 8, 1 / 4), (1 / 2, 1 / 4), (1, 0)),
-    ((1 / 8, 1 / 10), (1, 0)),
-    ((1 / 16, 1 / 2), (1 / 8, 1 / 2), (1 / 4, 1 / 2), (1 / 2, 1 / 2), (1, 0)),
+PLANS = tuple(
+    Halving(rounds=rounds, factor=factor) for rounds, factor in ((2, 4), (4, 2), (3, 3), (5, 2), (2, 8), (3, 4))
 )
-COLUMNS = ("search", "subnets", "pictures", "plan", "share", "times_fewer", "missed", "missed_high", "regret", "worst")
-TRIALS = 4000
+COLUMNS = ("search", "how", "subnets", "pictures", "rounds", "factor", "times_fewer", "missed", "missed_high")
+COLUMNS = (*COLUMNS, "regret", "worst")
+TRIALS, MEASURED_TRIALS = 4000, 100
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search that scored every subnet: by *name*, on so many *pictures*, with its *scores* (s,), lower is better."""
+
+    name: str
+    pictures: int
+    scores: Values
+
+
+#: Scores of the subnets at some places on a stride's pictures, in one trial.
+ScoreSome = Callable[[NDArray[np.intp], int], Values]
 
 
 @dataclass(frozen=True)
@@ -47,72 +68,44 @@ class Outcome:
     worst: float
 
 
-def simulate(scores: Values, replicates: Values, plan: Plan, trials: int = TRIALS) -> Outcome:
-    """Halving by *plan* among subnets of *scores* (s,), lower is better, and their *replicates* (s, draws).
+def halve(scores: Values, plan: Halving, trials: Sequence[ScoreSome]) -> Outcome:
+    """Halving by *plan*, once for each of *trials*, among subnets that score *scores* (s,) on all pictures."""
+    found, scored = [], 0.0
+    for score in trials:
+        left, own = np.arange(len(scores)), scores
+        for place, stride in enumerate(plan.strides):
+            if place:
+                left = left[np.argsort(own)[: -(-len(left) // plan.factor)]]
+            scored += len(left) / stride
+            own = score(left, stride) if stride > 1 else scores[left]
+        found.append(left[own.argmin()])
+    regret = scores[found] - scores.min()
+    return Outcome(
+        scored / len(trials) / len(scores), float((regret > 0).mean()), float(regret.mean()), float(regret.max())
+    )
 
-    Stages draw anew, and the last one, on all pictures, sees the scores themselves.
-    """
+
+# --- simulated ---------------------------------------------------------------------------------
+
+
+def simulated(scores: Values, replicates: Values, trials: int = TRIALS) -> list[ScoreSome]:
+    """Trials among subnets of *scores* (s,) and *replicates* (s, draws); every round draws anew."""
     noise = replicates - replicates.mean(axis=1, keepdims=True)
-    draw, best = rng.generator(0, "halving"), int(scores.argmin())
-    found, scored = np.empty(trials, int), 0.0
-    for trial in range(trials):
-        left, before = np.arange(len(scores)), 0.0
-        for part, keep in plan:
-            scored += len(left) * (part - before)
-            moved = noise[left, draw.integers(noise.shape[1])] / np.sqrt(part) if part < 1 else 0
-            left, before = left[np.argsort(scores[left] + moved)[: max(1, round(keep * len(left)))]], part
-        found[trial] = left[0]
-    regret = scores[found] - scores[best]
-    share = scored / trials / len(scores)
-    return Outcome(share, float((found != best).mean()), float(regret.mean()), float(regret.max()))
+    draw = rng.generator(0, "halving")
+
+    def some(left: NDArray[np.intp], stride: int) -> Values:
+        moved: Values = scores[left] + noise[left, draw.integers(noise.shape[1])] * np.sqrt(stride)
+        return moved
+
+    return [some] * trials
 
 
-def words(plan: Plan) -> str:
-    """`1/4: 10%, all`: a tenth of the subnets goes on from a quarter of the pictures."""
-    return ", ".join(f"1/{round(1 / part)}: {keep:.0%}" if part < 1 else "all" for part, keep in plan)
-
-
-def rows_of(path: Path) -> list[dict[str, str]]:
-    """What every plan would do to the search in *path*."""
-    pictures, fids, replicates = read(path)
-    rows = []
-    for plan in PLANS:
-        outcome = simulate(fids, replicates, plan)
-        # One miss more than were seen, so that none seen does not pass for none possible.
-        missed = outcome.missed + 1 / TRIALS
-        high = missed + 1.96 * float(np.sqrt(missed * (1 - missed) / TRIALS)) if missed < 1 else 1.0
-        rows.append(
-            {
-                "search": path.stem,
-                "subnets": str(len(fids)),
-                "pictures": str(pictures),
-                "plan": words(plan),
-                "share": f"{outcome.share:.3f}",
-                "times_fewer": f"{1 / outcome.share:.1f}",
-                "missed": f"{outcome.missed:.4f}",
-                "missed_high": f"{high:.4f}",
-                "regret": f"{outcome.regret:.2f}",
-                "worst": f"{outcome.worst:.2f}",
-            }
-        )
-    return rows
-
-
-def run(searches: Sequence[Path], folder: Path) -> None:
-    """Simulate every plan for each search, and write `halving.csv` and `.md`."""
-    rows = [row for path in searches for row in rows_of(path)]
-    write_csv(folder / "halving.csv", COLUMNS, rows)
-    lines = [[column.replace("_", " ") for column in COLUMNS], [":--", "--:", "--:", ":--", *["--:"] * 6]]
-    lines += [[row[column] for column in COLUMNS] for row in rows]
-    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    write_text(folder / "halving.md", f"# Successive halving over pictures, simulated\n\n{table}\n")
-
-
-def read(path: Path) -> tuple[int, Values, Values]:
-    """The pictures, the FIDs (s,) and their replicates (s, draws) that `keep` wrote."""
+def read(path: Path) -> tuple[Search, Values]:
+    """The search whose scores `keep` wrote, and their replicates (s, draws)."""
     rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
     replicates = [[float(row[name]) for name in row if name.startswith("draw")] for row in rows]
-    return int(rows[0]["pictures"]), np.array([float(row["fid"]) for row in rows]), np.array(replicates)
+    scores = np.array([float(row["fid"]) for row in rows])
+    return Search(path.stem, int(rows[0]["pictures"]), scores), np.array(replicates)
 
 
 def keep(scores: Path, pictures: int, path: Path) -> None:
@@ -128,16 +121,105 @@ def keep(scores: Path, pictures: int, path: Path) -> None:
     write_csv(path, list(rows[0]), rows)
 
 
+# --- measured ----------------------------------------------------------------------------------
+
+
+def measured(features: NDArray[np.float32], reference: Statistics, trials: int = MEASURED_TRIALS) -> list[ScoreSome]:
+    """Trials among subnets of *features* (s, pictures, d), each with the pictures in another order."""
+
+    def trial(number: int) -> ScoreSome:
+        order = rng.generator(number, "order of the pictures").permutation(features.shape[1])
+        return lambda left, stride: np.array(
+            [frechet_distance(features[place][order[::stride]], reference) for place in left]
+        )
+
+    return [trial(number) for number in range(trials)]
+
+
+def features_of(config: Config, experiment: str) -> tuple[NDArray[np.float32], Statistics]:
+    """Features (s, pictures, d) of what every subnet of a trained once-for-all network makes, and the reference's."""
+    settings = config.experiments[experiment]
+    dataset, root = config.datasets[settings.dataset], paths.dataset(settings.dataset)
+    fabric = make_fabric(settings.precision, "auto")
+    pictures = Pictures(root, ("train-2",), dataset.direction)
+    inception = Inception(paths.INCEPTION, precision=settings.precision)
+    reference = load_statistics(root / "statistics.safetensors", "train-2", inception.key, pictures.data_hash)
+    subnets, count = candidates(config, experiment), min(len(pictures), settings.search.images)
+    walk = TreeWalk(load_generator(stage_folder(config, experiment, "supernet") / "model.safetensors").eval())
+    found = np.empty((len(subnets), count, reference.features.shape[1]), np.float32)
+    with Progress("halving", len(subnets) * count, "images") as progress, torch.inference_mode(), fabric.autocast():
+        for first in range(0, len(subnets), GROUP):
+            for start in range(0, count, settings.search.chunk):
+                indices = range(start, min(start + settings.search.chunk, count))
+                x = pictures.encode(pictures.inputs(indices))
+                for place, (_, out) in enumerate(walk(subnets[first : first + GROUP], x), start=first):
+                    found[place, indices.start : indices.stop] = inception(to_uint8(out))
+                    progress.advance(len(indices))
+    return found, reference
+
+
+# --- the table ---------------------------------------------------------------------------------
+
+
+def rows_of(search: Search, how: str, trials: Sequence[ScoreSome]) -> list[dict[str, str]]:
+    """What every plan does to *search*."""
+    rows = []
+    for plan in PLANS:
+        outcome = halve(search.scores, plan, trials)
+        # One miss more than were seen, so that none seen does not pass for none possible.
+        missed = min(1.0, outcome.missed + 1 / len(trials))
+        high = missed + 1.96 * float(np.sqrt(missed * (1 - missed) / len(trials)))
+        rows.append(
+            {
+                "search": search.name,
+                "how": how,
+                "subnets": str(len(search.scores)),
+                "pictures": str(search.pictures),
+                "rounds": str(plan.rounds),
+                "factor": str(plan.factor),
+                "times_fewer": f"{1 / outcome.share:.1f}",
+                "missed": f"{outcome.missed:.4f}",
+                "missed_high": f"{high:.4f}",
+                "regret": f"{outcome.regret:.2f}",
+                "worst": f"{outcome.worst:.2f}",
+            }
+        )
+    return rows
+
+
+def write(folder: Path, rows: Sequence[dict[str, str]]) -> None:
+    """`halving.csv` and `.md`: *rows*, and those that were measured of other searches before."""
+    path, searches = folder / "halving.csv", {(row["search"], row["how"]) for row in rows}
+    if path.is_file():
+        before = csv.DictReader(path.read_text(encoding="utf-8").splitlines())
+        rows = [*(row for row in before if (row["search"], row["how"]) not in searches), *rows]
+    rows = sorted(rows, key=lambda row: (row["search"], row["how"]))
+    write_csv(path, COLUMNS, rows)
+    lines = [[column.replace("_", " ") for column in COLUMNS], [":--", ":--", *["--:"] * 9]]
+    lines += [[row[column] for column in COLUMNS] for row in rows]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    write_text(folder / "halving.md", f"# Successive halving over pictures\n\n{table}\n")
+
+
 def main(
-    searches: Annotated[list[Path] | None, typer.Argument(help="what --of kept; all if unset")] = None,
+    searches: Annotated[list[Path] | None, typer.Argument(help="simulate what --of kept; all if unset")] = None,
     of: Annotated[Path | None, typer.Option(help="first keep this search: results/{experiment}/scores")] = None,
     pictures: Annotated[int, typer.Option(min=2, help="that each of its subnets was scored on")] = 256,
+    measure: Annotated[str, typer.Option(help="measure instead, on this experiment's once-for-all network")] = "",
+    configfile: Annotated[list[Path] | None, typer.Option(help="over config.yaml")] = None,
     output: Annotated[Path, typer.Option(help="where the table goes")] = Path("docs/results/speed"),
 ) -> None:
-    """Simulate successive halving over pictures."""
+    """Successive halving over pictures, simulated or measured."""
+    if measure:
+        config = load([Path("config.yaml"), *(configfile or [])])
+        features, reference = features_of(config, measure)
+        scores = np.array([frechet_distance(own, reference) for own in features])
+        write(output, rows_of(Search(measure, features.shape[1], scores), "measured", measured(features, reference)))
+        return
     if of:
         keep(of, pictures, output / "scores" / f"{of.parent.name}.csv")
-    run(searches or sorted((output / "scores").glob("*.csv")), output)
+    kept = map(read, searches or sorted((output / "scores").glob("*.csv")))
+    write(output, [row for own, more in kept for row in rows_of(own, "simulated", simulated(own.scores, more))])
 
 
 if __name__ == "__main__":

@@ -285,6 +285,23 @@ def merge(
 
 
 @app.command()
+def halve(
+    experiment: ExperimentName,
+    configfile: ConfigFiles = None,
+    set_: Overrides = "{}",
+    expect: Expect = "",
+    device: DeviceOption = Device.auto,
+    minutes: MinutesOption = None,
+) -> None:
+    """Score all subnets on few pictures and the best on all, in place of search and merge. To resume, run it again."""
+    until = None if minutes is None else time.monotonic() + 60 * minutes
+    config = stage_config(experiment, "scores", configfile, set_, expect)
+    from gancomp.search.scores import halve_scores
+
+    halve_scores(config, experiment, device.value, until)
+
+
+@app.command()
 def evolve(
     experiment: ExperimentName,
     configfile: ConfigFiles = None,

@@ -158,6 +158,23 @@ class Evolution(Strict):
     generations: Annotated[int, Field(ge=0, le=100_000)] = 20
 
 
+class Halving(Strict):
+    """Successive halving over pictures: all subnets are scored on few, the best of them on more, the last ones on all.
+
+    The pictures scored are rounds / factor^(rounds - 1) of those of an exhaustive search: half by default.
+    """
+
+    rounds: Annotated[int, Field(ge=2, le=10)] = Field(2, description="the last one scores on all pictures")
+    factor: Annotated[int, Field(ge=2, le=100)] = Field(
+        4, description="of the subnets of a round the best 1/factor go on, to factor times as many pictures"
+    )
+
+    @property
+    def strides(self) -> list[int]:
+        """Every how many-th picture each round scores."""
+        return [self.factor**left for left in reversed(range(self.rounds))]
+
+
 class Search(Strict):
     """Search of the best subnet under the budget (Section 3.3)."""
 
@@ -178,9 +195,12 @@ class Search(Strict):
     bootstrap: Annotated[int, Field(ge=0, le=10_000)] = Field(
         100, description="draws of the pictures that tell how sure each score is; 0: none"
     )
-    method: Literal["exhaustive", "evolution"] = Field(
-        "exhaustive", description="score every subnet, or evolve them where there are too many"
+    method: Literal["exhaustive", "halving", "evolution"] = Field(
+        "exhaustive",
+        description="score every subnet on all pictures, or only the best so far on all, or evolve subnets where there "
+        "are too many",
     )
+    halving: Halving = Halving()
     evolution: Evolution = Evolution()
     ties: Literal["fewest-macs", "fastest", "best"] = Field(
         "fewest-macs",

@@ -13,10 +13,10 @@ from torch import nn
 
 from benchmarks import plain
 from benchmarks.compared import PLAIN, Bench, Steps, comparisons, our_steps, plain_steps
-from benchmarks.halving import PLANS, keep, read, simulate, words
-from benchmarks.halving import run as halve
+from benchmarks.halving import PLANS, halve, keep, measured, read, rows_of, simulated, write
 from benchmarks.limits import Counting, Machine
 from benchmarks.speed import describe, run
+from gancomp.config import Halving
 from gancomp.errors import GancompError
 from gancomp.metrics.frechet import Statistics, frechet_distance
 from gancomp.nets import build_generator
@@ -159,21 +159,38 @@ def test_halving_saves_pictures_and_misses_what_noise_hides() -> None:
     scores, shared = np.arange(40.0), draw.normal(0, 30, 100)
     alike = scores[:, None] + shared  # pictures move all subnets together: no plan is led astray
     for plan in PLANS:
-        outcome = simulate(scores, alike, plan, trials=50)
+        outcome = halve(scores, plan, simulated(scores, alike, trials=50))
         assert (outcome.missed, outcome.regret) == (0, 0)
-        assert 0.1 < outcome.share < 0.7
+        assert outcome.share == pytest.approx(plan.rounds / plan.factor ** (plan.rounds - 1), rel=0.2)
     noisy = scores[:, None] + draw.normal(0, 10, (40, 100))
-    outcome = simulate(scores, noisy, PLANS[-1], trials=200)
+    outcome = halve(scores, PLANS[-1], simulated(scores, noisy, trials=200))
     assert 0 < outcome.missed < 1
     assert 0 < outcome.regret < outcome.worst
-    assert words(PLANS[0]) == "1/4: 50%, all"
+
+
+def test_halving_is_measured_by_the_features_of_every_subnet() -> None:
+    draw = np.random.default_rng(0)
+    pictures = draw.normal(0, 1, (32, 6)).astype(np.float32)
+    reference = Statistics.from_features(pictures)
+    far = np.linspace(0, 3, 8)[:, None, None]  # subnet 0 makes the real pictures, the others' are moved away
+    features = (pictures + far).astype(np.float32)
+    scores = np.array([frechet_distance(own, reference) for own in features])
+    outcome = halve(scores, Halving(), measured(features, reference, trials=20))
+    assert (outcome.missed, outcome.share) == (0, 0.5)
+    order = [trial(np.arange(8), 4).tolist() for trial in measured(features, reference, trials=2)]
+    assert order[0] != order[1]
 
 
 def test_a_search_is_kept_for_halving(tmp_path: Path) -> None:
     (tmp_path / "search.csv").write_text("index,fid\n3,10.5\n4,9.25\n")
     (tmp_path / "replicates.csv").write_text("index,draw0,draw1\n3,10.123,11\n4,9,9.5\n")
     keep(tmp_path, 16, tmp_path / "scores" / "mine.csv")
-    pictures, fids, replicates = read(tmp_path / "scores" / "mine.csv")
-    assert (pictures, fids.tolist(), replicates.tolist()) == (16, [10.5, 9.25], [[10.12, 11.0], [9.0, 9.5]])
-    halve([tmp_path / "scores" / "mine.csv"], tmp_path)
+    search, replicates = read(tmp_path / "scores" / "mine.csv")
+    assert (search.name, search.pictures, search.scores.tolist()) == ("mine", 16, [10.5, 9.25])
+    assert replicates.tolist() == [[10.12, 11.0], [9.0, 9.5]]
+    rows = rows_of(search, "simulated", simulated(search.scores, replicates, trials=10))
+    write(tmp_path, [{**row, "search": "other"} for row in rows])
+    write(tmp_path, rows)
+    write(tmp_path, rows)
+    assert (tmp_path / "halving.md").read_text(encoding="utf-8").count("| other |") == len(PLANS)
     assert (tmp_path / "halving.md").read_text(encoding="utf-8").count("| mine |") == len(PLANS)

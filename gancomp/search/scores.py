@@ -39,9 +39,15 @@ from gancomp.train.stopping import EXIT_STATUS, Allotted
 
 @torch.inference_mode()
 def score(
-    generator: Generator, subnets: Sequence[Subnet], config: Config, experiment: str, device: Device = "auto"
+    generator: Generator,
+    subnets: Sequence[Subnet],
+    config: Config,
+    experiment: str,
+    device: Device = "auto",
+    stride: int = 1,
 ) -> Iterator[ShardRow]:
     """Score *subnets* of the once-for-all *generator*, in order, with 95% intervals from draws of the pictures.
+    With a *stride* only every *stride*-th picture counts, and there are no intervals.
 
     FID and KID always, L1 where train-2 holds pairs, and mIoU, which may cost more than all else, where it is the
     metric that chooses. Raises GancompError when what measures is missing, or a judge is not good enough to choose by.
@@ -56,16 +62,22 @@ def score(
     judge = usable_judge(dataset, root, fabric.device) if settings.metric == "miou" else None
     scorer = Scorer(pictures, reference, inception, judge)
     count, chunk = min(len(pictures), settings.search.images), settings.search.chunk
-    weights = draws(count, settings.search.bootstrap, settings.seed)
+    scored = range(0, count, stride)
+    if len(scored) < 2:
+        raise GancompError(
+            f"experiments.{experiment}.search: one in {stride} of {count} pictures is {len(scored)}, and scores need "
+            "2; score more pictures (images), or halve less (halving.rounds, halving.factor)"
+        )
+    weights = draws(count, settings.search.bootstrap if stride == 1 else 0, settings.seed)
     walk = TreeWalk(
         generator.to(fabric.device).eval(), calibration_batches(root, dataset, settings.calibration, fabric.device)
     )
 
-    with Progress(f"search {experiment}", len(subnets) * count, "images") as progress:
+    with Progress(f"search {experiment}", len(subnets) * len(scored), "images") as progress:
         for group in _groups(subnets):
             tallies = [scorer.tally() for _ in group]
-            for start in range(0, count, chunk):
-                indices = range(start, min(start + chunk, count))
+            for start in range(0, len(scored), chunk):
+                indices = scored[start : start + chunk]
                 truth = scorer.truth(indices)
                 x = pictures.encode(pictures.inputs(indices)).to(fabric.device)
                 with fabric.autocast():
@@ -123,14 +135,23 @@ def score_shard(
     random order, so that the best so far is the best of a fair sample. Before the time *until* (`time.monotonic()`) it
     stops between two groups, says the best so far, and raises SystemExit.
     """
+    subnets = shard_of(candidates(config, experiment), index, count)
+    rows = _score_in_groups(config, experiment, subnets, device, until)
+    write_csv(shard_path(experiment, index, count), CHECKED_COLUMNS, [as_shard_text(row) for row in rows])
+
+
+def _score_in_groups(
+    config: Config, experiment: str, subnets: Sequence[Subnet], device: Device, until: float | None, stride: int = 1
+) -> list[ShardRow]:
+    """The rows of *subnets* on every *stride*-th picture, as they were kept, group by group."""
     settings = config.experiments[experiment]
     generator = _load_supernet(config, experiment)
-    groups = list(_groups(shard_of(candidates(config, experiment), index, count)))
-    places = [_kept_path(config, experiment, group) for group in groups]
+    groups = list(_groups(subnets))
+    places = [_kept_path(config, experiment, group, stride) for group in groups]
     kept = [_kept(path, group) for path, group in zip(places, groups, strict=True)]
     order = rng.generator(settings.seed, "order of the search").permutation(len(groups))
     left = [place for place in order if kept[place] is None]
-    fresh = score(generator, [subnet for place in left for subnet in groups[place]], config, experiment, device)
+    fresh = score(generator, [subnet for place in left for subnet in groups[place]], config, experiment, device, stride)
     known = [row for rows in kept if rows for row in rows]
     allotted = Allotted(until)
     for done, place in enumerate(left, start=1):
@@ -141,8 +162,7 @@ def score_shard(
         if done < len(left) and allotted.is_over():
             print(f"search: stopped, {_best_of(known, settings.metric)}; run again to score the rest")
             raise SystemExit(EXIT_STATUS)
-    read = [row for path in places for row in read_shard(path)]
-    write_csv(shard_path(experiment, index, count), CHECKED_COLUMNS, [as_shard_text(row) for row in read])
+    return [row for path in places for row in read_shard(path)]
 
 
 def _best_of(rows: Sequence[ShardRow], metric: str) -> str:
@@ -152,6 +172,22 @@ def _best_of(rows: Sequence[ShardRow], metric: str) -> str:
         f"{len(rows)} subnets scored; the best so far has {metric} {getattr(best, metric):.4g} at "
         f"{best.macs / 1e6:.1f}M exact MACs: {format_widths(best.widths)}"
     )
+
+
+def halve_scores(config: Config, experiment: str, device: Device = "auto", until: float | None = None) -> None:
+    """Score all subnets on few pictures, the best on more (`search.halving`), and write `search.csv` and
+    `replicates.csv` of those that were scored on all. Killed or stopped, it goes on as `score_shard` does."""
+    settings = config.experiments[experiment]
+    left, rows = candidates(config, experiment), list[ShardRow]()
+    for stride in settings.search.halving.strides:
+        if rows:
+            fewer = math.ceil(len(left) / settings.search.halving.factor)
+            best = sorted(rows, key=lambda row: (cost_of(row, settings.metric), row.macs, row.index))[:fewer]
+            chosen = {row.index for row in best}
+            left = [subnet for subnet in left if subnet.index in chosen]
+        print(f"search: {len(left)} subnets on every picture in {stride}" if stride > 1 else f"{len(left)} on all")
+        rows = _score_in_groups(config, experiment, left, device, until, stride)
+    write_scores(config, experiment, rows)
 
 
 def evolve_scores(config: Config, experiment: str, device: Device = "auto") -> None:
@@ -185,10 +221,10 @@ def evolve_scores(config: Config, experiment: str, device: Device = "auto") -> N
     write_scores(config, experiment, read_shard(kept))
 
 
-def _kept_path(config: Config, experiment: str, group: Sequence[Subnet]) -> Path:
+def _kept_path(config: Config, experiment: str, group: Sequence[Subnet], stride: int) -> Path:
     """Where the rows of *group* are kept; scores of other networks, pictures or settings have another place."""
     folder = paths.resume(experiment, "scores") / signature(config, experiment, "scores")
-    return folder / f"{group[0].index}-{group[-1].index}-{len(group)}.csv"
+    return folder / f"{stride}" / f"{group[0].index}-{group[-1].index}-{len(group)}.csv"
 
 
 def _kept(path: Path, group: Sequence[Subnet]) -> list[ShardRow] | None:

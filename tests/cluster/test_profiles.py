@@ -16,7 +16,19 @@ ROOT = Path(__file__).parent.parent.parent
 PROFILES = sorted(path.parent.name for path in (ROOT / "profiles").glob("*/profile.yaml"))
 TARGET = "results/tiny/original/model.safetensors"
 #: The rules that keep a GPU busy.
-HEAVY = {"original", "teacher", "distill", "supernet", "finetune", "narrow", "scratch", "search", "evolve", "evaluate"}
+HEAVY = {
+    "original",
+    "teacher",
+    "distill",
+    "supernet",
+    "finetune",
+    "narrow",
+    "scratch",
+    "search",
+    "halve",
+    "evolve",
+    "evaluate",
+}
 
 
 def snakemake(folder: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:

@@ -133,6 +133,14 @@ def test_the_search_runs_in_as_many_shards_as_asked_for(fresh: Workspace) -> Non
     assert [f"--shard {index}-of-5" in plan.text for index in range(6)] == [True] * 5 + [False]
 
 
+@pytest.mark.parametrize(("method", "rule"), [("halving", "halve"), ("evolution", "evolve")])
+def test_the_search_that_scores_fewer_is_one_job(fresh: Workspace, method: str, rule: str) -> None:
+    plan = fresh.plan(*overriding(f"emoji-quick: {{search: {{method: {method}}}}}"))
+    assert plan.jobs == {name: count for name, count in EVERYTHING.items() if name not in {"search", "merge"}} | {
+        rule: 1
+    }
+
+
 def test_parsing_imports_no_torch(fresh: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
     imported = re.findall(r"^import time: .*\| +(\S+)$", fresh.plan().text, re.MULTILINE)

@@ -53,7 +53,14 @@ def checked_config():
 CONFIG = checked_config()
 
 
-EVOLVED = [name for name, experiment in CONFIG.experiments.items() if experiment.search.method == "evolution"]
+# By the experiments' search.method: "exhaustive", "halving" or "evolution".
+SEARCHED = {
+    method: "|".join(
+        re.escape(name) for name, experiment in CONFIG.experiments.items() if experiment.search.method == method
+    )
+    or "(?!)"
+    for method in ("exhaustive", "halving", "evolution")
+}
 COMPRESSED = [name for name, experiment in CONFIG.experiments.items() if experiment.compressed]
 
 

@@ -43,7 +43,7 @@ rule merge:
     benchmark:
         "results/{experiment}/logs/merge.tsv"
     wildcard_constraints:
-        experiment="|".join(map(re.escape, [name for name in CONFIG.experiments if name not in EVOLVED])) or "(?!)",
+        experiment=SEARCHED["exhaustive"],
     params:
         signature=settings_of("scores"),
         shards=lambda wildcards, input: len(input),
@@ -69,7 +69,7 @@ rule evolve:
     benchmark:
         "results/{experiment}/logs/evolve.tsv"
     wildcard_constraints:
-        experiment="|".join(map(re.escape, EVOLVED)) or "(?!)",
+        experiment=SEARCHED["evolution"],
     threads: HEAVY
     resources:
         mem_mb=6000,
@@ -79,6 +79,36 @@ rule evolve:
         options=options,
     shell:
         "gancomp evolve {wildcards.experiment} --expect {params.signature} {params.options} 2>&1 | tee {log:q}"
+
+
+# Every subnet on few pictures, the best on all: the same files, from one job.
+rule halve:
+    input:
+        supernet=from_stage("supernet", "model.safetensors"),
+        statistics=from_data("statistics.safetensors"),
+        judge=judge_files,
+        inception="data/inception/weights.safetensors",
+    output:
+        "results/{experiment}/scores/search.csv",
+        "results/{experiment}/scores/replicates.csv",
+        "results/{experiment}/scores/config.json",
+    log:
+        "results/{experiment}/logs/halve.log",
+    benchmark:
+        "results/{experiment}/logs/halve.tsv"
+    wildcard_constraints:
+        experiment=SEARCHED["halving"],
+    threads: HEAVY
+    resources:
+        mem_mb=6000,
+        runtime=1440,
+    params:
+        signature=settings_of("scores"),
+        options=options,
+        time_limit=time_limit,
+    shell:
+        "gancomp halve {wildcards.experiment} --expect {params.signature} {params.options} {params.time_limit}"
+        " 2>&1 | tee {log:q}"
 
 
 # Only where the winner depends on latency (`search.latency_ms`, `search.ties: fastest`): measured on this machine.
