@@ -65,6 +65,16 @@ class BatchNorm(nn.BatchNorm2d):
         self.running_var.lerp_(variance.to(self.running_var.dtype), share)
 
 
+def lay_out(network: nn.Module) -> None:
+    """Hold the weights of a network with BatchNorm channels-last, in place; its activations follow.
+
+    Its training steps then take a tenth to a third less time on a processor. InstanceNorm knows the usual layout alone:
+    between channels-last convolutions it would be copied there and back, for more time than they save.
+    """
+    if any(isinstance(layer, BatchNorm) for layer in network.modules()):
+        network.to(memory_format=torch.channels_last)
+
+
 def normalisation(channels: int, norm: Norm = "instance") -> nn.Module:
     """Instance normalisation without parameters or running statistics, or batch normalisation with both."""
     return BatchNorm(channels) if norm == "batch" else nn.InstanceNorm2d(channels)

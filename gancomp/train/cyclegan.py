@@ -15,6 +15,7 @@ from gancomp import ranks
 from gancomp.config import Objective, Training
 from gancomp.elastic.calibrate import has_batch_statistics
 from gancomp.nets.generator import Generator
+from gancomp.nets.layers import lay_out
 from gancomp.objectives.gan import discriminator_loss, generator_loss
 from gancomp.train.optim import adams
 
@@ -100,6 +101,8 @@ class CycleGan:
             "reverse_pool": ImagePool(objective.pool, back.out_channels, back.size),
         }
         self.networks: dict[str, nn.Module] = {**learning, **pools}
+        for one in (generator, reverse.generator):
+            lay_out(one)
         self.optimizers = adams(learning, training)
         self._fabric = fabric
         self._own = {name: fabric.setup(network, self.optimizers[name])[0] for name, network in learning.items()}

@@ -10,6 +10,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from gancomp.config import Objective, Training
+from gancomp.nets.layers import lay_out
 from gancomp.objectives.gan import (
     conditional,
     feature_matching_loss,
@@ -47,6 +48,7 @@ class GauGan:
         self.objective = objective
         self.weights = {"g_gan": 1.0, "g_feature": objective.lambda_feature, "g_perceptual": objective.lambda_recon}
         self.networks: dict[str, nn.Module] = {"generator": generator, "discriminator": discriminator}
+        lay_out(generator)
         self.optimizers = adams(self.networks, training, BETAS)
         self._fabric = fabric
         self._generator, self._g_optimizer = fabric.setup(generator, self.optimizers["generator"])

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from gancomp.config import Objective, Training
 from gancomp.nets.generator import Generator
+from gancomp.nets.layers import lay_out
 from gancomp.objectives.gan import conditional, discriminator_loss, generator_loss
 from gancomp.train.optim import adams
 
@@ -23,6 +24,7 @@ class Pix2pix:
     ) -> None:
         self.objective = objective
         self.networks: dict[str, nn.Module] = {"generator": generator, "discriminator": discriminator}
+        lay_out(generator)
         self.optimizers = adams(self.networks, training)
         self._fabric = fabric
         self._generator, self._g_optimizer = fabric.setup(generator, self.optimizers["generator"])

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from gancomp.config import Objective, Training
 from gancomp.elastic.slicing import Elastic, Widths
 from gancomp.nets.generator import Generator
+from gancomp.nets.layers import lay_out
 from gancomp.objectives.distill import distillation, distillation_loss
 from gancomp.objectives.gan import conditional, discriminator_loss, generator_loss
 from gancomp.train.cyclegan import CycleGan, Reverse
@@ -33,6 +34,7 @@ class Teacher:
 
     def __init__(self, fabric: Fabric, generator: Generator) -> None:
         self._fabric = fabric
+        lay_out(generator)
         # Not wrapped: it has nothing to synchronise, and nothing may change it.
         self._generator = generator.to(fabric.device).eval().requires_grad_(False)
 
@@ -66,6 +68,7 @@ class Student:
         self.objective = objective
         self.choose_widths = choose_widths
         self.networks = {"student": student.whole, "discriminator": discriminator}
+        lay_out(student.whole)
         self.optimizers = adams(self.networks, training)
         self._fabric = fabric
         self._student, self._g_optimizer = fabric.setup(student, self.optimizers["student"])
