@@ -23,7 +23,7 @@ ROOT = Path(__file__).parent.parent
 DOWNLOADS = ROOT / "data" / "downloads"
 COLUMNS = ("measured", "unit", "median", "lowest", "highest", "runs")
 #: What a stage imports before it does anything.
-STARTS = {"a training": "train.stages", "a search": "search.scores", "a selection": "search.select"}
+STARTS = {"a training": "train.stages", "a search": "search.scores", "a merge": "search.select"}
 
 
 def snakemake(folder: Path, *arguments: str) -> float:

@@ -14,4 +14,4 @@ def test_tells_the_jobs_from_what_is_beside_them() -> None:
     assert 0 < jobs < whole
     assert seconds["beside each of 1 jobs"] == pytest.approx(whole - jobs, abs=0.02)
     assert seconds["nothing to do"] < whole
-    assert seconds["start of a selection"] < seconds["start of a training"]
+    assert seconds["start of a merge"] < seconds["start of a training"]

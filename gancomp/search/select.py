@@ -17,7 +17,6 @@ from gancomp.config import Config, budget_macs
 from gancomp.data.build import load_manifest
 from gancomp.errors import GancompError
 from gancomp.metrics.bootstrap import may_be_equal
-from gancomp.metrics.inception import inception_key
 from gancomp.pipeline import folder as stage_folder
 from gancomp.pipeline import generator_spec, stage_settings
 from gancomp.report.metrics import BY_KEY
@@ -113,6 +112,8 @@ def select(config: Config, experiment: str) -> None:
     Of the subnets that cannot be told from the best, the one with the fewest MACs wins, unless `search.ties` says
     otherwise. Raises GancompError when the scores are missing, damaged, or lack that metric.
     """
+    from gancomp.metrics.inception import inception_key  # torch, which merging does without
+
     settings = config.experiments[experiment]
     folder, scored = paths.stage(experiment, "search"), stage_folder(config, experiment, "scores")
     rows = read_search(scored / "search.csv")
