@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from gancomp import paths, rng
 from gancomp.artifacts import write_csv, write_text
 from gancomp.config import Config, Halving
+from gancomp.data.calibration import calibration_batches
 from gancomp.data.datasets import Pictures, to_uint8
 from gancomp.loading import load
 from gancomp.metrics.frechet import Statistics, frechet_distance
@@ -39,8 +40,10 @@ Values = NDArray[np.float64]
 PLANS = tuple(
     Halving(rounds=rounds, factor=factor) for rounds, factor in ((2, 4), (4, 2), (3, 3), (5, 2), (2, 8), (3, 4))
 )
-COLUMNS = ("search", "how", "subnets", "pictures", "rounds", "factor", "times_fewer", "missed", "missed_high")
-COLUMNS = (*COLUMNS, "regret", "worst")
+COLUMNS = (
+    *("search", "how", "subnets", "pictures", "rounds", "factor"),
+    *("times_fewer", "missed", "missed_high", "regret", "worst"),
+)
 TRIALS, MEASURED_TRIALS = 4000, 100
 
 
@@ -145,13 +148,15 @@ def features_of(config: Config, experiment: str) -> tuple[NDArray[np.float32], S
     inception = Inception(paths.INCEPTION, precision=settings.precision)
     reference = load_statistics(root / "statistics.safetensors", "train-2", inception.key, pictures.data_hash)
     subnets, count = candidates(config, experiment), min(len(pictures), settings.search.images)
-    walk = TreeWalk(load_generator(stage_folder(config, experiment, "supernet") / "model.safetensors").eval())
+    generator = load_generator(stage_folder(config, experiment, "supernet") / "model.safetensors")
+    calibration = calibration_batches(root, dataset, settings.calibration, fabric.device)
+    walk = TreeWalk(generator.to(fabric.device).eval(), calibration)
     found = np.empty((len(subnets), count, reference.features.shape[1]), np.float32)
     with Progress("halving", len(subnets) * count, "images") as progress, torch.inference_mode(), fabric.autocast():
         for first in range(0, len(subnets), GROUP):
             for start in range(0, count, settings.search.chunk):
                 indices = range(start, min(start + settings.search.chunk, count))
-                x = pictures.encode(pictures.inputs(indices))
+                x = pictures.encode(pictures.inputs(indices)).to(fabric.device)
                 for place, (_, out) in enumerate(walk(subnets[first : first + GROUP], x), start=first):
                     found[place, indices.start : indices.stop] = inception(to_uint8(out))
                     progress.advance(len(indices))

@@ -213,6 +213,11 @@ def known_dataset(config: Config, name: str) -> None:
 # --- training ----------------------------------------------------------------------------------
 
 
+def end_of(minutes: float | None) -> float | None:
+    """When *minutes* from now are over, by `time.monotonic()`."""
+    return None if minutes is None else time.monotonic() + 60 * minutes
+
+
 def _training_command(stage: str, function: str, doc: str) -> None:
     """Register one training stage; they all take the same options."""
 
@@ -225,7 +230,7 @@ def _training_command(stage: str, function: str, doc: str) -> None:
         devices: DevicesOption = None,
         minutes: MinutesOption = None,
     ) -> None:
-        until = None if minutes is None else time.monotonic() + 60 * minutes
+        until = end_of(minutes)
         config = stage_config(experiment, stage, configfile, set_, expect)
         from gancomp.train import stages
         from gancomp.train.device import Machine
@@ -259,7 +264,7 @@ def search(
     minutes: MinutesOption = None,
 ) -> None:
     """Score one shard of the subnets under the budget. With --minutes, as many as there is time for, at random."""
-    until = None if minutes is None else time.monotonic() + 60 * minutes
+    until = end_of(minutes)
     match = re.fullmatch(r"(\d+)-of-(\d+)", shard)
     if not match or int(match[1]) >= int(match[2]):
         raise GancompError(f"--shard {shard}: expected I-of-N with I from 0 to N-1, such as 0-of-4")
@@ -294,7 +299,7 @@ def halve(
     minutes: MinutesOption = None,
 ) -> None:
     """Score all subnets on few pictures and the best on all, in place of search and merge. To resume, run it again."""
-    until = None if minutes is None else time.monotonic() + 60 * minutes
+    until = end_of(minutes)
     config = stage_config(experiment, "scores", configfile, set_, expect)
     from gancomp.search.scores import halve_scores
 

@@ -108,9 +108,9 @@ def _own_settings(config: Config, experiment: str, stage: str) -> dict[str, Any]
     if stage == "scores":
         scored = declared.search.scored or declared.search.budget
         # Only where pictures are halved: without it scores stand as before there was such a search.
-        absent = {"halving"} if declared.search.method != "halving" else set[str]()
+        unused = set[str]() if declared.search.method == "halving" else {"halving"}
         return {
-            "search": declared.search.model_dump(mode="json", exclude=NOT_OF_SCORES | absent) | {"scored": scored},
+            "search": declared.search.model_dump(mode="json", exclude=NOT_OF_SCORES | unused) | {"scored": scored},
             "original": generator_spec(config, experiment, "original").model_dump(mode="json"),
             "calibration": declared.calibration.model_dump(mode="json"),
             "seed": declared.seed,
@@ -119,8 +119,8 @@ def _own_settings(config: Config, experiment: str, stage: str) -> dict[str, Any]
         }
     if stage == "search":
         # Without a limit of latency as before there was one: what was chosen then stands.
-        without = {"latency_ms"} if declared.search.latency_ms is None else set[str]()
-        return {"search": declared.search.model_dump(mode="json", include=OF_SELECTION - without)}
+        absent = {"latency_ms"} if declared.search.latency_ms is None else set[str]()
+        return {"search": declared.search.model_dump(mode="json", include=OF_SELECTION - absent)}
     own = {}
     for key in (*_SHARED_BY_TRAINING, SECTION.get(stage, stage)):
         value = getattr(declared, key)

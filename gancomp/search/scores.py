@@ -30,7 +30,7 @@ from gancomp.progress import Progress
 from gancomp.report.records import CHECKED_COLUMNS, JudgeMetrics, Scores, ShardRow, read, read_shard
 from gancomp.search.candidates import GROUP, as_shard_text, candidates, shard_of, shard_path, supernet_of
 from gancomp.search.evolution import Candidates, evolve
-from gancomp.search.select import cost_of, write_scores
+from gancomp.search.select import cost_of, ranked, write_scores
 from gancomp.search.tree import TreeWalk
 from gancomp.spec import format_widths
 from gancomp.train.device import Device, make_fabric
@@ -182,10 +182,9 @@ def halve_scores(config: Config, experiment: str, device: Device = "auto", until
     for stride in settings.search.halving.strides:
         if rows:
             fewer = math.ceil(len(left) / settings.search.halving.factor)
-            best = sorted(rows, key=lambda row: (cost_of(row, settings.metric), row.macs, row.index))[:fewer]
-            chosen = {row.index for row in best}
+            chosen = {row.index for row in ranked(rows, settings.metric)[:fewer]}
             left = [subnet for subnet in left if subnet.index in chosen]
-        print(f"search: {len(left)} subnets on every picture in {stride}" if stride > 1 else f"{len(left)} on all")
+        print(f"search: {len(left)} subnets on {'all pictures' if stride == 1 else f'one picture in {stride}'}")
         rows = _score_in_groups(config, experiment, left, device, until, stride)
     write_scores(config, experiment, rows)
 

@@ -76,9 +76,14 @@ def pareto_front(rows: Sequence[SubnetRow], metric: str) -> list[SubnetRow]:
     return front
 
 
+def ranked(rows: Sequence[SubnetRow], metric: str) -> list[SubnetRow]:
+    """The subnets from the best by *metric* on; of equals first the one with the fewest exact MACs."""
+    return sorted(rows, key=lambda row: (cost_of(row, metric), row.macs, row.index))
+
+
 def winner(rows: Sequence[SubnetRow], metric: str) -> SubnetRow:
-    """The best subnet by *metric*; of equals the one with the fewest exact MACs."""
-    return min(rows, key=lambda row: (cost_of(row, metric), row.macs, row.index))
+    """The first of those `ranked`."""
+    return ranked(rows, metric)[0]
 
 
 def tied_with(

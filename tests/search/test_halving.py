@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from tiny_run import EXPERIMENT, Workspace
 
 from gancomp.config import Halving
-from gancomp.elastic.space import Subnet
 from gancomp.errors import GancompError
 from gancomp.report.records import ShardRow, read_search
 from gancomp.search import scores as module
@@ -28,10 +28,10 @@ def test_halves_the_subnets_and_doubles_the_pictures(
     rounds: list[tuple[int, list[ShardRow]]] = []
     scored = 0
 
-    def counting(generator: object, subnets: Sequence[Subnet], *more: object) -> Iterator[ShardRow]:
+    def counting(*given: Any) -> Iterator[ShardRow]:
         nonlocal scored
-        rounds.append((int(str(more[-1])), []))
-        for row in score(generator, subnets, *more):  # type: ignore[arg-type]
+        rounds.append((given[-1], []))
+        for row in score(*given):
             scored += 1
             rounds[-1][1].append(row)
             yield row
@@ -57,10 +57,10 @@ def test_halves_the_subnets_and_doubles_the_pictures(
 
     whole, before_kill = path.read_bytes(), scored
 
-    def dying(generator: object, subnets: Sequence[Subnet], *more: object) -> Iterator[ShardRow]:
-        if more[-1] == 1:
+    def dying(*given: Any) -> Iterator[ShardRow]:
+        if given[-1] == 1:
             raise KeyboardInterrupt
-        return counting(generator, subnets, *more)
+        return counting(*given)
 
     monkeypatch.setattr(module, "score", dying)
     path.unlink()
