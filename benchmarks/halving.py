@@ -147,19 +147,24 @@ def features_of(config: Config, experiment: str) -> tuple[NDArray[np.float32], S
     pictures = Pictures(root, ("train-2",), dataset.direction)
     inception = Inception(paths.INCEPTION, precision=settings.precision)
     reference = load_statistics(root / "statistics.safetensors", "train-2", inception.key, pictures.data_hash)
-    subnets, count = candidates(config, experiment), min(len(pictures), settings.search.images)
+    subnets = candidates(config, experiment)
+    sample = sorted(rng.sample(settings.seed, "pictures of the search", len(pictures), settings.search.images))
     generator = load_generator(stage_folder(config, experiment, "supernet") / "model.safetensors")
-    calibration = calibration_batches(root, dataset, settings.calibration, fabric.device)
+    calibration = calibration_batches(root, dataset, settings.calibration, settings.seed, fabric.device)
     walk = TreeWalk(generator.to(fabric.device).eval(), calibration)
-    found = np.empty((len(subnets), count, reference.features.shape[1]), np.float32)
-    with Progress("halving", len(subnets) * count, "images") as progress, torch.inference_mode(), fabric.autocast():
+    found = np.empty((len(subnets), len(sample), reference.features.shape[1]), np.float32)
+    with (
+        Progress("halving", len(subnets) * len(sample), "images") as progress,
+        torch.inference_mode(),
+        fabric.autocast(),
+    ):
         for first in range(0, len(subnets), GROUP):
-            for start in range(0, count, settings.search.chunk):
-                indices = range(start, min(start + settings.search.chunk, count))
-                x = pictures.encode(pictures.inputs(indices)).to(fabric.device)
+            for start in range(0, len(sample), settings.search.chunk):
+                some = slice(start, start + settings.search.chunk)
+                x = pictures.encode(pictures.inputs(sample[some])).to(fabric.device)
                 for place, (_, out) in enumerate(walk(subnets[first : first + GROUP], x), start=first):
-                    found[place, indices.start : indices.stop] = inception(to_uint8(out))
-                    progress.advance(len(indices))
+                    found[place, some] = inception(to_uint8(out))
+                    progress.advance(len(out))
     return found, reference
 
 

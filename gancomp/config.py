@@ -171,7 +171,7 @@ class Halving(Strict):
 
     @property
     def strides(self) -> list[int]:
-        """Every how many-th picture each round scores."""
+        """Of how many pictures each round scores one."""
         return [self.factor**left for left in reversed(range(self.rounds))]
 
 

@@ -197,7 +197,7 @@ def evaluate_reference(config: Config, experiment: str, device: Device = "auto")
 def real_against_real(validation: Validation) -> Scores:
     """What real pictures score: FID and KID against other real ones, and what the judge reads off them."""
     key, data_hash = validation.inception.key, validation.pictures.data_hash
-    features, reference = load_real_pair(validation.statistics, key, data_hash)
+    features, reference = load_real_pair(validation.statistics, key, data_hash, validation.settings.seed)
     return Scores(
         fid=frechet_distance(features, reference),
         kid=kernel_distance(features, reference),

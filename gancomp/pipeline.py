@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from gancomp import paths
-from gancomp.config import Config, spec_of
-from gancomp.spec import GeneratorSpec, Strict
+from gancomp.config import Config, Experiment, spec_of
+from gancomp.spec import NORM_PER_FAMILY, GeneratorSpec, Strict
 
 Stage = Literal[
     "dataset",
@@ -48,7 +48,7 @@ UPSTREAM: dict[str, tuple[str, ...]] = {
 }
 
 #: Raised when a stage's code changes what it computes, so that old files are made anew.
-STAGE_VERSION: dict[str, int] = dict.fromkeys(STAGES, 1)
+STAGE_VERSION: dict[str, int] = dict.fromkeys(STAGES, 1) | {"scores": 2}
 
 #: What a stage reads of its experiment besides the section of its own name.
 #: The section of the configuration that a stage reads, where it is not that of its own name.
@@ -104,7 +104,7 @@ def _own_settings(config: Config, experiment: str, stage: str) -> dict[str, Any]
     if stage in ("statistics", "export"):
         return {}
     if stage == "subnet":
-        return {"calibration": declared.calibration.model_dump(mode="json")}
+        return {"calibration": _calibration(declared)}
     if stage == "scores":
         scored = declared.search.scored or declared.search.budget
         # Only where pictures are halved: without it scores stand as before there was such a search.
@@ -112,7 +112,7 @@ def _own_settings(config: Config, experiment: str, stage: str) -> dict[str, Any]
         return {
             "search": declared.search.model_dump(mode="json", exclude=NOT_OF_SCORES | unused) | {"scored": scored},
             "original": generator_spec(config, experiment, "original").model_dump(mode="json"),
-            "calibration": declared.calibration.model_dump(mode="json"),
+            "calibration": _calibration(declared),
             "seed": declared.seed,
             "precision": declared.precision,
             "metric": declared.metric,
@@ -123,10 +123,17 @@ def _own_settings(config: Config, experiment: str, stage: str) -> dict[str, Any]
         return {"search": declared.search.model_dump(mode="json", include=OF_SELECTION - absent)}
     own = {}
     for key in (*_SHARED_BY_TRAINING, SECTION.get(stage, stage)):
-        value = getattr(declared, key)
+        value = _calibration(declared) if key == "calibration" else getattr(declared, key)
         exclude = UNUSED.get(stage, {}).get(key)
         own[key] = value.model_dump(mode="json", exclude=exclude) if isinstance(value, Strict) else value
     return own
+
+
+def _calibration(declared: Experiment) -> dict[str, Any]:
+    """How BatchNorm's statistics are estimated. Generators without any stand as before the version changed."""
+    architecture = declared.generator
+    estimated = (architecture.norm or NORM_PER_FAMILY[architecture.family]) == "batch"
+    return declared.calibration.model_dump(mode="json") | ({"version": 2} if estimated else {})
 
 
 def signature(config: Config, experiment: str, stage: str) -> str:

@@ -16,6 +16,15 @@ def generator(seed: int, purpose: str, step: int = 0) -> np.random.Generator:
     return np.random.default_rng([seed, zlib.crc32(purpose.encode()), step])
 
 
+def sample(seed: int, purpose: str, available: int, count: int) -> list[int]:
+    """*count* indices below *available*, or all of them, by lot and in an order by lot.
+
+    Of more, those of fewer are the first.
+    """
+    drawn: list[int] = generator(seed, purpose).permutation(available)[:count].tolist()
+    return drawn
+
+
 def seed_torch(seed: int, purpose: str) -> torch.Generator:
     """Seed torch's global generator, for the initial weights of one network."""
     import torch

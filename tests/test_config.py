@@ -379,6 +379,15 @@ def test_a_change_reaches_what_depends_on_it_and_nothing_else(change: dict[str, 
     assert altered(changed(**change)) == stages
 
 
+def test_only_networks_with_batch_norm_know_how_calibration_is_drawn() -> None:
+    """It came later: what was made without BatchNorm stands."""
+    for norm, known in (("instance", False), ("batch", True)):
+        config = changed(generator={"norm": norm})
+        for stage in ("original", "supernet", "subnet", "scores"):
+            calibration = stage_settings(config, "mine", stage)["settings"]["calibration"]
+            assert calibration == {"images": 512, "batch": 16} | ({"version": 2} if known else {})
+
+
 def test_a_change_of_the_data_reaches_everything() -> None:
     assert altered(parse(merge(PLAIN, {"datasets": {"pairs": {"flip": False}}}))) == EVERYTHING
 

@@ -7,7 +7,7 @@ import itertools
 import pytest
 import torch
 
-from gancomp.rng import generator, seed_torch
+from gancomp.rng import generator, sample, seed_torch
 
 DRAWN = (547422376, 2170293148, 3818806316, 2222232966)
 TORCH_DRAWN = [0.23128664423315426, 0.6882218584960113]
@@ -40,3 +40,11 @@ def test_seeds_of_torch_follow_seed_and_purpose() -> None:
 
     assert first(0, "a") == first(0, "a")
     assert len({first(0, "a"), first(0, "b"), first(1, "a")}) == 3
+
+
+def test_samples_are_by_lot_and_the_smaller_within_the_larger() -> None:
+    several = [tuple(sample(seed, "a", 50, 10)) for seed in range(20)]
+    assert len(set(several)) == 20
+    assert {index for some in several for index in some} > set(range(40, 50))
+    assert tuple(sample(3, "a", 50, 4)) == several[3][:4]
+    assert sorted(sample(0, "a", 5, 99)) == [0, 1, 2, 3, 4]

@@ -140,7 +140,8 @@ class Untrained:
         """The subnet as it would be alone, with statistics of its own."""
         config = self.config()
         settings = config.experiments[self.experiment]
-        batches = calibration_batches(self.root, config.datasets[settings.dataset], settings.calibration, "cpu")
+        dataset = config.datasets[settings.dataset]
+        batches = calibration_batches(self.root, dataset, settings.calibration, settings.seed, "cpu")
         subnet = extract(whole, widths)
         calibrate(subnet, batches())
         return subnet

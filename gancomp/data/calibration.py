@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gancomp import rng
 from gancomp.config import Calibration
 from gancomp.data.datasets import Pictures
 from gancomp.data.settings import DatasetBase
@@ -15,18 +16,20 @@ if TYPE_CHECKING:
 
 
 def calibration_batches(
-    root: Path, dataset: DatasetBase, settings: Calibration, device: torch.device | str
+    root: Path, dataset: DatasetBase, settings: Calibration, seed: int, device: torch.device | str
 ) -> Callable[[], Iterator[torch.Tensor]]:
     """What gives the batches anew each time that it is called: encoded inputs (n, channels, h, w) on *device*.
 
-    The first of train-1, as they are, in whole batches; fewer pictures than one batch are one batch.
+    Of train-1, by lot and in an order by lot (*seed*), as they are, in whole batches; fewer pictures than one batch are
+    one batch.
     """
     pictures = Pictures(root, ("train-1",), dataset.direction)
     count = min(settings.images, len(pictures))
     batch = min(settings.batch, count)
+    order = rng.sample(seed, "pictures of the calibration", len(pictures), count)
 
     def batches() -> Iterator[torch.Tensor]:
         for start in range(0, count - batch + 1, batch):
-            yield pictures.encode(pictures.inputs(range(start, start + batch))).to(device)
+            yield pictures.encode(pictures.inputs(order[start : start + batch])).to(device)
 
     return batches

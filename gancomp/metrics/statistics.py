@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from gancomp import rng
 from gancomp.artifacts import load_tensors, save_tensors
 from gancomp.data.datasets import Pictures
 from gancomp.data.manifest import Manifest, load_manifest
@@ -73,17 +74,20 @@ def load_statistics(path: Path, split: Split, key: str, data_hash: str | None = 
     return _Features(path, key, data_hash).reference(split)
 
 
-def load_real_pair(path: Path, key: str, data_hash: str | None = None) -> tuple[NDArray[np.float32], Statistics]:
+def load_real_pair(
+    path: Path, key: str, data_hash: str | None = None, seed: int = 0
+) -> tuple[NDArray[np.float32], Statistics]:
     """Features (n, d) of real pictures and the reference to hold them against, for the row *real against real*.
 
-    No picture is on both sides. The targets of train-2, no more than there are of val, against those of val; with
-    `fid_targets: all`, the targets of val against all training targets. Raises GancompError as `load_statistics`.
+    No picture is on both sides. The targets of train-2, by lot no more than there are of val, against those of val;
+    with `fid_targets: all`, the targets of val against all training targets. Raises GancompError as `load_statistics`.
     """
     features = _Features(path, key, data_hash)
     val = features.of("val")
     if features.targets_of == "all":
         return val, features.reference("train-2")
-    return features.of("train-2")[: len(val)], features.reference("val")
+    real = features.of("train-2")
+    return real[sorted(rng.sample(seed, "real against real", len(real), len(val)))], features.reference("val")
 
 
 class _Features:

@@ -47,7 +47,7 @@ def score(
     stride: int = 1,
 ) -> Iterator[ShardRow]:
     """Score *subnets* of the once-for-all *generator*, in order, with 95% intervals from draws of the pictures.
-    With a *stride* only every *stride*-th picture counts, and there are no intervals.
+    With a *stride* only one picture in *stride* counts, and there are no intervals.
 
     FID and KID always, L1 where train-2 holds pairs, and mIoU, which may cost more than all else, where it is the
     metric that chooses. Raises GancompError when what measures is missing, or a judge is not good enough to choose by.
@@ -62,7 +62,8 @@ def score(
     judge = usable_judge(dataset, root, fabric.device) if settings.metric == "miou" else None
     scorer = Scorer(pictures, reference, inception, judge)
     count, chunk = min(len(pictures), settings.search.images), settings.search.chunk
-    scored = range(0, count, stride)
+    # Names may follow what the pictures show. A smaller stride keeps what a larger one has drawn.
+    scored = sorted(rng.sample(settings.seed, "pictures of the search", len(pictures), math.ceil(count / stride)))
     if len(scored) < 2:
         raise GancompError(
             f"experiments.{experiment}.search: one in {stride} of {count} pictures is {len(scored)}, and scores need "
@@ -70,7 +71,8 @@ def score(
         )
     weights = draws(count, settings.search.bootstrap if stride == 1 else 0, settings.seed)
     walk = TreeWalk(
-        generator.to(fabric.device).eval(), calibration_batches(root, dataset, settings.calibration, fabric.device)
+        generator.to(fabric.device).eval(),
+        calibration_batches(root, dataset, settings.calibration, settings.seed, fabric.device),
     )
 
     with Progress(f"search {experiment}", len(subnets) * len(scored), "images") as progress:
@@ -143,7 +145,7 @@ def score_shard(
 def _score_in_groups(
     config: Config, experiment: str, subnets: Sequence[Subnet], device: Device, until: float | None, stride: int = 1
 ) -> list[ShardRow]:
-    """The rows of *subnets* on every *stride*-th picture, as they were kept, group by group."""
+    """The rows of *subnets* on one picture in *stride*, as they were kept, group by group."""
     settings = config.experiments[experiment]
     generator = _load_supernet(config, experiment)
     groups = list(_groups(subnets))

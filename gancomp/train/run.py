@@ -156,7 +156,9 @@ class StageRun:
     def calibrate(self, network: Generator) -> None:
         """Estimate BatchNorm's statistics anew, in place, as the search does for every subnet."""
         if has_batch_statistics(network):
-            batches = calibration_batches(self.root, self.dataset, self.settings.calibration, self.fabric.device)
+            batches = calibration_batches(
+                self.root, self.dataset, self.settings.calibration, self.settings.seed, self.fabric.device
+            )
             with self.fabric.autocast():
                 calibrate(network.to(self.fabric.device), batches())
 

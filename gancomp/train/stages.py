@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from gancomp import rng
 from gancomp.artifacts import save_tensors, write_json
 from gancomp.config import Config, DistillTraining, ImportableTraining, SupernetTraining
 from gancomp.convert import load_discriminator, load_original
@@ -252,22 +253,22 @@ def _narrowed(student: MappedGenerator, widths: Widths, teacher: Generator) -> M
 
 @torch.inference_mode()
 def _judge(run: StageRun, whole: Generator, widths: Widths, judged: Pictures, teacher: Generator) -> float:
-    """L1 of one subnet on the first pictures of train-2, as a share of the 8-bit range.
+    """L1 of one subnet on pictures of train-2, by lot, as a share of the 8-bit range.
 
     As the search would score it: cut out of *whole*, with BatchNorm statistics of its own. Where no truth is known,
     against the *teacher*'s output, the truth of pseudo-pairs.
     """
     subnet = extract(whole, widths)
     run.calibrate(subnet)
-    total, count = 0.0, min(len(judged), JUDGED_PICTURES)
-    for start in range(0, count, 32):
-        indices = range(start, min(start + 32, count))
+    total, sample = 0.0, sorted(rng.sample(run.settings.seed, "pictures of the verdict", len(judged), JUDGED_PICTURES))
+    for start in range(0, len(sample), 32):
+        indices = sample[start : start + 32]
         inputs = judged.encode(judged.inputs(indices)).to(run.fabric.device)
         with run.fabric.autocast():
             out = subnet(inputs).float()
             wanted = to_float(judged.targets(indices)).to(out) if judged.paired else teacher(inputs).float()
         total += float((out - wanted).abs().mean(dim=(1, 2, 3)).sum()) / 2
-    return total / count
+    return total / len(sample)
 
 
 # --- the winner --------------------------------------------------------------------------------

@@ -52,7 +52,7 @@ def test_scores_are_those_of_each_subnet_alone(workspace: Workspace) -> None:
     assert len(rows) >= 10
 
     pictures = Pictures(workspace.folder / "data" / DATASET, ("train-2",), "AtoB")
-    inputs, targets = pictures.batch(range(5))
+    inputs, targets = pictures.batch(sorted(rng.sample(7, "pictures of the search", len(pictures), 5)))
     inception = FakeInception()
     reference = load_statistics(
         workspace.folder / "data" / DATASET / "statistics.safetensors", "train-2", inception.key
@@ -249,6 +249,29 @@ def test_supernet_file_is_only_read(finished: Workspace, workspace: Workspace) -
 # --- other kinds of pictures -------------------------------------------------------------------
 
 
+def test_pictures_are_drawn_by_lot_and_kept_from_round_to_round(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Below train-2's size: not those that come first by name, others at another seed, and halved each is within the
+    next."""
+    asked: list[int] = []
+    inputs = Pictures.inputs
+    monkeypatch.setattr(Pictures, "inputs", lambda self, some: (asked.extend(some), inputs(self, some))[1])
+
+    def scored(seed: int, stride: int = 1) -> list[int]:
+        config = workspace.config(search={"images": 4, "bootstrap": 0}, seed=seed)
+        asked.clear()
+        generator = load_generator(workspace.stage("supernet") / "model.safetensors")
+        list(score(generator, candidates(config, EXPERIMENT)[:1], config, EXPERIMENT, "cpu", stride))
+        return [int(index) for index in asked]
+
+    every = {seed: scored(seed) for seed in range(4)}
+    assert all(len(set(some)) == 4 for some in every.values())
+    assert len({tuple(some) for some in every.values()}) > 2
+    assert max(index for some in every.values() for index in some) == 6, "not the first by name"
+    assert all(set(scored(seed, 2)) < set(some) and len(scored(seed, 2)) == 2 for seed, some in every.items())
+
+
 @pytest.mark.parametrize(("experiment", "metric"), [("batch", "l1"), ("cyclegan", "kid"), ("gaugan", "miou")])
 @torch.inference_mode()
 def test_every_kind_of_pictures_is_scored_as_each_subnet_alone(
@@ -270,7 +293,8 @@ def test_every_kind_of_pictures_is_scored_as_each_subnet_alone(
 
     whole = load_generator(made.stage("supernet") / "model.safetensors")
     pictures, inception = made.pictures("train-2"), FakeInception()
-    indices = range(min(len(pictures), config.experiments[experiment].search.images))
+    searched = config.experiments[experiment]
+    indices = sorted(rng.sample(searched.seed, "pictures of the search", len(pictures), searched.search.images))
     reference = load_statistics(made.root / "statistics.safetensors", "train-2", inception.key)
     x = pictures.encode(pictures.inputs(indices))
     for row in (rows[0], rows[-1]):

@@ -196,7 +196,7 @@ def calibrated(workspace: Workspace, generator: Generator) -> Generator:
     config = workspace.config()
     settings = config.experiments[EXPERIMENT].calibration
     root = workspace.folder / "data" / DATASET
-    calibrate(generator, calibration_batches(root, config.datasets[DATASET], settings, "cpu")())
+    calibrate(generator, calibration_batches(root, config.datasets[DATASET], settings, 7, "cpu")())
     return generator
 
 
@@ -226,7 +226,7 @@ def test_winner_is_what_the_search_scored(finished_of: Callable[[str], Workspace
     inputs = pictures.encode(pictures.inputs(range(4)))
     config = own.config()
     calibration = calibration_batches(
-        own.folder / "data" / DATASET, config.datasets[DATASET], config.experiments[EXPERIMENT].calibration, "cpu"
+        own.folder / "data" / DATASET, config.datasets[DATASET], config.experiments[EXPERIMENT].calibration, 7, "cpu"
     )
     scored = Subnet(winner.index, winner.widths, profile(subnet.spec))
     with torch.inference_mode(), one_thread():
