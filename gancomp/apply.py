@@ -10,7 +10,7 @@ from PIL import Image
 
 from gancomp.artifacts import atomic, file_sha256, read_json, write_json
 from gancomp.data.datasets import STORED, to_float, to_uint8
-from gancomp.data.images import encode_png, pictures_in, read_input, read_values, resize, resize_values
+from gancomp.data.images import as_image, encode_png, pictures_in, read_input, read_values, resize, resize_values
 from gancomp.data.palette import borders
 from gancomp.data.plan import Picture
 from gancomp.errors import GancompError
@@ -29,7 +29,7 @@ def translate(model: Generator | Model, path: Path | str) -> Image.Image:
     Of a GauGAN model the picture is a map of class numbers. GancompError names a file that cannot be read.
     """
     opened = Model(model.spec, on_pytorch(model)) if isinstance(model, Generator) else model
-    return Image.fromarray(_translated(opened, Path(path), native=False))
+    return as_image(_translated(opened, Path(path), native=False))
 
 
 def apply_folder(model: Path, folder: Path, out: Path | None = None, *, native: bool = False, threads: int = 0) -> Path:

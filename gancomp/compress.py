@@ -151,7 +151,8 @@ def pictures_in(data: Path, spec: GeneratorSpec, direction: Direction = "AtoB") 
 
     height, width = spec.size
     common: dict[str, Any] = {"size": f"{height}x{width}", "load_size": f"{height * 286 // 256}x{width * 286 // 256}"}
-    common |= {"direction": direction, "channels": spec.in_channels}
+    made = {"target_channels": spec.out_channels} if spec.out_channels != 3 else {}
+    common |= {"direction": direction, "channels": spec.in_channels} | made
     if (a := folder("trainA")) and (b := folder("trainB")):
         model: Model = "cyclegan"
         own = {"source": "folders", "a": a, "b": b, "val_a": folder("testA", "valA"), "val_b": folder("testB", "valB")}
@@ -169,6 +170,7 @@ def pictures_in(data: Path, spec: GeneratorSpec, direction: Direction = "AtoB") 
             **{part: folder(part) for part in parts},
             "names": names,
             "size": common["size"],
+            **made,
         }
         counted = [images]
     else:
@@ -182,6 +184,14 @@ def pictures_in(data: Path, spec: GeneratorSpec, direction: Direction = "AtoB") 
         raise GancompError(f"{data}: the label map is what a SPADE generator reads; leave the direction out")
     if model != "gaugan" and spec.in_channels > 4:
         raise GancompError(f"{data}: the generator reads {spec.in_channels} channels, and pictures have at most 4")
+    if spec.out_channels > 4:
+        raise GancompError(f"{data}: the generator makes {spec.out_channels} channels, and pictures have at most 4")
+    if spec.out_channels == 2:
+        raise GancompError(
+            f"{data}: the generator makes 2 channels. If they are the colours a and b of Lab, as in pix2pix's "
+            "colorization, gancomp has no such pictures; if they are gray and alpha, write the configuration by hand, "
+            "with target_channels: 2 (docs/data.md)"
+        )
     count = max(sum(path.suffix.lower() in SUFFIXES for path in Path(part).iterdir()) for part in counted)
     if not count:
         raise GancompError(f"{counted[0]}: holds no pictures ({', '.join(sorted(SUFFIXES))})")
@@ -254,7 +264,7 @@ def _discriminator(model: Model, spec: GeneratorSpec, found: DiscriminatorShape 
         usual = DISCRIMINATORS[model]
         room = (min(spec.size) // 3).bit_length() - usual["scales"]
         return usual | {"layers": max(1, min(usual["layers"], room))}
-    seen = 3 if model == "cyclegan" else spec.in_channels + 3
+    seen = spec.out_channels + (0 if model == "cyclegan" else spec.in_channels)
     if found.channels != seen or (found.scales is not None) != (model == "gaugan"):
         raise GancompError(
             f"the discriminator is {found}, and that of this {model} generator would see {seen} channels"

@@ -425,6 +425,7 @@ def spec_of(experiment: Experiment, dataset: DatasetBase, stage: str) -> Generat
             "widths": section.widths,
             "size": dataset.size,
             "in_channels": dataset.input_channels,
+            "out_channels": dataset.output_channels,
         }
     )
 

@@ -13,7 +13,7 @@ from PIL import Image
 from gancomp import paths
 from gancomp.artifacts import atomic, code_version, file_sha256, provenance, read_json, write_json
 from gancomp.config import Config
-from gancomp.data.datasets import Pictures, to_rgb, to_uint8
+from gancomp.data.datasets import Pictures, as_channels, to_rgb, to_uint8
 from gancomp.metrics.frechet import frechet_distance
 from gancomp.metrics.inception import Inception
 from gancomp.metrics.kernel import kernel_distance
@@ -127,7 +127,7 @@ def _spread(count: int) -> range:
 
 
 def maker(generator: Generator, pictures: Pictures, device: torch.device) -> MakePictures:
-    """From inputs of *pictures*, uint8 (n, h, w, c), to what *generator* makes of them, uint8 (n, h, w, 3)."""
+    """From inputs of *pictures*, uint8 (n, h, w, c), to what *generator* makes of them: as targets are."""
 
     @torch.inference_mode()
     def make(inputs: Images) -> Images:
@@ -173,8 +173,8 @@ def evaluate_reference(config: Config, experiment: str, device: Device = "auto")
         colours = class_colours(training, colour)
         baseline: tuple[str, MakePictures] = PAINTED, lambda inputs: colours[training.labels(inputs)]
     else:
-        baseline = COPIED, to_rgb
-    flat: tuple[str, MakePictures] = MEAN, lambda inputs: np.broadcast_to(colour, (*inputs.shape[:3], 3))
+        baseline = COPIED, lambda inputs: as_channels(inputs, training.target_channels)
+    flat: tuple[str, MakePictures] = MEAN, lambda inputs: np.broadcast_to(colour, (*inputs.shape[:3], len(colour)))
     made = {name: validation.score(make, f"reference {experiment}: {name}")[0] for name, make in (baseline, flat)}
 
     pictures, samples = validation.pictures, validation.samples
@@ -189,7 +189,7 @@ def evaluate_reference(config: Config, experiment: str, device: Device = "auto")
     folder = paths.stage(experiment, "reference")
     # Without pairs these are only what real targets look like; the report shows them beside no input.
     shown: Sequence[int] = samples if pictures.paired else _spread(pictures.target_count)
-    write_strip(folder / "inputs.png", to_rgb(pictures.inputs(samples)))
+    write_strip(folder / "inputs.png", pictures.inputs(samples))
     write_strip(folder / "targets.png", pictures.targets(shown))
     write_json(folder / "evaluation.json", record.model_dump(mode="json"))
 
@@ -207,8 +207,8 @@ def real_against_real(validation: Validation) -> Scores:
 
 
 def mean_colour(pictures: Pictures) -> Images:
-    """The mean colour of the targets, 8-bit (3,)."""
-    total = np.zeros(3)
+    """The mean colour of the targets, 8-bit (c,)."""
+    total = np.zeros(pictures.target_channels)
     for start in range(0, pictures.target_count, CHUNK):
         targets = pictures.targets(range(start, min(start + CHUNK, pictures.target_count)))
         total += targets.mean(axis=(1, 2)).sum(axis=0)
@@ -216,20 +216,21 @@ def mean_colour(pictures: Pictures) -> Images:
 
 
 def class_colours(pictures: Pictures, otherwise: Images) -> Images:
-    """The mean colour of each class in the targets, 8-bit (classes, 3); of a class that is in none, *otherwise*."""
+    """The mean colour of each class in the targets, 8-bit (classes, c); of a class that is in none, *otherwise*."""
     classes = len(pictures.classes)
-    total, pixels = np.zeros((classes, 3)), np.zeros(classes)
+    total, pixels = np.zeros((classes, len(otherwise))), np.zeros(classes)
     for start in range(0, len(pictures), CHUNK):
         inputs, targets = pictures.batch(range(start, min(start + CHUNK, len(pictures))))
         labels = pictures.labels(inputs).ravel()
         pixels += np.bincount(labels, minlength=classes)
-        for channel in range(3):
+        for channel in range(len(otherwise)):
             total[:, channel] += np.bincount(labels, targets[..., channel].ravel(), minlength=classes)
     means = np.rint(total / np.maximum(pixels, 1)[:, None]).astype(np.uint8)
     return np.where(pixels[:, None] > 0, means, otherwise)
 
 
 def write_strip(path: Path, pictures: Images) -> None:
-    """Pictures (n, h, w, 3) as one PNG, top to bottom."""
+    """Pictures (n, h, w, c) as one PNG in colours, top to bottom."""
+    pictures = to_rgb(pictures)
     with atomic(path) as temporary:
-        Image.fromarray(np.ascontiguousarray(pictures.reshape(-1, *pictures.shape[2:]))).save(temporary, format="PNG")
+        Image.fromarray(pictures.reshape(-1, *pictures.shape[2:])).save(temporary, format="PNG")

@@ -61,6 +61,8 @@ UNUSED: dict[str, dict[str, set[str]]] = {
     "teacher": {"objective": _OF_STUDENTS},
     "scratch": {"objective": _OF_STUDENTS},
 }
+#: Keys of a data set that came later, and their defaults, at which what was made before them stands.
+NEWER_OF_DATA = {"target_channels": 3}
 #: What chooses among the scored subnets, and nothing of what is scored.
 OF_SELECTION = {"budget", "at_least", "ties", "latency_ms"}
 NOT_OF_SCORES = {"shards", "scored", *OF_SELECTION}
@@ -96,8 +98,12 @@ def _own_settings(config: Config, experiment: str, stage: str) -> dict[str, Any]
     declared = config.experiments[experiment]
     if stage == "dataset":
         dataset = config.datasets[declared.dataset]
+        unset = {key for key, value in NEWER_OF_DATA.items() if getattr(dataset, key, value) == value}
         # Cityscapes keeps its truth at full resolution where it is judged.
-        return {"dataset": dataset.model_dump(mode="json", exclude={"judge"}), "judged": dataset.judge is not None}
+        return {
+            "dataset": dataset.model_dump(mode="json", exclude={"judge", *unset}),
+            "judged": dataset.judge is not None,
+        }
     if stage == "judge":
         judge = config.datasets[declared.dataset].judge
         return {"judge": judge.model_dump(mode="json") if judge else None}

@@ -19,7 +19,7 @@ from gancomp.nets import Generator, load_generator
 from gancomp.spec import GeneratorSpec
 
 Pixels = NDArray[np.float32]
-#: Inputs (n, channels, height, width) → pictures (n, 3, height, width), both in [-1, 1].
+#: Inputs (n, channels, height, width) → pictures (n, c, height, width), both in [-1, 1].
 Run = Callable[[Pixels], Pixels]
 #: What a runtime computes in: the file's own numbers, or whatever the runtime likes best on this processor.
 Numbers = Literal["exact", "fast"]

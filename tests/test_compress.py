@@ -143,6 +143,22 @@ def test_a_generator_of_ours_knows_its_size(folder: Path, called: list[Any]) -> 
     assert (dataset.size, dataset.input_channels) == ((24, 40), 1)
 
 
+@pytest.mark.parametrize(("inputs", "outputs"), [(1, 1), (3, 1), (1, 4)])
+@pytest.mark.parametrize("layout", [("train", "val"), ("trainA", "trainB")])
+def test_what_a_generator_makes_is_what_the_data_set_has(
+    folder: Path, called: list[Any], inputs: int, outputs: int, layout: tuple[str, str], capsys: Any
+) -> None:
+    generator = saved(Resnet((16,) * 8, 6, inputs=inputs, outputs=outputs), Path("G.pth"))
+    unpaired = layout[0] == "trainA"
+    seen = saved(patch_gan(outputs if unpaired else inputs + outputs, 8, 2), Path("D.pth"))
+    compress(generator, pictures(*layout), "3x", name="own", discriminator=seen, size=(32, 32))
+    config = written("own")
+    for stage in ("original", "teacher", "distill"):
+        spec = spec_of(config.experiments["own"], config.datasets["own"], stage)
+        assert (spec.in_channels, spec.out_channels) == (inputs, outputs)
+    assert f"{inputs} → {outputs} channels" in capsys.readouterr().out
+
+
 def test_epochs_follow_the_number_of_pictures(folder: Path, called: list[Any]) -> None:
     compress(resnet(), pictures("train", "val", count=3), "3x", name="few", size=(32, 32))
     experiment = written("few").experiments["few"]
@@ -260,6 +276,8 @@ def test_generators_and_pictures_must_belong_together(folder: Path, called: list
     (labels / "labels").rename(labels / "val")
     assert "only SPADE generators read label maps" in refused(spade, labels, **options)
     assert "reads 5 channels, and pictures have at most 4" in refused(Resnet((4,) * 8, 3, inputs=5), labels)
+    assert "makes 2 channels. If they are the colours a and b" in refused(Resnet((4,) * 8, 3, outputs=2), pictures())
+    assert "makes 5 channels, and pictures have at most 4" in refused(Resnet((4,) * 8, 3, outputs=5), pictures())
     assert "whose channels cannot be searched" in refused(Unet(4, 5), labels)
 
 

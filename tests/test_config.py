@@ -348,6 +348,7 @@ def altered(config: Config) -> set[str]:
 
 
 EVERYTHING = set(STAGES)
+MORE_OF_DATA: tuple[dict[str, Any], ...] = ({}, {"target_channels": 3}, {"target_channels": 1})
 OF_THE_DATA = {"dataset", "statistics", "judge"}
 
 
@@ -386,6 +387,14 @@ def test_only_networks_with_batch_norm_know_how_calibration_is_drawn() -> None:
         for stage in ("original", "supernet", "subnet", "scores"):
             calibration = stage_settings(config, "mine", stage)["settings"]["calibration"]
             assert calibration == {"images": 512, "batch": 16} | ({"version": 2} if known else {})
+
+
+def test_keys_of_a_data_set_that_came_later_change_no_signature_at_their_defaults() -> None:
+    assert "target_channels" not in stage_settings(parse(PLAIN), "mine", "dataset")["settings"]["dataset"]
+    plain, same, gray = (parse(merge(PLAIN, {"datasets": {"pairs": more}})) for more in MORE_OF_DATA)
+    for stage in STAGES:
+        assert signature(plain, "mine", stage) == signature(same, "mine", stage) != signature(gray, "mine", stage)
+    assert generator_spec(gray, "mine", "original").out_channels == 1
 
 
 def test_a_change_of_the_data_reaches_everything() -> None:

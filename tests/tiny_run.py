@@ -94,6 +94,14 @@ DATASET_OF_MODEL: dict[str, dict[str, Any]] = {
 }
 
 
+#: Generators whose outputs are no colours: gray → gray by pairs, and photos → gray without them.
+OF_MODEL |= {"gray": OF_MODEL["pix2pix"], "photo-gray": OF_MODEL["cyclegan"]}
+DATASET_OF_MODEL |= {
+    "gray": DATASET_OF_MODEL["pix2pix"] | {"channels": 1, "target_channels": 1},
+    "photo-gray": DATASET_OF_MODEL["cyclegan"] | {"target_channels": 1},
+}
+
+
 class FakeInception:
     """In place of the FID network: fixed random features of pictures, with the key of full precision."""
 
@@ -192,7 +200,13 @@ def write_label_maps(folder: Path) -> None:
         Image.fromarray(photo.astype(np.uint8)).save(folder / "images" / f"{index:02}.png")
 
 
-WRITES_PICTURES = {"pix2pix": write_pictures, "cyclegan": write_domains, "gaugan": write_label_maps}
+WRITES_PICTURES = {
+    "pix2pix": write_pictures,
+    "gray": write_pictures,
+    "cyclegan": write_domains,
+    "photo-gray": write_domains,
+    "gaugan": write_label_maps,
+}
 
 
 #: The function of `gancomp.train.stages` that trains each stage.

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from gancomp.data.images import pictures_in, read_input, read_rgb, resize
-from gancomp.data.plan import Picture, Plan, Side, file_of, split_names
+from gancomp.data.images import pictures_in, read_input, resize
+from gancomp.data.plan import Picture, Plan, file_of, split_names
 from gancomp.data.settings import AlignedDataset, Split
 from gancomp.errors import GancompError
 
@@ -37,7 +37,7 @@ def plan(dataset: AlignedDataset) -> Plan:
         splits[file], source_of[file] = "val", path
 
     def draw(file: str) -> tuple[Picture, Picture]:
-        return read_pair(source_of[file], dataset.size, "A" if dataset.direction == "AtoB" else "B", dataset.channels)
+        return read_pair(source_of[file], dataset.size, (dataset.channels_of("A"), dataset.channels_of("B")))
 
     return Plan(splits, draw, ATTRIBUTION.format(path=dataset.path))
 
@@ -58,21 +58,19 @@ def safe_name(stem: str) -> str:
     return re.sub(r"^[.-]", "_", re.sub(r"[^\w.-]", "_", stem))
 
 
-def read_pair(path: Path, size: tuple[int, int], input_side: Side = "A", channels: int = 3) -> tuple[Picture, Picture]:
+def read_pair(path: Path, size: tuple[int, int], channels: tuple[int, int] = (3, 3)) -> tuple[Picture, Picture]:
     """The left and right half of a picture, each resized on its own to *size*, so that neither bleeds into the other.
 
-    The *input_side* is read as `read_input` does by its *channels*, the other as colours. Raises GancompError as
-    `read_rgb`, and when the width is odd.
+    Each is read as `read_input` does by its *channels*. Raises GancompError as that, and when the width is odd.
     """
-    target = read_rgb(path)
-    width = target.shape[1]
+    left = read_input(path, channels[0])
+    right = left if channels[0] == channels[1] else read_input(path, channels[1])
+    width = left.shape[1]
     if width % 2:
         raise GancompError(
             f"{path}: is {width} pixels wide; a picture A|B has two halves of equal width, so an even number"
         )
-    source = target if channels == 3 else read_input(path, channels)
-    a, b = (source, target) if input_side == "A" else (target, source)
-    return resize(a[:, : width // 2], size), resize(b[:, width // 2 :], size)
+    return resize(left[:, : width // 2], size), resize(right[:, width // 2 :], size)
 
 
 def _subfolder(folder: Path, *kinds: str) -> Path:

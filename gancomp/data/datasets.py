@@ -27,7 +27,7 @@ Indices = Sequence[int] | NDArray[np.integer]
 #: Keeps the permutations apart from other draws of the same seed; targets that belong to no input have their own.
 _ORDER_STREAM = 0x6F72646572
 _TARGET_STREAM = 0x746172676574
-#: Which of the stored channels are an input of so many.
+#: Which of the stored channels are a picture of so many.
 STORED = {1: slice(0, 1), 2: slice(0, 4, 3), 3: slice(0, 3), 4: slice(0, 4)}
 
 
@@ -73,6 +73,7 @@ class Pictures:
         self._alone = alone
         self._truth = manifest.truth
         self._channels = manifest.dataset.get("channels", 3)
+        self.target_channels: int = manifest.dataset.get("target_channels", 3)
         self._root = root
         self._cache: dict[str, Picture] = {}
         self._cache_room = cache_bytes
@@ -101,8 +102,8 @@ class Pictures:
         return self._gather(_at(self._inputs, indices))[0][..., STORED[self._channels]]
 
     def targets(self, indices: Indices) -> Picture:
-        """The targets at *indices*, which count the targets: uint8 (n, height, width, 3)."""
-        return self._gather(_at(self._targets, indices))[0][..., :3]
+        """The targets at *indices*, which count the targets: uint8 (n, height, width, target_channels)."""
+        return self._gather(_at(self._targets, indices))[0][..., STORED[self.target_channels]]
 
     def batch(self, indices: Indices) -> tuple[Picture, Picture]:
         """Inputs and targets of the pairs at *indices*; ValueError where the pictures are not paired."""
@@ -164,7 +165,7 @@ class Pictures:
     def _both(self, inputs: Indices, targets: Indices) -> tuple[Picture, Picture]:
         """Inputs and targets, reading a file that holds both but once."""
         read = self._gather(_at(self._inputs, inputs), _at(self._targets, targets))
-        return read[0][..., STORED[self._channels]], read[1][..., :3]
+        return read[0][..., STORED[self._channels]], read[1][..., STORED[self.target_channels]]
 
     def _gather(self, *wanted: list[_View]) -> list[Picture]:
         """Each list of views as one array."""
@@ -182,7 +183,8 @@ class Pictures:
 
     def _read(self, file: str) -> Picture:
         path = self._root / file
-        picture = read_input(path, 4 if self._channels in (2, 4) else 3)
+        with_alpha = {self._channels, self.target_channels} & {2, 4}
+        picture = read_input(path, 4 if with_alpha else 3)
         height, width = self.size
         halves = 1 if file in self._alone else 2
         if picture.shape[:2] != (height, halves * width):
@@ -194,7 +196,7 @@ class Pictures:
         if self.kind == "labels":
             left = self._inputs[0].left
             try:
-                self.labels(picture[:, left : left + width])
+                self.labels(picture[:, left : left + width, :3])
             except ValueError as error:
                 raise GancompError(f"{path}: {error}; delete {self._root} and build the data set again") from None
         return picture
@@ -226,7 +228,7 @@ def to_float(pictures: Picture) -> torch.Tensor:
 
 
 def to_uint8(tensor: torch.Tensor) -> Picture:
-    """float (n, 3, height, width) in [-1, 1] → uint8 (n, height, width, 3), rounded to the nearest; the inverse of
+    """float (n, c, height, width) in [-1, 1] → uint8 (n, height, width, c), rounded to the nearest; the inverse of
     `to_float`. Values outside the range are cut."""
     import torch
 
@@ -234,15 +236,30 @@ def to_uint8(tensor: torch.Tensor) -> Picture:
     return scaled.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
-def to_rgb(inputs: Picture) -> Picture:
-    """Inputs of any number of channels, uint8 (n, height, width, c), to be looked at: (n, height, width, 3).
+def to_rgb(pictures: Picture) -> Picture:
+    """Pictures of any number of channels, to be looked at: `as_channels` of 3."""
+    return as_channels(pictures, 3)
 
-    Gray is repeated, and what is transparent lies on white.
+
+def as_channels(pictures: Picture, channels: int) -> Picture:
+    """Pictures uint8 (n, height, width, 1 to 4) as others of 1 to 4 *channels* would show them.
+
+    Gray is repeated, colours become their luma (ITU-R 601), what has no alpha is opaque, and where none is wanted, what
+    is transparent lies on white.
     """
-    channels = inputs.shape[-1]
-    colours = inputs[..., : 3 if channels > 2 else 1]
-    if channels in (2, 4):
-        alpha = inputs[..., -1:].astype(np.uint16)
+    own = pictures.shape[-1]
+    if own == channels:
+        return pictures
+    colours, alpha = pictures[..., : 3 if own > 2 else 1], pictures[..., -1:] if own in (2, 4) else None
+    if alpha is not None and channels not in (2, 4):
+        opacity = alpha.astype(np.uint16)
         # Integers up to 255² fit; + 127 rounds to the nearest.
-        colours = ((colours * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
-    return np.ascontiguousarray(np.broadcast_to(colours, (*inputs.shape[:-1], 3)))
+        colours = ((colours * opacity + 255 * (255 - opacity) + 127) // 255).astype(np.uint8)
+    wanted = 3 if channels > 2 else 1
+    if colours.shape[-1] > wanted:
+        luma = colours.astype(np.uint32) @ np.array([299, 587, 114], np.uint32)
+        colours = ((luma + 500) // 1000).astype(np.uint8)[..., None]
+    shown = np.broadcast_to(colours, (*pictures.shape[:-1], wanted))
+    if channels in (2, 4):
+        shown = np.concatenate([shown, np.full_like(shown[..., :1], 255) if alpha is None else alpha], axis=-1)
+    return np.ascontiguousarray(shown)

@@ -23,11 +23,9 @@ def plan(dataset: FoldersDataset) -> Plan:
     Raises GancompError for a missing or empty folder, for pictures that would get the same name, and, of pairs, for a
     picture without its partner or a validation folder of one side alone; when drawn, as `read_input`.
     """
-    channels: dict[Side, int] = {"A": 3, "B": 3}
-    channels["A" if dataset.direction == "AtoB" else "B"] = dataset.channels
 
     def read(path: Path, side: Side) -> Picture:
-        return resize(read_input(path, channels[side]), dataset.size)
+        return resize(read_input(path, dataset.channels_of(side)), dataset.size)
 
     if dataset.paired:
         splits, sources = matched({"a": dataset.a, "b": dataset.b}, {"a": dataset.val_a, "b": dataset.val_b}, dataset)

@@ -34,7 +34,7 @@ def read_rgb(path: Path) -> Picture:
 
 
 def read_input(path: Path, channels: int) -> Picture:
-    """The picture as an input of 1 to 4 *channels* is stored: (height, width, 3), or 4 where it keeps its alpha.
+    """The picture as one of 1 to 4 *channels* is stored: (height, width, 3), or 4 where it keeps its alpha.
 
     1 is gray, 2 gray and alpha, 3 colours (as `read_rgb`), 4 colours and alpha; gray is repeated in red, green and
     blue. Raises GancompError as `read_rgb`.
@@ -64,13 +64,15 @@ def read_values(path: Path, bits: int = 16) -> NDArray[np.int32]:
 
 
 def encode_png(picture: Picture) -> bytes:
-    """A picture, uint8 (height, width), or (height, width, 3 or 4), as the bytes of a gray, RGB or RGBA PNG.
-
-    Equal pictures give equal bytes.
-    """
+    """A picture as the bytes of a PNG, as `as_image` shows it. Equal pictures give equal bytes."""
     buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, format="PNG")
+    as_image(picture).save(buffer, format="PNG")
     return buffer.getvalue()
+
+
+def as_image(picture: Picture) -> Image.Image:
+    """A picture, uint8 (height, width) or (height, width, 1 to 4): gray, gray and alpha, RGB or RGBA."""
+    return Image.fromarray(picture[..., 0] if picture.shape[2:] == (1,) else picture)
 
 
 def resize(picture: Picture, size: tuple[int, int]) -> Picture:

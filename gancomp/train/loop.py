@@ -48,7 +48,7 @@ class Recipe(Protocol):
     def loss_names(self) -> tuple[str, ...]: ...
 
     def step(self, inputs: Tensor, targets: Tensor, draw: np.random.Generator) -> dict[str, Tensor]:
-        """Update the networks by one batch of encoded inputs (n, c, h, w) and targets (n, 3, h, w) in [-1, 1].
+        """Update the networks by one batch of encoded inputs (n, c, h, w) and targets (n, c, h, w) in [-1, 1].
 
         Unpaired, the two have nothing to do with each other. *draw* is the step's own randomness.
         """

@@ -31,7 +31,7 @@ class Pix2pix:
         self._discriminator, self._d_optimizer = fabric.setup(discriminator, self.optimizers["discriminator"])
 
     def step(self, inputs: Tensor, targets: Tensor, draw: np.random.Generator) -> dict[str, Tensor]:
-        """One update of the discriminator, then of the generator, on inputs (n, c, h, w) and targets (n, 3, h, w)."""
+        """One update of the discriminator, then of the generator, on inputs and targets (n, c, h, w)."""
         kind = self.objective.gan
         fake = self._generator(inputs)
 

@@ -107,7 +107,8 @@ class StageRun:
     def discriminator(self, inherit: str | None = None) -> nn.Module:
         """The model's discriminator, fresh or with the weights that the stage *inherit* left."""
         self.seed("discriminator")
-        network = build_discriminator(self.settings.model, self.settings.discriminator, self.dataset.input_channels)
+        channels = self.dataset.input_channels, self.dataset.output_channels
+        network = build_discriminator(self.settings.model, self.settings.discriminator, *channels)
         if inherit:
             load_weights(network, self.upstream(inherit, "discriminator.safetensors"))
         return network

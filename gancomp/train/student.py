@@ -77,7 +77,7 @@ class Student:
         self._pseudo_pairs = pseudo_pairs
 
     def step(self, inputs: Tensor, targets: Tensor, draw: np.random.Generator) -> dict[str, Tensor]:
-        """One update of the student and its discriminator on inputs (n, c, h, w) and targets (n, 3, h, w)."""
+        """One update of the student and its discriminator on inputs and targets (n, c, h, w)."""
         kind, weights = self.objective.gan, self.objective
         taught = self._teacher(inputs) if self._pseudo_pairs or weights.lambda_distill > 0 else None
         truth = taught[0].float() if taught and self._pseudo_pairs else targets

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from gancomp.data.build import build
-from gancomp.data.datasets import Pictures, batch_indices, to_float, to_rgb, to_uint8
+from gancomp.data.datasets import STORED, Pictures, as_channels, batch_indices, to_float, to_rgb, to_uint8
+from gancomp.data.images import as_image, read_input
 from gancomp.data.manifest import hash_of
 from gancomp.data.palette import borders
 from gancomp.data.settings import AlignedDataset, FoldersDataset, LabelsDataset
@@ -257,22 +258,31 @@ def test_truth_of_a_larger_size_takes_precedence(root: Path) -> None:
 # --- channels ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize(
+    ("channels", "target_channels"), [(1, 3), (2, 3), (3, 3), (4, 3), (1, 1), (3, 1), (3, 2), (1, 4), (2, 4), (4, 2)]
+)
 @pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
-def test_inputs_have_the_channels_declared(tmp_path: Path, direction: Literal["AtoB", "BtoA"], channels: int) -> None:
+def test_pictures_have_the_channels_declared(
+    tmp_path: Path, direction: Literal["AtoB", "BtoA"], channels: int, target_channels: int
+) -> None:
     pairs = np.random.default_rng(0).integers(0, 256, (30, 6, 16, 4), dtype=np.uint8)
     for kind, chosen in (("train", pairs[:25]), ("val", pairs[25:])):
         (tmp_path / "mine" / kind).mkdir(parents=True)
         for index, pair in enumerate(chosen):
             Image.fromarray(pair).save(tmp_path / "mine" / kind / f"{index}.png")
     dataset = AlignedDataset(
-        source="aligned", path=str(tmp_path / "mine"), size=(6, 8), channels=channels, direction=direction
+        source="aligned",
+        path=str(tmp_path / "mine"),
+        size=(6, 8),
+        channels=channels,
+        target_channels=target_channels,
+        direction=direction,
     )
     build("mine", dataset, tmp_path / "data", tmp_path)
     pictures = Pictures(tmp_path / "data", ["val"], direction)
     inputs, targets = pictures.batch(range(5))
     assert inputs.shape == (5, 6, 8, channels)
-    assert targets.shape == (5, 6, 8, 3)
+    assert targets.shape == (5, 6, 8, target_channels)
     assert np.array_equal(inputs, pictures.inputs(range(5)))
     assert np.array_equal(targets, pictures.targets(range(5)))
     assert pictures.encode(inputs).shape == (5, channels, 6, 8)
@@ -281,12 +291,38 @@ def test_inputs_have_the_channels_declared(tmp_path: Path, direction: Literal["A
         assert np.array_equal(inputs[..., -1], half[..., 3])
     if channels == 4:
         assert np.array_equal(inputs, half)
+    other = pairs[25:, :, 8:] if direction == "AtoB" else pairs[25:, :, :8]
+    as_read = read_input(tmp_path / "mine" / "val" / "0.png", target_channels)
+    as_read = as_read[:, 8:] if direction == "AtoB" else as_read[:, :8]
+    assert np.array_equal(targets[0], as_read[..., STORED[target_channels]])
+    if target_channels in (2, 4):
+        assert np.array_equal(targets[..., -1], other[..., 3])
     shown = to_rgb(inputs)
     assert shown.shape == (5, 6, 8, 3)
     seen = Image.fromarray(half[0])
     white = Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen).convert("RGB" if channels > 2 else "L")
     expected = np.asarray(white.convert("RGB")).astype(int)
     assert np.abs(shown[0] - expected).max() <= 2  # alpha and gray do not quite change places in 8 bits
+
+
+@settings(deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 4), st.integers(1, 4))
+def test_channels_are_shown_as_others(seed: int, own: int, wanted: int) -> None:
+    pictures = np.random.default_rng(seed).integers(0, 256, (2, 3, 4, own), dtype=np.uint8)
+    shown = as_channels(pictures, wanted)
+    assert shown.shape == (2, 3, 4, wanted)
+    if own == wanted:
+        assert np.array_equal(shown, pictures)
+    if wanted in (2, 4):
+        assert np.array_equal(shown[..., -1], pictures[..., -1] if own in (2, 4) else np.full((2, 3, 4), 255))
+    mode = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
+    for one, expected in zip(pictures, shown, strict=True):
+        image = as_image(one)
+        assert image.mode == mode[own]
+        if own in (2, 4) and wanted not in (2, 4):
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
+        seen = np.asarray(image.convert(mode[wanted]), int).reshape(expected.shape)
+        assert np.abs(seen - expected).max() <= 2
 
 
 # --- order -------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from gancomp.spec import GeneratorSpec
 
 RESNETS = {
     "original": GeneratorSpec(widths=8, size=32),
-    "compressed": GeneratorSpec(widths=4, block="separable", size=32),
+    "compressed": GeneratorSpec(widths=4, block="separable", size=32, out_channels=1),
 }
 SPADES = {
     name: GeneratorSpec(family="spade", widths=width, size=64, in_channels=4, upsampling="normal")

@@ -90,6 +90,12 @@ def test_each_model_has_its_own() -> None:
     assert pix2pix(torch.rand(1, 5 + 3, 16, 16)).shape == (1, 1, 2, 2)
     assert cyclegan(torch.rand(1, 3, 16, 16)).shape == (1, 1, 2, 2), "the output alone"
     assert len(gaugan(torch.rand(1, 5 + 3, 16, 16))) == 3
+    pix2pix, cyclegan, gaugan = (
+        build_discriminator(model, settings, 5, 1) for model in ("pix2pix", "cyclegan", "gaugan")
+    )
+    assert pix2pix(torch.rand(1, 5 + 1, 16, 16)).shape == (1, 1, 2, 2)
+    assert cyclegan(torch.rand(1, 1, 16, 16)).shape == (1, 1, 2, 2)
+    assert len(gaugan(torch.rand(1, 5 + 1, 16, 16))) == 3
 
 
 def test_every_layer_of_every_scale_is_shown() -> None:

@@ -78,6 +78,15 @@ def test_equal_pictures_cost_nothing_and_others_something(loss: PerceptualLoss) 
     assert 0 < near < far
 
 
+def test_gray_is_seen_repeated_and_what_is_transparent_on_white(loss: PerceptualLoss) -> None:
+    fake, real = pictures(0)[:, :1], pictures(1)[:, :1]
+    repeated = loss(fake.expand(-1, 3, -1, -1), real.expand(-1, 3, -1, -1))
+    assert loss(fake, real) == repeated
+    assert loss(torch.cat([fake, torch.ones_like(fake)], 1), torch.cat([real, torch.ones_like(real)], 1)) == repeated
+    clear = -torch.ones(2, 1, 32, 32)
+    assert loss(torch.cat([pictures(0), clear], 1), torch.ones(2, 3, 32, 32)).item() == 0
+
+
 def test_gradients_flow_to_the_fake_alone(loss: PerceptualLoss) -> None:
     fake, real = pictures(0).requires_grad_(), pictures(1).requires_grad_()
     loss.train()(fake, real).backward()

@@ -37,12 +37,13 @@ async function run(input) {
   return {picture, milliseconds: performance.now() - begin};
 }
 
-/** (3, h, w) in [-1, 1] → red, green, blue, alpha. */
+/** Gray, gray and alpha, colours, or colours and alpha (1 to 4, h, w) in [-1, 1] → red, green, blue, alpha. */
 function coloured(picture) {
-  const count = picture.length / 3, out = new Uint8ClampedArray(4 * count);
+  const count = shape[2] * shape[3], channels = picture.length / count, out = new Uint8ClampedArray(4 * count);
+  const at = (channel, i) => Math.round((picture[channel * count + i] + 1) * 127.5);
   for (let i = 0; i < count; i++) {
-    for (let channel = 0; channel < 3; channel++) out[4 * i + channel] = Math.round((picture[channel * count + i] + 1) * 127.5);
-    out[4 * i + 3] = 255;
+    for (let channel = 0; channel < 3; channel++) out[4 * i + channel] = at(channels > 2 ? channel : 0, i);
+    out[4 * i + 3] = channels % 2 ? 255 : at(channels - 1, i);
   }
   return out;
 }
