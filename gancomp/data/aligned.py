@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -19,6 +20,8 @@ Their licence is that of their originals; gancomp grants none.
 
 def plan(dataset: AlignedDataset) -> Plan:
     """The pictures of `train/` (by the hash of their names into train-1 and train-2) and of `val/`, else `test/`.
+
+    Those that differ in their endings alone are likely one picture twice, and go into one split.
 
     Files with other endings than pictures' and hidden files are passed over. Raises GancompError for a missing or
     empty folder and for two pictures that would get the same name; when drawn, for a picture that does not decode
@@ -43,14 +46,28 @@ def plan(dataset: AlignedDataset) -> Plan:
 
 
 def by_name(pictures: Iterable[Path]) -> dict[str, Path]:
-    """Pictures by the names that they are stored under; GancompError when two would get the same."""
-    named: dict[str, Path] = {}
-    for path in pictures:
-        name = safe_name(path.stem)
-        if name in named:
-            raise GancompError(f"{path}: would get the same name as {named[name].name}; rename one of them")
-        named[name] = path
-    return named
+    """Pictures that stand for themselves, by the names that they are stored under: their own without the ending, or,
+    where several differ in nothing but that, with it. GancompError when two would still get the same."""
+    pictures = list(pictures)
+    like = Counter(safe_name(path.stem) for path in pictures)
+    return _distinct(
+        (safe_name(path.stem if like[safe_name(path.stem)] == 1 else path.name), path) for path in pictures
+    )
+
+
+def by_stem(pictures: Iterable[Path]) -> dict[str, Path]:
+    """Pictures that find their partners by name, by their names without the ending; GancompError when two would get
+    the same, since nothing says which of them is the partner."""
+    return _distinct((safe_name(path.stem), path) for path in pictures)
+
+
+def _distinct(named: Iterable[tuple[str, Path]]) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for name, path in named:
+        if name in found:
+            raise GancompError(f"{path}: would get the same name as {found[name].name}; rename one of them")
+        found[name] = path
+    return found
 
 
 def safe_name(stem: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from gancomp.data.aligned import by_name
+from gancomp.data.aligned import by_name, by_stem, safe_name
 from gancomp.data.images import pictures_in, read_input, resize
 from gancomp.data.plan import Picture, Plan, Side, file_of, split_names
 from gancomp.data.settings import FoldersDataset, LabelsDataset, Split
@@ -56,8 +56,9 @@ def _domains(dataset: FoldersDataset) -> tuple[dict[str, Split], dict[str, Path]
     sides = (("A", dataset.a, dataset.val_a), ("B", dataset.b, dataset.val_b))
     for side, folder, val_folder in sides:
         pictures = by_name(pictures_in(Path(folder)))
-        split_of = split_names(pictures, dataset, 0.0 if val_folder else dataset.val_fraction)
-        members = [(split_of[name], name, path) for name, path in pictures.items()]
+        stems = (safe_name(path.stem) for path in pictures.values())
+        split_of = split_names(stems, dataset, 0.0 if val_folder else dataset.val_fraction)
+        members = [(split_of[safe_name(path.stem)], name, path) for name, path in pictures.items()]
         if val_folder:
             members += [("val", name, path) for name, path in by_name(pictures_in(Path(val_folder))).items()]
         for split, name, path in members:
@@ -90,7 +91,7 @@ def matched(
 
 def _partners(folders: Mapping[str, str]) -> dict[str, dict[str, Path]]:
     """{name: {key: path}} of the pictures of one name in *folders* {key: folder}."""
-    found = {key: by_name(pictures_in(Path(folder))) for key, folder in folders.items()}
+    found = {key: by_stem(pictures_in(Path(folder))) for key, folder in folders.items()}
     names = {name: path for pictures in found.values() for name, path in pictures.items()}
     for key, pictures in found.items():
         lonely = sorted(names.keys() - pictures.keys())

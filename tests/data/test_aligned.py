@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from gancomp.data import aligned
-from gancomp.data.aligned import read_pair, safe_name
+from gancomp.data.aligned import by_name, read_pair, safe_name
 from gancomp.data.plan import Plan, split_of
 from gancomp.data.settings import AlignedDataset
 from gancomp.errors import GancompError
@@ -70,12 +72,44 @@ def test_an_empty_folder_is_named(aligned_folder: Path) -> None:
         plan(aligned_folder)
 
 
-@pytest.mark.parametrize(("one", "other"), [("a.png", "a.bmp"), ("a b.png", "a_b.png")])
-def test_equal_names_are_refused(aligned_folder: Path, one: str, other: str) -> None:
-    for name in (one, other):
+def test_pictures_that_differ_in_their_endings_are_both_kept(aligned_folder: Path) -> None:
+    """With the ending in the stored name, in one split; all others keep the names that they had."""
+    before = plan(aligned_folder).splits
+    for name in ("a.png", "a.webp", "3.jpeg", "a.b.png"):
+        Image.new("RGB", (32, 12)).save(aligned_folder / "train" / name)
+    splits = plan(aligned_folder).splits
+    added = {"train/a.png.png", "train/a.webp.png", "train/3.png.png", "train/3.jpeg.png", "train/a.b.png"}
+    assert splits.keys() - before.keys() == added
+    assert before.keys() - splits.keys() == {"train/3.png"}
+    assert splits["train/3.png.png"] == splits["train/3.jpeg.png"] == before["train/3.png"]
+    assert splits["train/a.png.png"] == splits["train/a.webp.png"]
+
+
+def test_equal_names_are_refused(aligned_folder: Path) -> None:
+    for name in ("a b.png", "a_b.png"):
         Image.new("RGB", (32, 12)).save(aligned_folder / "train" / name)
     with pytest.raises(GancompError, match="would get the same name"):
         plan(aligned_folder)
+
+
+NAMES = st.lists(
+    st.tuples(st.text("ab. _", min_size=1, max_size=3), st.sampled_from([".png", ".webp", ".PNG"])),
+    max_size=6,
+    unique=True,
+)
+
+
+@given(NAMES)
+def test_every_picture_has_a_name_of_its_own_or_is_refused(parts: list[tuple[str, str]]) -> None:
+    paths = [Path(f"{stem}{ending}") for stem, ending in parts]
+    try:
+        named = by_name(paths)
+    except GancompError:
+        return
+    assert sorted(named.values()) == sorted(set(paths)) == sorted(paths)
+    for name, path in named.items():
+        alone = sum(safe_name(other.stem) == safe_name(path.stem) for other in paths) == 1
+        assert name == safe_name(path.stem if alone else path.name)
 
 
 def test_other_and_hidden_files_are_passed_over(aligned_folder: Path) -> None:

@@ -111,3 +111,15 @@ def test_a_damaged_picture_is_named_when_drawn(domains: Domains) -> None:
     damaged = next(file for file in made.splits if file.endswith("A-d_ä3.png"))
     with pytest.raises(GancompError, match=r"d ä3\.png: not a picture"):
         made.draw(damaged)
+
+
+def test_names_that_differ_in_their_endings_are_kept_in_domains_and_refused_in_pairs(tmp_path: Path) -> None:
+    a = paint(tmp_path / "a", *(f"{index}.png" for index in range(20)), "3.jpeg", "x.png", "x.webp")
+    b = paint(tmp_path / "b", *(f"{index}.png" for index in range(20)), "x.png")
+    made = plan(a, b)
+    names = {Path(file).name: split for file, split in made.splits.items()}
+    assert {"A-3.png.png", "A-3.jpeg.png", "A-x.png.png", "A-x.webp.png", "B-3.png", "B-x.png"} < names.keys()
+    assert names["A-3.png.png"] == names["A-3.jpeg.png"], "likely one picture twice"
+    assert "A-3.png" not in names
+    with pytest.raises(GancompError, match=r"a/3\.png: would get the same name as 3\.jpeg; rename one"):
+        plan(a, b, paired=True)
