@@ -24,7 +24,7 @@ from gancomp import paths, rng
 from gancomp.artifacts import write_csv, write_text
 from gancomp.config import Config, Halving
 from gancomp.data.calibration import calibration_batches
-from gancomp.data.datasets import Pictures, to_uint8
+from gancomp.data.datasets import Pictures, to_rgb
 from gancomp.loading import load
 from gancomp.metrics.frechet import Statistics, frechet_distance
 from gancomp.metrics.inception import Inception
@@ -163,7 +163,7 @@ def features_of(config: Config, experiment: str) -> tuple[NDArray[np.float32], S
                 some = slice(start, start + settings.search.chunk)
                 x = pictures.encode(pictures.inputs(sample[some])).to(fabric.device)
                 for place, (_, out) in enumerate(walk(subnets[first : first + GROUP], x), start=first):
-                    found[place, some] = inception(to_uint8(out))
+                    found[place, some] = inception(to_rgb(pictures.decode(out)))
                     progress.advance(len(out))
     return found, reference
 

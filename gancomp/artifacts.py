@@ -16,11 +16,11 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from gancomp import __version__
 from gancomp.errors import GancompError
-from gancomp.spec import GeneratorSpec, Strict
+from gancomp.spec import GeneratorSpec, Role, Strict, ValueRange
 
 if TYPE_CHECKING:
     import torch
@@ -31,13 +31,14 @@ DIGEST_KEY = "sha256"
 
 
 class Header(Strict):
-    """What a generator checkpoint says about itself."""
+    """What a generator checkpoint says about itself. `ranges` are those of numbers that it reads or makes."""
 
     spec: GeneratorSpec
     experiment: str = ""
     stage: str = ""
     signature: str = ""
     code_version: str = __version__
+    ranges: dict[Role, ValueRange] = Field(default_factory=dict)
 
 
 @contextmanager

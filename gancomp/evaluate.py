@@ -13,7 +13,7 @@ from PIL import Image
 from gancomp import paths
 from gancomp.artifacts import atomic, code_version, file_sha256, provenance, read_json, write_json
 from gancomp.config import Config
-from gancomp.data.datasets import Pictures, as_channels, to_rgb, to_uint8
+from gancomp.data.datasets import Pictures, Pixels, to_rgb
 from gancomp.metrics.frechet import frechet_distance
 from gancomp.metrics.inception import Inception
 from gancomp.metrics.kernel import kernel_distance
@@ -33,7 +33,7 @@ from gancomp.train.device import Device, take_device
 SAMPLES = 12
 CHUNK = 32
 
-Images = np.ndarray
+Images = Pixels
 MakePictures = Callable[[Images], Images]
 
 
@@ -127,11 +127,11 @@ def _spread(count: int) -> range:
 
 
 def maker(generator: Generator, pictures: Pictures, device: torch.device) -> MakePictures:
-    """From inputs of *pictures*, uint8 (n, h, w, c), to what *generator* makes of them: as targets are."""
+    """From inputs of *pictures* (n, h, w, c) to what *generator* makes of them, as targets are."""
 
     @torch.inference_mode()
     def make(inputs: Images) -> Images:
-        return to_uint8(generator(pictures.encode(inputs).to(device)))
+        return pictures.decode(generator(pictures.encode(inputs).to(device)))
 
     return make
 
@@ -173,7 +173,7 @@ def evaluate_reference(config: Config, experiment: str, device: Device = "auto")
         colours = class_colours(training, colour)
         baseline: tuple[str, MakePictures] = PAINTED, lambda inputs: colours[training.labels(inputs)]
     else:
-        baseline = COPIED, lambda inputs: as_channels(inputs, training.target_channels)
+        baseline = COPIED, training.as_targets
     flat: tuple[str, MakePictures] = MEAN, lambda inputs: np.broadcast_to(colour, (*inputs.shape[:3], len(colour)))
     made = {name: validation.score(make, f"reference {experiment}: {name}")[0] for name, make in (baseline, flat)}
 
@@ -207,12 +207,12 @@ def real_against_real(validation: Validation) -> Scores:
 
 
 def mean_colour(pictures: Pictures) -> Images:
-    """The mean colour of the targets, 8-bit (c,)."""
+    """The mean colour of the targets (c,), in their depth."""
     total = np.zeros(pictures.target_channels)
     for start in range(0, pictures.target_count, CHUNK):
         targets = pictures.targets(range(start, min(start + CHUNK, pictures.target_count)))
         total += targets.mean(axis=(1, 2)).sum(axis=0)
-    return np.rint(total / pictures.target_count).astype(np.uint8)
+    return np.rint(total / pictures.target_count).astype(targets.dtype)
 
 
 def class_colours(pictures: Pictures, otherwise: Images) -> Images:

@@ -22,7 +22,6 @@ import torch
 from gancomp import paths, rng
 from gancomp.artifacts import provenance, read_header, write_json
 from gancomp.config import Config
-from gancomp.data.datasets import to_uint8
 from gancomp.elastic.space import Widths, draw_widths
 from gancomp.evaluate import Validation
 from gancomp.export.formats import (
@@ -279,6 +278,6 @@ def _sampled(config: Config, experiment: str, folder: Path, runs: int) -> tuple[
 def _maker(run: Run, validation: Validation) -> Any:
     def make(inputs: np.ndarray) -> np.ndarray:
         x = validation.pictures.encode(inputs).numpy()
-        return np.concatenate([to_uint8(torch.from_numpy(run(one[None]))) for one in x])
+        return np.concatenate([validation.pictures.decode(torch.from_numpy(run(one[None]))) for one in x])
 
     return make

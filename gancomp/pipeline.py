@@ -62,7 +62,7 @@ UNUSED: dict[str, dict[str, set[str]]] = {
     "scratch": {"objective": _OF_STUDENTS},
 }
 #: Keys of a data set that came later, and their defaults, at which what was made before them stands.
-NEWER_OF_DATA = {"target_channels": 3}
+NEWER_OF_DATA = {"target_channels": 3, "range": None, "target_range": None}
 #: What chooses among the scored subnets, and nothing of what is scored.
 OF_SELECTION = {"budget", "at_least", "ties", "latency_ms"}
 NOT_OF_SCORES = {"shards", "scored", *OF_SELECTION}

@@ -81,6 +81,18 @@ Size = Annotated[
 ]
 
 
+NumberType = Literal["uint8", "uint16", "int16", "int32", "float32"]
+Role = Literal["input", "target"]
+
+
+class ValueRange(Strict):
+    """The numbers that a picture's darkest and brightest stand for, and the type that its files keep them in."""
+
+    low: Annotated[float, Field(allow_inf_nan=False)]
+    high: Annotated[float, Field(allow_inf_nan=False)]
+    type: NumberType
+
+
 class GeneratorSpec(Strict):
     """Everything needed to build a generator; the header of every checkpoint carries it.
 

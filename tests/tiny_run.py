@@ -94,11 +94,12 @@ DATASET_OF_MODEL: dict[str, dict[str, Any]] = {
 }
 
 
-#: Generators whose outputs are no colours: gray → gray by pairs, and photos → gray without them.
-OF_MODEL |= {"gray": OF_MODEL["pix2pix"], "photo-gray": OF_MODEL["cyclegan"]}
+#: Generators whose outputs are no colours: gray → gray by pairs, photos → gray without them, and signed numbers.
+OF_MODEL |= {"gray": OF_MODEL["pix2pix"], "photo-gray": OF_MODEL["cyclegan"], "numbers": OF_MODEL["pix2pix"]}
 DATASET_OF_MODEL |= {
     "gray": DATASET_OF_MODEL["pix2pix"] | {"channels": 1, "target_channels": 1},
     "photo-gray": DATASET_OF_MODEL["cyclegan"] | {"target_channels": 1},
+    "numbers": DATASET_OF_MODEL["pix2pix"] | {"channels": 1, "target_channels": 1, "range": [-1024, 3072]},
 }
 
 
@@ -174,6 +175,15 @@ def write_pictures(folder: Path) -> None:
             Image.fromarray(draw_pair(rng)).save(folder / kind / f"{index:02}.png")
 
 
+def write_numbers(folder: Path) -> None:
+    """The pairs as signed 16-bit numbers from -1000 to 1550."""
+    write_pictures(folder)
+    for path in folder.rglob("*.png"):
+        numbers = np.asarray(Image.open(path).convert("L")).astype(np.int16) * 10 - 1000
+        Image.fromarray(numbers.view(np.uint16)).save(path.with_suffix(".tif"), tiffinfo={339: 2})
+        path.unlink()
+
+
 def write_domains(folder: Path) -> None:
     """Outlines in `a`, and fewer filled rectangles, of other pairs, in `b`."""
     rng = np.random.default_rng(0)
@@ -203,6 +213,7 @@ def write_label_maps(folder: Path) -> None:
 WRITES_PICTURES = {
     "pix2pix": write_pictures,
     "gray": write_pictures,
+    "numbers": write_numbers,
     "cyclegan": write_domains,
     "photo-gray": write_domains,
     "gaugan": write_label_maps,

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any, get_args
 
-from gancomp.data.images import pictures_in, read_input, resize
-from gancomp.data.plan import Picture, Plan, file_of, split_names
+from numpy.typing import NDArray
+
+from gancomp.data.images import pictures_in, read_input, read_numbers, resize
+from gancomp.data.plan import Picture, Plan, Side, file_of, split_names
 from gancomp.data.settings import AlignedDataset, Split
+from gancomp.data.values import stored, value_range
 from gancomp.errors import GancompError
+from gancomp.spec import ValueRange
 
 ATTRIBUTION = """\
 These pictures were made from the folder {path}.
@@ -39,20 +46,24 @@ def plan(dataset: AlignedDataset) -> Plan:
         file = file_of("val", name)
         splits[file], source_of[file] = "val", path
 
-    def draw(file: str) -> tuple[Picture, Picture]:
-        return read_pair(source_of[file], dataset.size, (dataset.channels_of("A"), dataset.channels_of("B")))
+    def ranged(side: Side) -> ValueRange | None:
+        declared = dataset.range_of(side)
+        return value_range(declared, list(training.values()), lambda width: _half(side, width)) if declared else None
 
-    return Plan(splits, draw, ATTRIBUTION.format(path=dataset.path))
+    ranges = {side: found for side in get_args(Side) if (found := ranged(side))}
+
+    def draw(file: str) -> tuple[Picture, Picture]:
+        return read_pair(source_of[file], dataset.size, (dataset.channels_of("A"), dataset.channels_of("B")), ranges)
+
+    return Plan(splits, draw, ATTRIBUTION.format(path=dataset.path), ranges=ranges)
 
 
 def by_name(pictures: Iterable[Path]) -> dict[str, Path]:
     """Pictures that stand for themselves, by the names that they are stored under: their own without the ending, or,
     where several differ in nothing but that, with it. GancompError when two would still get the same."""
-    pictures = list(pictures)
-    like = Counter(safe_name(path.stem) for path in pictures)
-    return _distinct(
-        (safe_name(path.stem if like[safe_name(path.stem)] == 1 else path.name), path) for path in pictures
-    )
+    stems = {path: safe_name(path.stem) for path in pictures}
+    like = Counter(stems.values())
+    return _distinct((stem if like[stem] == 1 else safe_name(path.name), path) for path, stem in stems.items())
 
 
 def by_stem(pictures: Iterable[Path]) -> dict[str, Path]:
@@ -75,19 +86,38 @@ def safe_name(stem: str) -> str:
     return re.sub(r"^[.-]", "_", re.sub(r"[^\w.-]", "_", stem))
 
 
-def read_pair(path: Path, size: tuple[int, int], channels: tuple[int, int] = (3, 3)) -> tuple[Picture, Picture]:
+def read_pair(
+    path: Path,
+    size: tuple[int, int],
+    channels: tuple[int, int] = (3, 3),
+    ranges: Mapping[Side, ValueRange] = MappingProxyType({}),
+) -> tuple[Picture, Picture]:
     """The left and right half of a picture, each resized on its own to *size*, so that neither bleeds into the other.
 
-    Each is read as `read_input` does by its *channels*. Raises GancompError as that, and when the width is odd.
+    Each is read as `read_input` does by its *channels*, or as numbers by its range. Raises GancompError as those,
+    and when the width is odd.
     """
-    left = read_input(path, channels[0])
-    right = left if channels[0] == channels[1] else read_input(path, channels[1])
-    width = left.shape[1]
-    if width % 2:
-        raise GancompError(
-            f"{path}: is {width} pixels wide; a picture A|B has two halves of equal width, so an even number"
-        )
-    return resize(left[:, : width // 2], size), resize(right[:, width // 2 :], size)
+
+    @cache
+    def whole(count: int | None) -> NDArray[Any]:
+        return read_input(path, count) if count else read_numbers(path)[0]
+
+    def half(side: Side, count: int) -> Picture:
+        picture = whole(None if side in ranges else count)
+        width = picture.shape[1]
+        if width % 2:
+            raise GancompError(
+                f"{path}: is {width} pixels wide; a picture A|B has two halves of equal width, so an even number"
+            )
+        own = picture[:, _half(side, width)]
+        return stored(own, ranges[side], size) if side in ranges else resize(own, size)
+
+    return half("A", channels[0]), half("B", channels[1])
+
+
+def _half(side: Side, width: int) -> slice:
+    """The columns of a side in a picture A|B."""
+    return slice(width // 2) if side == "A" else slice(width // 2, None)
 
 
 def _subfolder(folder: Path, *kinds: str) -> Path:

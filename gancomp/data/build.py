@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
@@ -25,14 +27,18 @@ from gancomp.data.settings import (
     FoldersDataset,
     LabelsDataset,
     OpenmojiDataset,
+    OwnDataset,
     Split,
 )
+from gancomp.data.values import unpack
 from gancomp.errors import GancompError
 from gancomp.progress import Progress
 
 __all__ = ["Manifest", "build", "load_manifest", "verify"]
 
 ATTRIBUTION = "ATTRIBUTION.txt"
+#: Pictures that a warning names.
+MOST_TOLD = 5
 #: What a build writes its pictures into.
 FOLDERS = ("train", "val", "truth")
 
@@ -52,13 +58,21 @@ def build(name: str, dataset: Dataset, root: Path, downloads: Path) -> dict[str,
     (root / manifest.NAME).unlink(missing_ok=True)  # it vouches for pictures that may now change
     _remove_stale(root, {*plan.splits, *map(_truth_of, plan.splits)})
 
+    for side, found in plan.ranges.items():
+        print(
+            f"data set {name}: {dataset.role_of(side)} values {found.low:g} to {found.high:g} ({found.type}) become "
+            "darkest and brightest; 16 bits are kept"
+        )
     written: dict[str, str] = {}
     rejected: dict[str, str] = {}
+    faint: dict[str, str] = {}
     for file, outcome in _write_pictures(plan, dataset, root, f"data set {name}"):
         if isinstance(outcome, str):
             rejected[file] = outcome
         else:
-            written |= outcome
+            written |= outcome.written
+            faint |= {file: outcome.faint} if outcome.faint else {}
+    _warn_of_faint(name, faint, len(plan.splits))
     splits = {file: split for file, split in plan.splits.items() if file in written}
     _check_splits(name, plan, set(splits))
     _remove_stale(root, set(written))
@@ -80,6 +94,7 @@ def build(name: str, dataset: Dataset, root: Path, downloads: Path) -> dict[str,
         data_hash=hash_of(written),
         attribution=plan.attribution,
         rejected=rejected,
+        ranges={dataset.role_of(side): found for side, found in plan.ranges.items()},
     ).model_dump(mode="json")
     artifacts.write_text(root / ATTRIBUTION, plan.attribution)
     artifacts.write_json(root / manifest.NAME, built)
@@ -109,10 +124,18 @@ def _members(splits: Mapping[str, Split], files: set[str]) -> dict[Split, tuple[
     return {split: tuple(sorted(file for file in files if splits[file] == split)) for split in get_args(Split)}
 
 
-def _write_pictures(plan: Plan, dataset: Dataset, root: Path, label: str) -> Iterable[tuple[str, dict[str, str] | str]]:
-    """Draw and write every picture; yields its file and the hashes of what was written, or why it is rejected."""
+@dataclass(frozen=True)
+class _Written:
+    """The hashes of what was written of a picture, and which of its sides use little of their range, if any does."""
 
-    def write(file: str) -> dict[str, str] | str:
+    written: dict[str, str]
+    faint: str
+
+
+def _write_pictures(plan: Plan, dataset: Dataset, root: Path, label: str) -> Iterable[tuple[str, _Written | str]]:
+    """Draw and write every picture; yields its file and what was written, or why it is rejected."""
+
+    def write(file: str) -> _Written | str:
         sides = plan.draw(file)
         reason = _rejected(sides, plan.alone.get(file), dataset)
         if reason:
@@ -120,7 +143,8 @@ def _write_pictures(plan: Plan, dataset: Dataset, root: Path, label: str) -> Ite
         pictures = {file: _side_by_side(sides)}
         if plan.truth and plan.splits[file] != "train-1":
             pictures[_truth_of(file)] = plan.truth(file)
-        return {path: _write(root / path, picture) for path, picture in pictures.items()}
+        written = {path: _write(root / path, picture) for path, picture in pictures.items()}
+        return _Written(written, _faint(sides, plan, file, dataset))
 
     files = sorted(plan.splits)
     # Threads: decoding and encoding release the interpreter lock. map() cancels what is left when one fails.
@@ -160,6 +184,37 @@ def _rejected(sides: tuple[Picture, ...], alone: Side | None, dataset: Dataset) 
     else:
         judged, name = sides[0 if input_side == "A" else 1], f"input side {input_side}"
     return f"{name} is one colour" if (judged == judged[0, 0]).all() else ""
+
+
+def _faint(sides: tuple[Picture, ...], plan: Plan, file: str, dataset: Dataset) -> str:
+    """The sides of one's own picture that use less than a quarter of their range, and what they use; or nothing."""
+    if not isinstance(dataset, OwnDataset):
+        return ""
+    names = (plan.alone[file],) if file in plan.alone else get_args(Side)
+    told = []
+    for side, picture in zip(names, sides, strict=True):
+        if dataset.kind == "labels" and dataset.role_of(side) == "input":
+            continue
+        shown = unpack(picture) if side in plan.ranges else picture[..., :3]
+        least, most, limit = int(shown.min()), int(shown.max()), int(np.iinfo(shown.dtype).max)
+        if most - least < limit / 4:
+            told.append(f"{side}: {least} to {most} of {limit}")
+    return ", ".join(told)
+
+
+def _warn_of_faint(name: str, faint: Mapping[str, str], count: int) -> None:
+    """Name the first of the pictures that came out nearly of one shade, as 12 bits in a 16-bit file do."""
+    if not faint:
+        return
+    print(
+        f"data set {name}: {len(faint)} of {count} pictures use less than a quarter of the range of values that they "
+        "could have, and look nearly of one shade. If their files hold other values (12 bits in 16, say), tell which: "
+        f"datasets.{name}.range: [LOW, HIGH], or auto",
+        *(f"  {file} ({told})" for file, told in list(faint.items())[:MOST_TOLD]),
+        *([f"  and {len(faint) - MOST_TOLD} more"] if len(faint) > MOST_TOLD else []),
+        sep="\n",
+        file=sys.stderr,
+    )
 
 
 def _truth_of(file: str) -> str:

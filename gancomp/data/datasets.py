@@ -18,11 +18,14 @@ from gancomp.data.manifest import load_manifest
 from gancomp.data.palette import Palette, edges_in
 from gancomp.data.plan import Picture
 from gancomp.data.settings import Split
+from gancomp.data.values import unpack
 from gancomp.errors import GancompError
+from gancomp.spec import Role
 
 if TYPE_CHECKING:
     import torch
 
+Pixels = NDArray[np.uint8 | np.uint16]
 Indices = Sequence[int] | NDArray[np.integer]
 #: Keeps the permutations apart from other draws of the same seed; targets that belong to no input have their own.
 _ORDER_STREAM = 0x6F72646572
@@ -74,6 +77,7 @@ class Pictures:
         self._truth = manifest.truth
         self._channels = manifest.dataset.get("channels", 3)
         self.target_channels: int = manifest.dataset.get("target_channels", 3)
+        self.ranges = manifest.ranges
         self._root = root
         self._cache: dict[str, Picture] = {}
         self._cache_room = cache_bytes
@@ -97,21 +101,22 @@ class Pictures:
 
     # --- pictures ------------------------------------------------------------------------------
 
-    def inputs(self, indices: Indices) -> Picture:
-        """The inputs at *indices*: uint8 (n, height, width, channels); label maps as their colours."""
-        return self._gather(_at(self._inputs, indices))[0][..., STORED[self._channels]]
+    def inputs(self, indices: Indices) -> Pixels:
+        """The inputs at *indices*: (n, height, width, channels), uint8, or uint16 where they have a range of values;
+        label maps as their colours."""
+        return self._of("input", self._gather(_at(self._inputs, indices))[0])
 
-    def targets(self, indices: Indices) -> Picture:
-        """The targets at *indices*, which count the targets: uint8 (n, height, width, target_channels)."""
-        return self._gather(_at(self._targets, indices))[0][..., STORED[self.target_channels]]
+    def targets(self, indices: Indices) -> Pixels:
+        """The targets at *indices*, which count the targets: (n, height, width, target_channels), as inputs are."""
+        return self._of("target", self._gather(_at(self._targets, indices))[0])
 
-    def batch(self, indices: Indices) -> tuple[Picture, Picture]:
+    def batch(self, indices: Indices) -> tuple[Pixels, Pixels]:
         """Inputs and targets of the pairs at *indices*; ValueError where the pictures are not paired."""
         if not self.paired:
             raise ValueError("these pictures are unpaired: ask for inputs and targets, each by their own indices")
         return self._both(indices, indices)
 
-    def training_batch(self, step: int, batch: int, seed: int, share: slice = slice(None)) -> tuple[Picture, Picture]:
+    def training_batch(self, step: int, batch: int, seed: int, share: slice = slice(None)) -> tuple[Pixels, Pixels]:
         """Inputs and targets of training step *step* (from 0), a function of the arguments alone; *share* of them.
 
         As `batch_indices` orders them; targets that are not paired go by permutations of their own.
@@ -136,8 +141,8 @@ class Pictures:
 
     # --- what a generator reads ----------------------------------------------------------------
 
-    def encode(self, inputs: Picture) -> torch.Tensor:
-        """Inputs, uint8 (n, height, width, c), as float32 (n, channels, height, width).
+    def encode(self, inputs: Pixels) -> torch.Tensor:
+        """Inputs (n, height, width, c) as float32 (n, channels, height, width).
 
         Photos are in [-1, 1]. Of a label map, each class is a channel, and the last one the edges: 1 where it is,
         else 0.
@@ -149,12 +154,22 @@ class Pictures:
         ids = torch.from_numpy(self.labels(inputs).astype(np.int64))
         planes = torch.zeros(len(ids), len(self.classes) + 1, *ids.shape[1:])
         planes.scatter_(1, ids[:, None], 1.0)
-        planes[:, -1] = torch.from_numpy(edges_in(inputs))
+        planes[:, -1] = torch.from_numpy(edges_in(_in_8_bits(inputs)))
         return planes
 
-    def labels(self, inputs: Picture) -> NDArray[np.uint8]:
+    def decode(self, made: torch.Tensor) -> Pixels:
+        """What a generator made, (n, c, height, width) in [-1, 1], as `targets` are: the inverse of `to_float`."""
+        return to_pixels(made, 65_535) if "target" in self.ranges else to_uint8(made)
+
+    def as_targets(self, inputs: Pixels) -> Pixels:
+        """*inputs* as pictures of the targets' channels and depth, which no network has changed."""
+        if "target" not in self.ranges:
+            return as_channels(inputs, self.target_channels)
+        return inputs if inputs.dtype == np.uint16 else as_channels(inputs, 1).astype(np.uint16) * 257
+
+    def labels(self, inputs: Pixels) -> NDArray[np.uint8]:
         """Class numbers (n, height, width) of inputs that are label maps; ValueError of a data set without."""
-        return self._palette.ids(inputs)
+        return self._palette.ids(_in_8_bits(inputs))
 
     @cached_property
     def _palette(self) -> Palette:
@@ -162,10 +177,16 @@ class Pictures:
 
     # --- reading -------------------------------------------------------------------------------
 
-    def _both(self, inputs: Indices, targets: Indices) -> tuple[Picture, Picture]:
+    def _both(self, inputs: Indices, targets: Indices) -> tuple[Pixels, Pixels]:
         """Inputs and targets, reading a file that holds both but once."""
         read = self._gather(_at(self._inputs, inputs), _at(self._targets, targets))
-        return read[0][..., STORED[self._channels]], read[1][..., STORED[self.target_channels]]
+        return self._of("input", read[0]), self._of("target", read[1])
+
+    def _of(self, role: Role, stored: Picture) -> Pixels:
+        """Stored pictures as the inputs or targets that they are."""
+        if role in self.ranges:
+            return unpack(stored)
+        return stored[..., STORED[self._channels if role == "input" else self.target_channels]]
 
     def _gather(self, *wanted: list[_View]) -> list[Picture]:
         """Each list of views as one array."""
@@ -219,35 +240,44 @@ def batch_indices(step: int, count: int, batch: int, seed: int, stream: int = _O
     return np.resize(order[position * batch : (position + 1) * batch], batch)
 
 
-def to_float(pictures: Picture) -> torch.Tensor:
-    """uint8 (n, height, width, c) → float32 (n, c, height, width) in [-1, 1]."""
+def to_float(pictures: Pixels) -> torch.Tensor:
+    """uint8 or uint16 (n, height, width, c) → float32 (n, c, height, width) in [-1, 1]."""
     import torch
 
-    channels_first = torch.from_numpy(np.ascontiguousarray(pictures.transpose(0, 3, 1, 2)))
-    return channels_first.float().div_(127.5).sub_(1.0)
+    channels_first = np.ascontiguousarray(pictures.transpose(0, 3, 1, 2))
+    if channels_first.dtype == np.uint16:
+        return torch.from_numpy(channels_first.astype(np.float32)).div_(32_767.5).sub_(1.0)
+    return torch.from_numpy(channels_first).float().div_(127.5).sub_(1.0)
 
 
 def to_uint8(tensor: torch.Tensor) -> Picture:
     """float (n, c, height, width) in [-1, 1] → uint8 (n, height, width, c), rounded to the nearest; the inverse of
     `to_float`. Values outside the range are cut."""
+    return to_pixels(tensor, 255).astype(np.uint8, copy=False)
+
+
+def to_pixels(tensor: torch.Tensor, most: Literal[255, 65_535]) -> Pixels:
+    """As `to_uint8`, to 0 … *most* in 8 or 16 bits."""
     import torch
 
-    scaled = tensor.detach().float().add(1.0).mul_(127.5).round_().clamp_(0, 255)
-    return scaled.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    scaled = tensor.detach().float().add(1.0).mul_(most / 2).round_().clamp_(0, most)
+    kind = torch.uint8 if most == 255 else torch.uint16
+    return scaled.to(kind).permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
-def to_rgb(pictures: Picture) -> Picture:
-    """Pictures of any number of channels, to be looked at: `as_channels` of 3."""
+def to_rgb(pictures: Pixels) -> Picture:
+    """Pictures of any number of channels and depth, to be looked at: `as_channels` of 3."""
     return as_channels(pictures, 3)
 
 
-def as_channels(pictures: Picture, channels: int) -> Picture:
-    """Pictures uint8 (n, height, width, 1 to 4) as others of 1 to 4 *channels* would show them.
+def as_channels(pictures: Pixels, channels: int) -> Picture:
+    """Pictures (n, height, width, 1 to 4) as 8-bit ones of 1 to 4 *channels* would show them.
 
     Gray is repeated, colours become their luma (ITU-R 601), what has no alpha is opaque, and where none is wanted, what
     is transparent lies on white.
     """
     own = pictures.shape[-1]
+    pictures = _in_8_bits(pictures)
     if own == channels:
         return pictures
     colours, alpha = pictures[..., : 3 if own > 2 else 1], pictures[..., -1:] if own in (2, 4) else None
@@ -263,3 +293,9 @@ def as_channels(pictures: Picture, channels: int) -> Picture:
     if channels in (2, 4):
         shown = np.concatenate([shown, np.full_like(shown[..., :1], 255) if alpha is None else alpha], axis=-1)
     return np.ascontiguousarray(shown)
+
+
+def _in_8_bits(pictures: Pixels) -> Picture:
+    if pictures.dtype == np.uint16:
+        return ((pictures.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    return pictures.astype(np.uint8, copy=False)

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from gancomp.data.aligned import by_name, by_stem, safe_name
-from gancomp.data.images import pictures_in, read_input, resize
+from gancomp.data.images import pictures_in, read_input, read_numbers, resize
 from gancomp.data.plan import Picture, Plan, Side, file_of, split_names
 from gancomp.data.settings import FoldersDataset, LabelsDataset, Split
+from gancomp.data.values import stored, value_range
 from gancomp.errors import GancompError
 
 ATTRIBUTION = """\
@@ -23,8 +24,16 @@ def plan(dataset: FoldersDataset) -> Plan:
     Raises GancompError for a missing or empty folder, for pictures that would get the same name, and, of pairs, for a
     picture without its partner or a validation folder of one side alone; when drawn, as `read_input`.
     """
+    folders: Mapping[Side, str] = {"A": dataset.a, "B": dataset.b}
+    ranges = {
+        side: value_range(declared, pictures_in(Path(folder)))
+        for side, folder in folders.items()
+        if (declared := dataset.range_of(side))
+    }
 
     def read(path: Path, side: Side) -> Picture:
+        if side in ranges:
+            return stored(read_numbers(path)[0], ranges[side], dataset.size)
         return resize(read_input(path, dataset.channels_of(side)), dataset.size)
 
     if dataset.paired:
@@ -33,14 +42,14 @@ def plan(dataset: FoldersDataset) -> Plan:
         def draw_pair(file: str) -> tuple[Picture, ...]:
             return read(sources[file]["a"], "A"), read(sources[file]["b"], "B")
 
-        return Plan(splits, draw_pair, _attribution(dataset))
+        return Plan(splits, draw_pair, _attribution(dataset), ranges=ranges)
 
     splits, paths, alone = _domains(dataset)
 
     def draw(file: str) -> tuple[Picture, ...]:
         return (read(paths[file], alone[file]),)
 
-    return Plan(splits, draw, _attribution(dataset), alone=alone)
+    return Plan(splits, draw, _attribution(dataset), alone=alone, ranges=ranges)
 
 
 def _attribution(dataset: FoldersDataset) -> str:

@@ -14,11 +14,13 @@ from PIL import Image, ImageOps
 
 from gancomp.data.plan import Picture
 from gancomp.errors import GancompError
+from gancomp.spec import NumberType
 
 #: File names that count as pictures.
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pnm"})
 #: Larger pictures are refused before they are decoded: a small file can expand to many gigabytes.
 MAX_PIXELS = 64_000_000
+GIVE_RANGE = "give the data set one (range: [LOW, HIGH] or auto), or save it with 8 bits a channel"
 Number = TypeVar("Number", bound=np.integer)
 
 
@@ -46,6 +48,33 @@ def read_input(path: Path, channels: int) -> Picture:
         return np.asarray(image)
     gray = np.repeat(np.asarray(image.convert("L"))[:, :, None], 3, axis=2)
     return np.concatenate([gray, np.asarray(image)[:, :, 3:]], axis=2) if with_alpha else gray
+
+
+def read_numbers(path: Path) -> tuple[NDArray[np.float64], NumberType]:
+    """The values of a gray picture (height, width), as they are, and the type that its file keeps them in.
+
+    Colours become their luma. Raises GancompError as `read_rgb`, but for depths without a fixed range, which are what
+    this is for; and for values that are not numbers (NaN).
+    """
+    with _refusing(path), path.open("rb") as stream:
+        image = _open(stream)
+        kind = _number_type(Image.open(stream))  # turned upright, it has no tags any more
+        numbers = np.asarray(_on_white(image).convert("L") if kind == "uint8" else image).astype(np.float64)
+        if np.isnan(numbers).any():
+            raise _Refused("has values that are not numbers (NaN); give them a number, such as the lowest of the range")
+        return numbers, kind
+
+
+def _number_type(image: Image.Image) -> NumberType:
+    if image.mode == "F":
+        return "float32"
+    if image.mode.startswith("I;16"):
+        return "uint16"
+    if image.mode == "I":
+        # Pillow widens signed 16-bit values, and 16-bit PNGs of old.
+        bits = getattr(image, "tag_v2", {}).get(258, (32,))
+        return "int16" if bits == (16,) else "int32"
+    return "uint8"
 
 
 def read_values(path: Path, bits: int = 16) -> NDArray[np.int32]:
@@ -81,6 +110,14 @@ def resize(picture: Picture, size: tuple[int, int]) -> Picture:
     if picture.shape[:2] == size:
         return picture
     return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def resize_numbers(numbers: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    """Gray of any values at *size* (height, width), as `resize` does it."""
+    height, width = size
+    if numbers.shape == size:
+        return numbers
+    return np.asarray(Image.fromarray(numbers).resize((width, height), Image.Resampling.BICUBIC))
 
 
 def resize_values(values: NDArray[Number], size: tuple[int, int]) -> NDArray[Number]:
@@ -129,7 +166,7 @@ def _read(path: Path) -> Image.Image:
     with _refusing(path), path.open("rb") as stream:
         image = _open(stream)
         if image.mode == "F":
-            raise _Refused("has floating-point values, whose range is not known; save it with 8 bits a channel")
+            raise _Refused(f"has floating-point values, whose range is not known; {GIVE_RANGE}")
         return _from_16_bits(np.asarray(image).astype(np.int64)) if image.mode.startswith("I") else image
 
 
@@ -156,5 +193,5 @@ def _on_white(image: Image.Image) -> Image.Image:
 
 def _from_16_bits(values: np.ndarray) -> Image.Image:
     if values.min() < 0 or values.max() > 65_535:
-        raise _Refused("has 32-bit values, whose range is not known; save it with 8 bits a channel")
+        raise _Refused(f"has values below 0 or above 65,535, whose range is not known; {GIVE_RANGE}")
     return Image.fromarray(((values + 128) // 257).astype(np.uint8))

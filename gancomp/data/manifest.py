@@ -14,7 +14,7 @@ from gancomp.artifacts import file_sha256, read_json
 from gancomp.data.classes import LabelClass
 from gancomp.data.settings import Kind, Split
 from gancomp.errors import GancompError
-from gancomp.spec import Strict
+from gancomp.spec import Role, Strict, ValueRange
 
 NAME = "manifest.json"
 _FILE = re.compile(r"(train|val|truth)/[\w-][\w.-]*\.png")
@@ -26,7 +26,7 @@ class Manifest(Strict):
     `splits` are files A|B. Where `splits_b` has a split too, that split is unpaired: its files in `splits` are A alone,
     those in `splits_b` B alone. `classes` are those of label maps, in the order of their numbers and in the colours in
     which they are drawn. `truth` holds the hashes of label maps that are larger than the pictures, `truth/NAME.png`
-    for `val/NAME.png` or `train/NAME.png`.
+    for `val/NAME.png` or `train/NAME.png`. `ranges` are those of pictures of numbers (`gancomp.data.values`).
     """
 
     name: str
@@ -38,6 +38,7 @@ class Manifest(Strict):
     classes: tuple[LabelClass, ...] = ()
     sha256: dict[str, str]
     truth: dict[str, str] = Field(default_factory=dict)
+    ranges: dict[Role, ValueRange] = Field(default_factory=dict)
     data_hash: str
     attribution: str
     rejected: dict[str, str]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from gancomp.data.classes import LabelClass
 from gancomp.data.settings import DatasetBase, Split
+from gancomp.spec import ValueRange
 
 Picture = NDArray[np.uint8]
 """8-bit: (height, width, channels), or (n, height, width, channels); 1 gray, 2 gray and alpha, 3 RGB, 4 RGBA."""
@@ -26,7 +27,8 @@ class Plan:
     a file, each uint8 (height, width, 3), or 4 where it has alpha: (A, B), or the one side of a file that
     `alone` names (unpaired splits; `train/A-NAME.png`, `train/B-NAME.png`). Of label maps, the input side is drawn by
     the `Palette` that `classes` comes from. `truth`, where a judge needs label maps larger than the pictures, gives
-    those of a file: uint8 (H, W) of numbers as scored, 255 ignored.
+    those of a file: uint8 (H, W) of numbers as scored, 255 ignored. Sides that have `ranges` are drawn as
+    `gancomp.data.values` stores them.
     """
 
     splits: Mapping[str, Split]
@@ -35,6 +37,7 @@ class Plan:
     alone: Mapping[str, Side] = field(default_factory=dict)
     classes: tuple[LabelClass, ...] = ()
     truth: Callable[[str], Picture] | None = None
+    ranges: Mapping[Side, ValueRange] = field(default_factory=dict)
 
 
 def file_of(split: Split, name: str, side: Side | None = None) -> str:

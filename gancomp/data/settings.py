@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from gancomp.data.classes import CITYSCAPES, CLIMATE
-from gancomp.spec import PositiveInt, Size, Strict
+from gancomp.spec import PositiveInt, Role, Size, Strict
 
 Split = Literal["train-1", "train-2", "val"]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -73,6 +74,9 @@ class DatasetBase(Strict):
             raise ValueError("direction: the label map is the input; remove it")
         return self
 
+    def role_of(self, side: Literal["A", "B"]) -> Role:
+        return "input" if (side == "A") == (self.direction == "AtoB") else "target"
+
     @property
     def kind(self) -> Kind:
         return "pairs"
@@ -123,10 +127,32 @@ class OwnDataset(DatasetBase):
         return self.target_channels
 
 
+DeclaredRange = tuple[float, float] | Literal["auto"]
+
+
 class OwnPictures(OwnDataset):
     """Pictures of one's own whose inputs are pictures too."""
 
     channels: Channels = Field(3, description="of the input: 1 gray, 2 gray and alpha, 3 colours, 4 colours and alpha")
+    range: DeclaredRange | None = Field(
+        None,
+        description="the values that become darkest and brightest, such as [-1024, 3072], or auto for the least and "
+        "the largest of the training pictures; 16 bits are then kept. Of the input, and of a target of one channel",
+    )
+    target_range: DeclaredRange | None = Field(None, description="the target's, where it is another")
+
+    @model_validator(mode="after")
+    def _ranges_of_gray(self) -> OwnPictures:
+        for key, channels in (("range", self.channels), ("target_range", self.target_channels)):
+            declared = getattr(self, key)
+            if declared is None:
+                continue
+            if channels != 1:
+                own = key.replace("range", "channels")
+                raise ValueError(f"{key}: is for pictures of one value a pixel, so {own} must be 1, not {channels}")
+            if declared != "auto" and not (declared[0] < declared[1] and all(map(math.isfinite, declared))):
+                raise ValueError(f"{key}: needs a lower and a higher value, such as [-1024, 3072], not {declared}")
+        return self
 
     @property
     def input_channels(self) -> int:
@@ -134,7 +160,13 @@ class OwnPictures(OwnDataset):
 
     def channels_of(self, side: Literal["A", "B"]) -> int:
         """Channels of the pictures of *side*, of which one is the input."""
-        return self.channels if (side == "A") == (self.direction == "AtoB") else self.target_channels
+        return self.channels if self.role_of(side) == "input" else self.target_channels
+
+    def range_of(self, side: Literal["A", "B"]) -> DeclaredRange | None:
+        """The range declared for the pictures of *side*, if there is any."""
+        if self.role_of(side) == "input" or (self.target_range is None and self.target_channels == 1):
+            return self.range
+        return self.target_range
 
 
 class AlignedDataset(OwnPictures):

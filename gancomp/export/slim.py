@@ -50,9 +50,8 @@ def export_slim(config: Config, experiment: str) -> None:
 
     folder = paths.stage(experiment, "export")
     path = folder / "model.safetensors"
-    save_generator(
-        path, tuned, experiment=experiment, stage="export", signature=signature(config, experiment, "export")
-    )
+    about = {"experiment": experiment, "stage": "export", "signature": signature(config, experiment, "export")}
+    save_generator(path, tuned, **about, ranges=pictures.ranges)
     saved = _difference(tuned(x), load_generator(path)(x), str(path))
     counted = profile(tuned.spec)
     write_json(

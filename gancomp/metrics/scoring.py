@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from gancomp.data.datasets import to_rgb
+from gancomp.data.datasets import Pixels, to_rgb
 from gancomp.metrics.bootstrap import Values, Weights, frechet_replicates, kernel_replicates, mean_replicates
 from gancomp.metrics.frechet import Statistics, frechet_distance
 from gancomp.metrics.kernel import kernel_distance
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from gancomp.data.datasets import Pictures
     from gancomp.metrics.lpips import Lpips
 
-Images = NDArray[np.uint8]
+Images = Pixels
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Tally:
             if scorer.lpips:
                 self._lpips += float(scorer.lpips(to_rgb(made), to_rgb(truth.targets)).sum(dtype=np.float64))
         if scorer.judge and truth.labels is not None:
-            self._confusion += scorer.judge.score(made, truth.labels)
+            self._confusion += scorer.judge.score(to_rgb(made), truth.labels)
 
     def scores(self) -> Scores:
         """The scores of all pictures that were counted in; ValueError for fewer than two."""

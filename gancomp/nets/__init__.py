@@ -12,7 +12,7 @@ from gancomp.nets.generator import Generator, Segment
 from gancomp.nets.resnet import ResnetGenerator
 from gancomp.nets.spade import SpadeGenerator
 from gancomp.nets.unet import UnetGenerator
-from gancomp.spec import GeneratorSpec
+from gancomp.spec import GeneratorSpec, Role, ValueRange
 
 __all__ = ["Generator", "Segment", "build_generator", "load_generator", "load_weights", "save_generator"]
 
@@ -34,9 +34,17 @@ def build_skeleton(spec: GeneratorSpec) -> Generator:
         return build_generator(spec)
 
 
-def save_generator(path: Path | str, generator: Generator, *, experiment: str, stage: str, signature: str) -> None:
+def save_generator(
+    path: Path | str,
+    generator: Generator,
+    *,
+    experiment: str,
+    stage: str,
+    signature: str,
+    ranges: dict[Role, ValueRange] | None = None,
+) -> None:
     """Write *generator* with the header that `load_generator` reads."""
-    header = Header(spec=generator.spec, experiment=experiment, stage=stage, signature=signature)
+    header = Header(spec=generator.spec, experiment=experiment, stage=stage, signature=signature, ranges=ranges or {})
     save_tensors(path, generator.state_dict(), header.model_dump(mode="json"))
 
 

@@ -13,7 +13,7 @@ from gancomp import paths, rng
 from gancomp.artifacts import write_csv
 from gancomp.config import Config, budget_macs
 from gancomp.data.calibration import calibration_batches
-from gancomp.data.datasets import Pictures, to_uint8
+from gancomp.data.datasets import Pictures
 from gancomp.data.settings import DatasetBase
 from gancomp.elastic.space import Subnet
 from gancomp.errors import GancompError
@@ -85,7 +85,7 @@ def score(
                 with fabric.autocast():
                     for tally, (_, out) in zip(tallies, walk(group, x), strict=True):
                         with torch.autocast(fabric.device.type, enabled=False):  # a judge has a precision of its own
-                            tally.add(to_uint8(out), truth)
+                            tally.add(pictures.decode(out), truth)
                         progress.advance(len(indices))
             for subnet, tally in zip(group, tallies, strict=True):
                 scores, replicates = tally.scores(), tally.replicates(weights) if len(weights) else {}

@@ -18,7 +18,7 @@ from gancomp import paths, rng
 from gancomp.artifacts import provenance, write_json
 from gancomp.config import Config, Training
 from gancomp.data.classes import CITYSCAPES, IGNORED, LabelClass
-from gancomp.data.datasets import Pictures
+from gancomp.data.datasets import Pictures, to_rgb
 from gancomp.data.settings import DatasetBase, SmallJudge
 from gancomp.errors import GancompError
 from gancomp.metrics.drn import fetch_drn
@@ -77,7 +77,7 @@ def measure(judge: Judge, pictures: Pictures, classes: tuple[LabelClass, ...]) -
     with Progress("judge, on real pictures", len(pictures), "images") as progress:
         for start in range(0, len(pictures), CHUNK):
             indices = range(start, min(start + CHUNK, len(pictures)))
-            total += judge.score(pictures.targets(indices), pictures.scored_labels(indices))
+            total += judge.score(to_rgb(pictures.targets(indices)), pictures.scored_labels(indices))
             progress.advance(len(indices))
     try:
         miou, majority = mean_iou(total), majority_baseline(total)

@@ -28,7 +28,7 @@ from gancomp.profile.memory import peak_bytes
 from gancomp.report.records import Selection, read
 from gancomp.search.candidates import supernet_of
 from gancomp.search.select import refuse_foreign
-from gancomp.spec import GeneratorSpec
+from gancomp.spec import GeneratorSpec, Role
 from gancomp.train.cyclegan import Reverse
 from gancomp.train.device import Machine, is_launcher, make_fabric
 from gancomp.train.lock import wait_for_turn
@@ -171,7 +171,7 @@ class StageRun:
 
     def save_reverse(self, reverse: Reverse) -> None:
         """CycleGAN's way back, for a stage that trains without pseudo-pairs to inherit."""
-        self._save_generator("reverse.safetensors", reverse.generator)
+        self.save_generator("reverse.safetensors", reverse.generator, back=True)
         self._save_discriminator("reverse_discriminator.safetensors", reverse.discriminator)
 
     def finish(self, generator: Generator, discriminator: nn.Module, progressed: Progressed, **metrics: Any) -> None:
@@ -221,7 +221,7 @@ class StageRun:
             },
         )
         self._save_discriminator("discriminator.safetensors", discriminator)
-        self._save_generator("model.safetensors", generator)
+        self.save_generator("model.safetensors", generator)
 
     def _peak_memory_mb(self) -> dict[str, int]:
         """What this process held at most, and its GPU where it has one; of a resumed training, the last attempt's."""
@@ -233,6 +233,9 @@ class StageRun:
     def _save_discriminator(self, name: str, discriminator: nn.Module) -> None:
         save_tensors(self.folder / name, discriminator.state_dict(), {"stage": self.stage})
 
-    def _save_generator(self, name: str, generator: Generator) -> None:
+    def save_generator(self, name: str, generator: Generator, *, back: bool = False) -> None:
+        """Write a generator of the data set's inputs to its targets, or *back*."""
         about = {"experiment": self.experiment, "stage": self.stage, "signature": self.signature}
-        save_generator(self.folder / name, generator, **about)
+        other: dict[Role, Role] = {"input": "target", "target": "input"}
+        ranges = {other[role] if back else role: found for role, found in self.pictures.ranges.items()}
+        save_generator(self.folder / name, generator, **about, ranges=ranges)

@@ -18,7 +18,7 @@ from gancomp.elastic.pruning import prune
 from gancomp.elastic.slicing import Elastic, Widths, cut, extract
 from gancomp.elastic.space import draw_widths
 from gancomp.errors import GancompError
-from gancomp.nets import build_generator, load_generator, load_weights, save_generator
+from gancomp.nets import build_generator, load_generator, load_weights
 from gancomp.nets.generator import Generator
 from gancomp.nets.spade import SpadeGenerator
 from gancomp.nets.spectral import add_spectral_norm, fold_spectral_norm
@@ -292,11 +292,5 @@ def extract_winner(config: Config, experiment: str, machine: Machine = ANY_MACHI
     naive = run.settings.model == "cyclegan" and not run.settings.objective.pseudo_pairs
     for name in ("discriminator.safetensors", *(ways_back if naive else ())):
         shutil.copyfile(run.upstream("supernet", name), run.folder / name)
-    save_generator(
-        run.folder / "model.safetensors",
-        subnet.generator,
-        experiment=experiment,
-        stage="subnet",
-        signature=run.signature,
-    )
+    run.save_generator("model.safetensors", subnet.generator)
     run.end_turn()

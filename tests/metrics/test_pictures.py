@@ -27,5 +27,5 @@ def test_black_against_white_is_one() -> None:
 
 @pytest.mark.parametrize("other", [np.zeros(SHAPE, np.float32), np.zeros((1, 4, 4, 3), np.uint8)])
 def test_other_types_and_shapes_are_refused(other: np.ndarray) -> None:
-    with pytest.raises(ValueError, match="uint8 pictures of one shape"):
+    with pytest.raises(ValueError, match="expected pictures of one shape and depth"):
         l1(np.zeros(SHAPE, np.uint8), other)
