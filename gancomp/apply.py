@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from gancomp.artifacts import atomic, file_sha256, read_json, write_json
 from gancomp.data.datasets import STORED, to_float, to_uint8
-from gancomp.data.images import as_image, encode_png, pictures_in, read_input, read_values, resize, resize_values
+from gancomp.data.images import (
+    as_image,
+    encode_numbers,
+    encode_png,
+    pictures_in,
+    read_input,
+    read_numbers,
+    read_values,
+    resize,
+    resize_numbers,
+    resize_values,
+    suffix_of,
+)
 from gancomp.data.palette import borders
 from gancomp.data.plan import Picture
+from gancomp.data.values import restored, scaled
 from gancomp.errors import GancompError
 from gancomp.nets import Generator
 from gancomp.progress import Progress
@@ -26,14 +41,17 @@ RECORD = "apply.json"
 def translate(model: Generator | Model, path: Path | str) -> Image.Image:
     """The picture that *model* makes of the one in *path*, resized to what the model was trained on.
 
-    Of a GauGAN model the picture is a map of class numbers. GancompError names a file that cannot be read.
+    What a model of numbers makes is in its range again. Of a GauGAN model the picture is a map of class numbers.
+    GancompError names a file that cannot be read.
     """
-    opened = Model(model.spec, on_pytorch(model)) if isinstance(model, Generator) else model
-    return as_image(_translated(opened, Path(path), native=False))
+    opened = Model(model.spec, on_pytorch(model), ranges=model.ranges) if isinstance(model, Generator) else model
+    made = _translated(opened, Path(path), native=False)
+    return as_image(made.astype(np.int32) if made.dtype == np.int16 else made)
 
 
 def apply_folder(model: Path, folder: Path, out: Path | None = None, *, native: bool = False, threads: int = 0) -> Path:
-    """Translate every picture of *folder* into *out*, as PNG of the same name; returns *out*.
+    """Translate every picture of *folder* into *out*, as PNG of the same name, or as TIFF where the model makes signed
+    or floating-point numbers; returns *out*.
 
     Pictures that this model made there before are left. GancompError before anything is written if *out* holds another
     model's pictures, if two inputs would have one name, or if the model does one size only and *native* was asked.
@@ -43,9 +61,10 @@ def apply_folder(model: Path, folder: Path, out: Path | None = None, *, native: 
         height, width = opened.size
         raise GancompError(f"{model}: makes pictures of {height} × {width} only; export it with --dynamic for --native")
     out = out or folder.with_name(f"{folder.name}-{model.stem}")
+    numbers = opened.ranges.get("target")
     targets: dict[Path, Path] = {}
     for path in pictures_in(folder):
-        target = out / f"{path.stem}.png"
+        target = out / f"{path.stem}{suffix_of(numbers.type) if numbers else '.png'}"
         if target in targets:
             raise GancompError(f"{path}: would be written to {target}, as {targets[target].name}; rename one")
         targets[target] = path
@@ -62,21 +81,29 @@ def apply_folder(model: Path, folder: Path, out: Path | None = None, *, native: 
     with Progress("apply", len(left), "pictures") as progress:
         for target in left:
             with atomic(target) as temporary:
-                temporary.write_bytes(encode_png(_translated(opened, targets[target], native=native)))
+                made = _translated(opened, targets[target], native=native)
+                temporary.write_bytes(encode_numbers(made) if numbers else encode_png(made))
             progress.advance(1)
     return out
 
 
-def _translated(model: Model, path: Path, *, native: bool) -> Picture:
+def _translated(model: Model, path: Path, *, native: bool) -> NDArray[Any]:
+    """8-bit (h, w, c), or numbers (h, w) where the model makes such."""
     spec = model.spec
     if spec.family == "spade":
         ids = read_values(path, bits=8)
         x = _classes(path, resize_values(ids, _size(model, path, ids.shape[:2], native)), spec)
+    elif read := model.ranges.get("input"):
+        shares = scaled(read_numbers(path)[0], read)
+        x = resize_numbers(shares, _size(model, path, shares.shape, native)).clip(0, 1)[None, None] * 2 - 1
     else:
         picture = read_input(path, spec.in_channels)
         x = _pixels(resize(picture, _size(model, path, picture.shape[:2], native)), spec)
-    made: Picture = to_uint8(torch.from_numpy(model.run(x)))[0]
-    return made
+    made = model.run(x)
+    if numbers := model.ranges.get("target"):
+        return restored((made[0, 0] + 1) / 2, numbers)
+    picture: Picture = to_uint8(torch.from_numpy(made))[0]
+    return picture
 
 
 def _size(model: Model, path: Path, own: tuple[int, ...], native: bool) -> tuple[int, int]:

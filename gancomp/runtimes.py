@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from gancomp.artifacts import HEADER_KEY, Header
 from gancomp.errors import GancompError
 from gancomp.nets import Generator, load_generator
-from gancomp.spec import GeneratorSpec
+from gancomp.spec import GeneratorSpec, Role, ValueRange
 
 Pixels = NDArray[np.float32]
 #: Inputs (n, channels, height, width) → pictures (n, c, height, width), both in [-1, 1].
@@ -29,11 +29,13 @@ SUFFIXES = {".safetensors": "pytorch", ".onnx": "onnxruntime", ".xml": "openvino
 
 @dataclass(frozen=True)
 class Model:
-    """A generator that runs, whatever file it came from. *size* is (height, width) where it can do no other."""
+    """A generator that runs, whatever file it came from. *size* is (height, width) where it can do no other, *ranges*
+    are those of numbers that it reads or makes."""
 
     spec: GeneratorSpec
     run: Run
     size: tuple[int, int] | None = None
+    ranges: Mapping[Role, ValueRange] = field(default_factory=dict)
 
 
 def open_model(path: Path, threads: int = 0, numbers: Numbers = "fast") -> Model:
@@ -48,7 +50,7 @@ def open_model(path: Path, threads: int = 0, numbers: Numbers = "fast") -> Model
         raise GancompError(f"{path}: no such file")
     if kind == "pytorch":
         generator = load_generator(path)
-        return Model(generator.spec, on_pytorch(generator, threads))
+        return Model(generator.spec, on_pytorch(generator, threads), ranges=generator.ranges)
     try:
         return _onnx(path, threads) if kind == "onnxruntime" else _openvino(path, threads, numbers)
     except GancompError:
@@ -115,7 +117,7 @@ def on_openvino(model: Any, threads: int = 0, numbers: Numbers = "fast") -> tupl
 def _onnx(path: Path, threads: int) -> Model:
     run, session = on_onnxruntime(path, threads)
     header = _header(path, session.get_modelmeta().custom_metadata_map.get(HEADER_KEY))
-    return Model(header.spec, run, _fixed(session.get_inputs()[0].shape))
+    return Model(header.spec, run, _fixed(session.get_inputs()[0].shape), header.ranges)
 
 
 def _openvino(path: Path, threads: int, numbers: Numbers) -> Model:
@@ -127,9 +129,8 @@ def _openvino(path: Path, threads: int, numbers: Numbers) -> Model:
     text = model.get_rt_info(HEADER_KEY).astype(str) if model.has_rt_info(HEADER_KEY) else None
     run, _ = on_openvino(model, threads, numbers)
     shape = model.input(0).partial_shape
-    return Model(
-        _header(path, text).spec, run, _fixed([None if side.is_dynamic else side.get_length() for side in shape])
-    )
+    header, size = _header(path, text), _fixed([None if side.is_dynamic else side.get_length() for side in shape])
+    return Model(header.spec, run, size, header.ranges)
 
 
 def _fixed(shape: Any) -> tuple[int, int] | None:

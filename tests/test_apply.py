@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from tiny_run import DATASET, Workspace
 
@@ -13,10 +14,11 @@ import gancomp
 from gancomp import paths
 from gancomp.apply import apply_folder
 from gancomp.data.datasets import Pictures, to_uint8
+from gancomp.data.images import encode_numbers, read_numbers, suffix_of
 from gancomp.errors import GancompError
 from gancomp.export.formats import export_generator
 from gancomp.nets import build_generator, load_generator, save_generator
-from gancomp.spec import GeneratorSpec
+from gancomp.spec import GeneratorSpec, NumberType, ValueRange
 
 
 @pytest.fixture
@@ -107,3 +109,34 @@ def test_label_maps_are_read_as_in_training(finished_gaugan: Workspace, tmp_path
     Image.fromarray(np.full((16, 16), 200, np.uint8)).save(folder / "far.png")
     with pytest.raises(GancompError, match=r"far\.png: has class 200"):
         apply_folder(model, folder)
+
+
+@pytest.mark.parametrize("kind", ["int16", "uint16", "float32"])
+def test_numbers_come_back_in_their_range_and_type(kind: NumberType, tmp_path: Path) -> None:
+    """From a checkpoint and from what was exported; a picture in 8 bits would be another."""
+    low, high = (0, 5000) if kind == "uint16" else (-1024, 3072)
+    generator = build_generator(GeneratorSpec(widths=2, size=16, in_channels=1, out_channels=1)).eval()
+    values = ValueRange(low=low, high=high, type=kind)
+    generator.ranges = {"input": values, "target": values}
+    model = tmp_path / "ct.safetensors"
+    save_generator(model, generator, experiment="mine", stage="export", signature="s")
+    slices = np.random.default_rng(0).uniform(low, high, (2, 16, 16)).astype(kind)
+    ending = suffix_of(kind)
+    for index, numbers in enumerate(slices):
+        (tmp_path / "ct").mkdir(exist_ok=True)
+        (tmp_path / "ct" / f"{index}{ending}").write_bytes(encode_numbers(numbers))
+        assert np.array_equal(read_numbers(tmp_path / "ct" / f"{index}{ending}")[0], numbers)
+    with torch.inference_mode():
+        x = torch.from_numpy(((slices.astype(np.float64) - low) / (high - low)).astype(np.float32))[:, None] * 2 - 1
+        expected = low + (generator(x)[:, 0].double().numpy() + 1) / 2 * (high - low)
+    assert np.ptp(expected) > 100
+    exports = [export_generator(model, "onnx")] if kind == "int16" else []
+    for path in (model, *exports):
+        out = apply_folder(path, tmp_path / "ct", tmp_path / f"out {path.name}")
+        assert sorted(one.name for one in out.iterdir()) == [f"0{ending}", f"1{ending}", "apply.json"]
+        for index in (0, 1):
+            found, own = read_numbers(out / f"{index}{ending}")
+            assert own == kind
+            assert np.abs(found - expected[index]).max() <= 1
+    shown = gancomp.translate(gancomp.load_generator(model), tmp_path / "ct" / f"0{ending}")
+    assert np.abs(np.asarray(shown).astype(float) - expected[0]).max() <= 1

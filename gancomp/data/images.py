@@ -6,7 +6,7 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import IO, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,8 +99,24 @@ def encode_png(picture: Picture) -> bytes:
     return buffer.getvalue()
 
 
-def as_image(picture: Picture) -> Image.Image:
-    """A picture, uint8 (height, width) or (height, width, 1 to 4): gray, gray and alpha, RGB or RGBA."""
+def encode_numbers(numbers: NDArray[np.generic]) -> bytes:
+    """Gray (height, width) of a `NumberType` as the bytes of the kind of file that `suffix_of` names."""
+    buffer = io.BytesIO()
+    if numbers.dtype == np.int16:  # Pillow has no such pictures, but TIFF a word for them: signed
+        Image.fromarray(numbers.view(np.uint16)).save(buffer, format="TIFF", tiffinfo={339: 2})
+    else:
+        Image.fromarray(numbers).save(buffer, format="PNG" if numbers.dtype in (np.uint8, np.uint16) else "TIFF")
+    return buffer.getvalue()
+
+
+def suffix_of(kind: NumberType) -> str:
+    """The ending of a file of such numbers."""
+    return ".png" if kind in ("uint8", "uint16") else ".tif"
+
+
+def as_image(picture: NDArray[Any]) -> Image.Image:
+    """A picture, uint8 (height, width, 1 to 4), gray, gray and alpha, RGB or RGBA; or (height, width) of any type that
+    Pillow has."""
     return Image.fromarray(picture[..., 0] if picture.shape[2:] == (1,) else picture)
 
 

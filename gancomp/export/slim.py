@@ -51,7 +51,7 @@ def export_slim(config: Config, experiment: str) -> None:
     folder = paths.stage(experiment, "export")
     path = folder / "model.safetensors"
     about = {"experiment": experiment, "stage": "export", "signature": signature(config, experiment, "export")}
-    save_generator(path, tuned, **about, ranges=pictures.ranges)
+    save_generator(path, tuned, **about)
     saved = _difference(tuned(x), load_generator(path)(x), str(path))
     counted = profile(tuned.spec)
     write_json(

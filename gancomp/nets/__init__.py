@@ -12,7 +12,7 @@ from gancomp.nets.generator import Generator, Segment
 from gancomp.nets.resnet import ResnetGenerator
 from gancomp.nets.spade import SpadeGenerator
 from gancomp.nets.unet import UnetGenerator
-from gancomp.spec import GeneratorSpec, Role, ValueRange
+from gancomp.spec import GeneratorSpec
 
 __all__ = ["Generator", "Segment", "build_generator", "load_generator", "load_weights", "save_generator"]
 
@@ -34,17 +34,15 @@ def build_skeleton(spec: GeneratorSpec) -> Generator:
         return build_generator(spec)
 
 
-def save_generator(
-    path: Path | str,
-    generator: Generator,
-    *,
-    experiment: str,
-    stage: str,
-    signature: str,
-    ranges: dict[Role, ValueRange] | None = None,
-) -> None:
+def save_generator(path: Path | str, generator: Generator, *, experiment: str, stage: str, signature: str) -> None:
     """Write *generator* with the header that `load_generator` reads."""
-    header = Header(spec=generator.spec, experiment=experiment, stage=stage, signature=signature, ranges=ranges or {})
+    header = Header(
+        spec=generator.spec,
+        experiment=experiment,
+        stage=stage,
+        signature=signature,
+        ranges=dict(generator.ranges),
+    )
     save_tensors(path, generator.state_dict(), header.model_dump(mode="json"))
 
 
@@ -53,7 +51,9 @@ def load_generator(path: Path | str, device: torch.device | str = "cpu") -> Gene
 
     Raises GancompError naming *path* if it is missing, damaged, foreign, or its tensors do not fit its header.
     """
-    generator = build_skeleton(read_header(path).spec)
+    header = read_header(path)
+    generator = build_skeleton(header.spec)
+    generator.ranges = header.ranges
     tensors, _ = load_tensors(path)
     types = {name: tensor.dtype for name, tensor in generator.state_dict().items()}
     own = {name: tensor.to(device, types.get(name), copy=True) for name, tensor in tensors.items()}

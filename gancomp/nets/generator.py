@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
 
-from gancomp.spec import GeneratorSpec
+from gancomp.spec import GeneratorSpec, Role, ValueRange
 
 #: What passes between segments: the input at first, the pictures at last, and between them what the family likes.
 State = Any
@@ -27,7 +27,7 @@ class Generator(nn.Module):
 
     `segments` run in order, each on the state that the one before left; the search shares the states of subnets that
     agree in the widths of the first segments. `distilled` names the segments whose activations are matched with the
-    teacher's (Eq. 3).
+    teacher's (Eq. 3). `ranges` are those of numbers that it reads or makes, which [-1, 1] stands for.
     """
 
     segments: Sequence[Segment]
@@ -36,6 +36,7 @@ class Generator(nn.Module):
     def __init__(self, spec: GeneratorSpec) -> None:
         super().__init__()
         self.spec = spec
+        self.ranges: Mapping[Role, ValueRange] = {}
 
     def run_segment(self, index: int, state: State) -> State:
         """The state after segment *index*, given the one before (the input, for the first); that one is not changed."""

@@ -237,5 +237,5 @@ class StageRun:
         """Write a generator of the data set's inputs to its targets, or *back*."""
         about = {"experiment": self.experiment, "stage": self.stage, "signature": self.signature}
         other: dict[Role, Role] = {"input": "target", "target": "input"}
-        ranges = {other[role] if back else role: found for role, found in self.pictures.ranges.items()}
-        save_generator(self.folder / name, generator, **about, ranges=ranges)
+        generator.ranges = {other[role] if back else role: found for role, found in self.pictures.ranges.items()}
+        save_generator(self.folder / name, generator, **about)
