@@ -102,8 +102,8 @@ def _translated(model: Model, path: Path, *, native: bool) -> NDArray[Any]:
     made = model.run(x)
     if numbers := model.ranges.get("target"):
         return restored((made[0, 0] + 1) / 2, numbers)
-    picture: Picture = to_uint8(torch.from_numpy(made))[0]
-    return picture
+    shown: Picture = to_uint8(torch.from_numpy(made))[0]
+    return shown
 
 
 def _size(model: Model, path: Path, own: tuple[int, ...], native: bool) -> tuple[int, int]:
