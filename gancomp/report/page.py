@@ -12,7 +12,7 @@ from markdown_it import MarkdownIt
 from gancomp.artifacts import write_text
 from gancomp.report.metrics import BY_KEY
 from gancomp.report.records import require
-from gancomp.report.tables import times
+from gancomp.report.tables import UNLEARNED, times
 
 #: Figures of the page: file, heading, description for those who cannot see it.
 GRID = ("grid.png", "Pictures", "Validation pictures: input, target, and what each generator makes of the input")
@@ -39,8 +39,9 @@ footer { margin-top: 2.5rem; border-top: 1px solid var(--line); padding-top: .6r
 def write_page(results: Path, experiment: str, compressed: bool = True) -> None:
     """Write `report.html` of *experiment* from its table and figures; it needs no other file and no network.
 
-    There is a trade-off to show only where something is *compressed*. Raises GancompError naming the stage to run when
-    one is missing.
+    There is a trade-off to show only where something is *compressed*, and what to take away from it only where the
+    original has learned its task: else the table's warning stands in its place. Raises GancompError naming the stage to
+    run when one is missing.
     """
     folder = results / experiment
     table = require(folder / "tables" / "table.md", "tables").read_text(encoding="utf-8")
@@ -51,6 +52,8 @@ def write_page(results: Path, experiment: str, compressed: bool = True) -> None:
     # js-default: tables are understood, HTML in the text is shown, not run.
     body = MarkdownIt("js-default").render(rest)
     body = body.replace("<table>", '<div class="table"><table>').replace("</table>", "</table></div>")
+    warning = next((line for line in rest.splitlines() if UNLEARNED in line), None)
+    lead = MarkdownIt("js-default").render(warning) if warning else _facts(rows) if compressed else ""
     sections = [_figure(folder, *figure) for figure in ((GRID, TRADEOFF) if compressed else (GRID,))]
     sections += [f"<h2>Numbers</h2>\n{body}", _figure(folder, *LOSSES)]
     write_text(
@@ -58,7 +61,7 @@ def write_page(results: Path, experiment: str, compressed: bool = True) -> None:
         f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
         f'<meta name="viewport" content="width=device-width">\n<title>{html.escape(title)}</title>\n'
         f"<style>{STYLE}</style>\n<h1>{html.escape(title)}</h1>\n"
-        + "\n".join([_facts(rows) if compressed else "", *sections, _footer(rows[0])])
+        + "\n".join([lead, *sections, _footer(rows[0])])
         + "\n</html>\n",
     )
 

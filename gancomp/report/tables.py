@@ -34,6 +34,8 @@ from gancomp.spec import format_widths
 
 #: What a cell holds where the column does not apply.
 BLANK = "–"
+#: What is said of an original that does not beat a generator that does nothing; then nothing is said about compression.
+UNLEARNED = "It has not learned its task, so nothing about compression follows from this table."
 
 CSV_COLUMNS: tuple[str, ...] = (
     "experiment",
@@ -84,7 +86,9 @@ def write_tables(subject: Subject) -> None:
     rows = table_rows(board, benchmark, folders.file("benchmark", "benchmark.json"))
     verdicts = [verdict(board, subject.metric)]
     if supernet:
-        verdicts += [supernet_verdict(supernet), *comparison(board, subject.metric)]
+        verdicts.append(supernet_verdict(supernet))
+        if UNLEARNED not in verdicts[0]:
+            verdicts += comparison(board, subject.metric)
     lines = [
         f"# {_one_line(subject.title or folders.experiment)}",
         "",
@@ -278,10 +282,7 @@ def verdict(board: Scoreboard, metric: str) -> str:
         held = [pair for pair in held if pair.metric.key in ("fid", "kid")]
     rest = [pair for pair in held if not pair.better]
     if rest:
-        return (
-            f"**Warning: the original does not beat *{name}* on {_and(rest)} ({_values(rest)}). "
-            "It has not learned its task, so nothing about compression follows from this table.**"
-        )
+        return f"**Warning: the original does not beat *{name}* on {_and(rest)} ({_values(rest)}). {UNLEARNED}**"
     return f"The original beats *{name}* on {_and(held)} ({_values(held)})."
 
 

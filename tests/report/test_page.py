@@ -15,7 +15,7 @@ from gancomp.report.page import write_page
 from gancomp.report.records import Subject
 from gancomp.report.tables import times, write_tables
 
-from .made_up_results import EXPERIMENT, folders, make_alone, subject
+from .made_up_results import EXPERIMENT, edit_json, folders, make_alone, subject
 
 
 def page(results: Path, title: str = "A title") -> str:
@@ -44,6 +44,15 @@ def test_opens_with_what_one_takes_away(results: Path) -> None:
     assert times(float(ours["macs_exact_times_fewer"])) in facts
     assert f"{float(ours['fid']):.1f}" in facts
     assert f"gancomp {ours['code_version']}" in text
+
+
+def test_an_original_that_did_not_learn_leads_to_a_warning_alone(results: Path) -> None:
+    edit_json(results / EXPERIMENT / "original" / "evaluation.json", lambda data: data.update(fid=1e4))
+    text = page(results)
+    opening = text[: text.index("Pictures</h2>")]
+    assert "<strong>Warning: the original does not beat <em>input copied</em> on FID" in opening
+    assert 'class="facts"' not in text
+    assert "Ours against" not in text
 
 
 def test_a_title_is_text(results: Path) -> None:

@@ -105,6 +105,7 @@ def test_an_original_that_did_not_learn_is_a_bold_warning(results: Path, change:
     assert f"**Warning: the original does not beat *input copied* on {named}." in text
     assert "nothing about compression follows from this table.**" in text
     assert "The original beats" not in text
+    assert "Ours against" not in text  # nothing follows, so nothing is claimed
 
 
 def test_once_for_all_verdict(results: Path) -> None:
