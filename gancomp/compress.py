@@ -20,7 +20,7 @@ import yaml
 from gancomp import paths
 from gancomp.artifacts import read_json, write_text
 from gancomp.config import Config, ImportableTraining, Model, budget_macs, parse_budget, spec_of
-from gancomp.convert import DiscriminatorShape, describe, detect, detect_discriminator
+from gancomp.convert import DiscriminatorShape, describe, detect, detect_discriminator, ranges_of
 from gancomp.data.images import SUFFIXES
 from gancomp.errors import GancompError
 from gancomp.loading import merge, parse, read_yaml
@@ -110,6 +110,8 @@ def compress(
     spec, _ = detect(generator, size, upsampling)
     shape = detect_discriminator(discriminator)[0] if discriminator else None
     pictures = pictures_in(data, spec, direction)
+    keys = {"input": "range", "target": "target_range"}
+    ranges = {keys[role]: [found.low, found.high] for role, found in ranges_of(generator).items()}
     name = name or re.sub(r"[^A-Za-z0-9._-]", "_", f"{data.resolve().name}-{budget}").lstrip("._-")
     experiment = {
         "title": f"{generator.name}, {budget} on {data.name}",
@@ -119,7 +121,7 @@ def compress(
         **_stages(pictures, spec, search_space(spec, budget), epochs or _usual_epochs(pictures.count)),
         "search": {"budget": budget, "shards": 8},
     }
-    settings = {"run": [name], "datasets": {name: pictures.declared}, "experiments": {name: experiment}}
+    settings = {"run": [name], "datasets": {name: pictures.declared | ranges}, "experiments": {name: experiment}}
     config = _checked(settings, name)
     print(summary(config, name, pictures))
     text = f"# Written by `gancomp compress`; run it by hand with: snakemake --configfile {name}.yaml\n\n" + _yaml(

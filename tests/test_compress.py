@@ -21,8 +21,9 @@ from gancomp.config import Config, budget_macs, spec_of
 from gancomp.convert import convert
 from gancomp.errors import GancompError
 from gancomp.loading import load
+from gancomp.nets import load_generator, save_generator
 from gancomp.profile.macs import profile
-from gancomp.spec import GeneratorSpec
+from gancomp.spec import GeneratorSpec, ValueRange
 from tests.convert.foreign import Resnet, Spade, Unet, multiscale_patch_gan, patch_gan, saved
 
 SMALL = {"size": (32, 48), "epochs": 4}
@@ -157,6 +158,20 @@ def test_what_a_generator_makes_is_what_the_data_set_has(
         spec = spec_of(config.experiments["own"], config.datasets["own"], stage)
         assert (spec.in_channels, spec.out_channels) == (inputs, outputs)
     assert f"{inputs} → {outputs} channels" in capsys.readouterr().out
+
+
+def test_a_generator_of_numbers_brings_its_ranges(folder: Path, called: list[Any]) -> None:
+    convert(resnet(inputs=1, outputs=1), "plain.safetensors", (32, 32))
+    generator, ranges = load_generator("plain.safetensors"), {"input": (-1024, 3072), "target": (0, 5000)}
+    generator.ranges = {
+        role: ValueRange(low=low, high=high, type="int16")
+        for role, (low, high) in ranges.items()  # type: ignore[misc]
+    }
+    save_generator("own.safetensors", generator, experiment="", stage="export", signature="s")
+    convert("own.safetensors", "ct.safetensors")
+    compress(Path("ct.safetensors"), pictures("train", "val"), "3x", name="own")
+    dataset = written("own").datasets["own"]
+    assert (dataset.range, dataset.target_range) == tuple(ranges.values())
 
 
 def test_epochs_follow_the_number_of_pictures(folder: Path, called: list[Any]) -> None:

@@ -8,13 +8,13 @@ from pathlib import Path
 import torch
 from pydantic import ValidationError
 
-from gancomp.artifacts import file_sha256, load_tensors, save_tensors
+from gancomp.artifacts import file_sha256, load_tensors, read_header, save_tensors
 from gancomp.convert.layouts import recognise, recognise_discriminator
 from gancomp.convert.reading import COUNTER, Refused, Tensors, read_pth, some
 from gancomp.errors import GancompError
 from gancomp.nets import Generator, build_skeleton, load_generator, save_generator
 from gancomp.nets.discriminators import MultiscaleDiscriminator, PatchDiscriminator
-from gancomp.spec import GeneratorSpec, Upsampling, format_widths
+from gancomp.spec import GeneratorSpec, Role, Upsampling, ValueRange, format_widths
 
 __all__ = [
     "DiscriminatorShape",
@@ -108,9 +108,19 @@ def convert(
 ) -> GeneratorSpec:
     """Write the generator in *path* as gancomp's own checkpoint and return what it is; raises as `detect`."""
     spec, tensors = detect(path, size, upsampling)
+    generator = _filled(spec, tensors)
+    generator.ranges = ranges_of(path)
     # The source's hash is the provenance of what was not made here.
-    save_generator(out, _filled(spec, tensors), experiment="", stage="converted", signature=file_sha256(path)[:16])
+    save_generator(out, generator, experiment="", stage="converted", signature=file_sha256(path)[:16])
     return spec
+
+
+def ranges_of(path: Path | str) -> dict[Role, ValueRange]:
+    """The ranges of the numbers that the generator in *path* reads or makes, which gancomp's own files alone know."""
+    try:
+        return read_header(path).ranges
+    except GancompError:
+        return {}
 
 
 def load_original(path: Path | str, spec: GeneratorSpec, stage: str = "original") -> Generator:
