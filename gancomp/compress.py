@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from gancomp import paths
 from gancomp.artifacts import read_json, write_text
 from gancomp.config import Config, ImportableTraining, Model, budget_macs, parse_budget, spec_of
 from gancomp.convert import DiscriminatorShape, describe, detect, detect_discriminator, ranges_of
+from gancomp.data.build import check
 from gancomp.data.images import SUFFIXES
 from gancomp.errors import GancompError
 from gancomp.loading import merge, parse, read_yaml
@@ -31,6 +33,9 @@ Direction = Literal["AtoB", "BtoA"]
 Space = list[list[int]]
 
 SNAKEFILE = Path(__file__).parent.parent / "Snakefile"
+
+#: How Snakemake names the log of a job that failed.
+FAILED_LOG = re.compile(r"^ +log: (.+) \(check log file\(s\) for error details\)$", re.MULTILINE)
 
 LAYOUTS = """\
   train/ and val/ (or test/)   pictures A|B side by side, for pix2pix
@@ -104,8 +109,9 @@ def compress(
     Writes NAME.yaml into the current folder, runs the workflow on it, and says where the compressed generator and its
     report are. The same command after a stop continues; with *dry_run* it only says what it would do. *epochs* are
     those of distillation and fine-tuning; the once-for-all network trains twice as long. Raises GancompError, before
-    anything is written, for a checkpoint, discriminator or folder that is not known, a budget that no subnet meets and
-    a NAME.yaml of other content; and when the workflow stops.
+    anything is written, for a checkpoint, discriminator or folder that is not known, pictures that make no data set, a
+    budget that no subnet meets and a NAME.yaml of other content; and when the workflow stops, with the error of the
+    stage that failed.
     """
     spec, _ = detect(generator, size, upsampling)
     shape = detect_discriminator(discriminator)[0] if discriminator else None
@@ -123,6 +129,7 @@ def compress(
     }
     settings = {"run": [name], "datasets": {name: pictures.declared | ranges}, "experiments": {name: experiment}}
     config = _checked(settings, name)
+    check(name, config.datasets[name], paths.dataset(name), paths.DOWNLOADS)
     print(summary(config, name, pictures))
     text = f"# Written by `gancomp compress`; run it by hand with: snakemake --configfile {name}.yaml\n\n" + _yaml(
         settings
@@ -388,12 +395,29 @@ def _snakemake(configuration: Path, cores: int | None, *arguments: str) -> None:
     # Rules call `gancomp` by its name.
     searched = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     sys.stdout.flush()
+    begun = time.time()
     with subprocess.Popen(command, env=os.environ | {"PATH": searched}) as workflow:
         status = _patiently(workflow)
     if status:
-        raise GancompError(
-            f"{configuration}: the workflow stopped (see above); the same command goes on where it stopped"
-        )
+        errors = [f"\n\n{log}: {_error_in(log)}" for log in _logs_of_failed(begun)]
+        stopped = f"the workflow stopped{'' if errors else ' (see above)'}; the same command goes on where it stopped"
+        raise GancompError(f"{configuration}: {stopped}{''.join(errors)}")
+
+
+def _logs_of_failed(begun: float) -> list[Path]:
+    """The logs of the jobs that failed in the workflow since *begun*, as Snakemake's own log names them."""
+    own = [path for path in Path(".snakemake/log").glob("*.log") if path.stat().st_mtime >= begun]
+    named = [Path(name) for path in own for name in FAILED_LOG.findall(path.read_text("utf-8", errors="replace"))]
+    return [log for log in dict.fromkeys(named) if log.is_file()]
+
+
+def _error_in(log: Path) -> str:
+    """What the stage that wrote *log* said of its end: its error, else the last line with something in it."""
+    text = log.read_text("utf-8", errors="replace").strip()
+    _, error, words = text.rpartition("gancomp: error: ")
+    if error:
+        return words
+    return re.split(r"[\r\n]", text)[-1] or "the stage stopped without a word, as one does that is killed for memory"
 
 
 def _patiently(workflow: subprocess.Popen[bytes]) -> int:

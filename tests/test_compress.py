@@ -48,12 +48,14 @@ def called(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int | None, tuple
     return calls
 
 
-def pictures(*folders: str, count: int = 3) -> Path:
+def pictures(*folders: str, count: int = 24) -> Path:
+    """Noise in colour; of label maps, in gray."""
     data = Path("my pictures")
+    noise = np.random.default_rng(0).integers(0, 6, (4, 8, 3), np.uint8)
     for name in folders:
         (data / name).mkdir(parents=True)
         for index in range(count):
-            Image.fromarray(np.zeros((4, 8, 3), np.uint8)).save(data / name / f"{index}.png")
+            Image.fromarray(noise[..., 0] if "labels" in name else noise).save(data / name / f"{index}.png")
     return data
 
 
@@ -90,7 +92,7 @@ def test_aligned_pairs_are_pix2pix(folder: Path, called: list[Any], capsys: pyte
     assert (experiment.distill.epochs_const, experiment.supernet.epochs_decay) == (2, 4)
     told = capsys.readouterr().out
     assert "fresh one, which costs quality" in told
-    assert "3 training pictures at 32x48" in told
+    assert "24 training pictures at 32x48" in told
     assert told.endswith("done\n")
 
 
@@ -175,7 +177,7 @@ def test_a_generator_of_numbers_brings_its_ranges(folder: Path, called: list[Any
 
 
 def test_epochs_follow_the_number_of_pictures(folder: Path, called: list[Any]) -> None:
-    compress(resnet(), pictures("train", "val", count=3), "3x", name="few", size=(32, 32))
+    compress(resnet(), pictures("train", "val"), "3x", name="few", size=(32, 32))
     experiment = written("few").experiments["few"]
     assert experiment.distill.epochs_const + experiment.distill.epochs_decay == 200
     assert [module._usual_epochs(count) for count in (1, 3_000, 6_000, 10**6)] == [200, 100, 50, 10]
@@ -256,6 +258,41 @@ def test_a_workflow_that_stops_is_told(folder: Path, monkeypatch: pytest.MonkeyP
         compress(resnet(), pictures("trainA", "trainB"), "3x", name="mine2", cores=1, **SMALL)
 
 
+FAILING = """
+rule all:
+    input: "done"
+rule dataset:
+    output: "pictures"
+    log: "results/mine/logs/dataset.log"
+    shell: "echo all is well | tee {log:q} > {output}"
+rule train:
+    input: "pictures"
+    output: "done"
+    log: "results/mine/logs/train.log"
+    shell: "(echo 'epoch 1'; echo 'SAYS'; exit 1) 2>&1 | tee {log:q}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("says", "told_by_stage"),
+    [
+        ("gancomp: error: the teacher is lost", "the teacher is lost"),
+        ("KeyError: 3", "KeyError: 3"),
+    ],
+)
+def test_the_stage_that_failed_has_the_last_word(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, says: str, told_by_stage: str
+) -> None:
+    (folder / "Snakefile").write_text(FAILING.replace("SAYS", says))
+    monkeypatch.setattr(module, "SNAKEFILE", folder / "Snakefile")
+    with pytest.raises(GancompError) as told:
+        compress(resnet(), pictures("train", "val"), "3x", name="mine", cores=1, **SMALL)
+    assert str(told.value) == (
+        "mine.yaml: the workflow stopped; the same command goes on where it stopped\n\n"
+        f"results/mine/logs/train.log: {told_by_stage}"
+    )
+
+
 # --- what is refused ---------------------------------------------------------------------------
 
 
@@ -279,6 +316,33 @@ def test_folders_without_pictures_are_refused(folder: Path, called: list[Any]) -
     for name in ("train", "val"):
         (folder / "empty" / name).mkdir(parents=True)
     assert "empty/train: holds no pictures" in refused(Resnet((4,) * 8, 3), Path("empty"))
+
+
+@pytest.mark.parametrize("layout", [("train", "val"), ("trainA", "trainB")])
+def test_too_few_pictures_for_the_splits_are_refused(folder: Path, called: list[Any], layout: tuple[str, str]) -> None:
+    told = refused(Resnet((16,) * 8, 6), pictures(*layout, count=1))
+    assert re.search(r"split \S+ has no pictures.*give it more pictures", told)
+    assert called == []
+
+
+def test_pictures_that_make_no_data_set_are_refused(folder: Path, called: list[Any]) -> None:
+    data, generator = pictures("train", "val"), saved(Resnet((16,) * 8, 6), Path("G.pth"))
+    Image.new("RGB", (7, 4)).save(data / "train" / "3.png")
+    assert re.search(r"train/3\.png: is 7 pixels wide", refused(generator, data))
+    (data / "train" / "3.png").write_bytes(b"\x89PNG")
+    assert re.search(r"train/3\.png: not a picture that can be decoded", refused(generator, data))
+    for path in data.glob("train/*"):
+        Image.new("RGB", (8, 4)).save(path)
+    assert re.search(r"split train-\d has no pictures", refused(generator, data))
+    assert called == []
+
+
+def test_a_photo_without_its_label_map_is_refused(folder: Path, called: list[Any]) -> None:
+    spade = saved(Spade((8,) * 8, 7, more=False), folder / "spade.pth")
+    data = pictures("images", "labels")
+    (data / "labels" / "3.png").unlink()
+    assert "images/3.png: has no partner" in refused(spade, data, size=(64, 64), upsampling="normal")
+    assert called == []
 
 
 def test_generators_and_pictures_must_belong_together(folder: Path, called: list[Any]) -> None:

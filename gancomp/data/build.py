@@ -34,7 +34,7 @@ from gancomp.data.values import unpack
 from gancomp.errors import GancompError
 from gancomp.progress import Progress
 
-__all__ = ["Manifest", "build", "load_manifest", "verify"]
+__all__ = ["Manifest", "build", "check", "load_manifest", "verify"]
 
 ATTRIBUTION = "ATTRIBUTION.txt"
 #: Pictures that a warning names.
@@ -52,9 +52,7 @@ def build(name: str, dataset: Dataset, root: Path, downloads: Path) -> dict[str,
     variance to noise. Raises GancompError when a source is missing or damaged, a picture is unusable, a split would be
     empty, or the disk is full.
     """
-    _refuse_overwriting(dataset, root)
-    plan = _plan(dataset, downloads)
-    _check_splits(name, plan, set(plan.splits))
+    plan = _checked_plan(name, dataset, root, downloads)
     (root / manifest.NAME).unlink(missing_ok=True)  # it vouches for pictures that may now change
     _remove_stale(root, {*plan.splits, *map(_truth_of, plan.splits)})
 
@@ -99,6 +97,25 @@ def build(name: str, dataset: Dataset, root: Path, downloads: Path) -> dict[str,
     artifacts.write_text(root / ATTRIBUTION, plan.attribution)
     artifacts.write_json(root / manifest.NAME, built)
     return built
+
+
+def check(name: str, dataset: Dataset, root: Path, downloads: Path, sample: int = 64) -> None:
+    """What `build` would refuse, as far as a look at *sample* pictures (of a smaller data set: at all) shows it.
+
+    Writes nothing. Raises GancompError as `build`.
+    """
+    plan = _checked_plan(name, dataset, root, downloads)
+    files = sorted(plan.splits)
+    drawn = files[:: -(-len(files) // sample)]
+    rejected = {file for file in drawn if _rejected(plan.draw(file), plan.alone.get(file), dataset)}
+    _check_splits(name, plan, set(files) - rejected)
+
+
+def _checked_plan(name: str, dataset: Dataset, root: Path, downloads: Path) -> Plan:
+    _refuse_overwriting(dataset, root)
+    plan = _plan(dataset, downloads)
+    _check_splits(name, plan, set(plan.splits))
+    return plan
 
 
 def _plan(dataset: Dataset, downloads: Path) -> Plan:
