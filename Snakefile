@@ -6,8 +6,9 @@ min_version("9.9")
 
 
 # A cluster's SIGTERM reaches every process of a job. A shell that died of it would take along the training, which is
-# about to save: it waits instead, as a shell with a trap does.
-shell.prefix("trap : TERM; ")
+# about to save: it waits instead, as a shell with a trap does. A prefix replaces
+# Snakemake's own: without `pipefail` a stage that failed would count as done, since `tee` is.
+shell.prefix("set -euo pipefail; trap : TERM; ")
 
 
 configfile: "config.yaml"

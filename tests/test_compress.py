@@ -283,7 +283,8 @@ rule train:
 def test_the_stage_that_failed_has_the_last_word(
     folder: Path, monkeypatch: pytest.MonkeyPatch, says: str, told_by_stage: str
 ) -> None:
-    (folder / "Snakefile").write_text(FAILING.replace("SAYS", says))
+    (prefix,) = re.findall(r"^shell\.prefix\(.*\)$", module.SNAKEFILE.read_text(), re.MULTILINE)
+    (folder / "Snakefile").write_text(f"{prefix}\n{FAILING.replace('SAYS', says)}")
     monkeypatch.setattr(module, "SNAKEFILE", folder / "Snakefile")
     with pytest.raises(GancompError) as told:
         compress(resnet(), pictures("train", "val"), "3x", name="mine", cores=1, **SMALL)
