@@ -76,6 +76,27 @@ ConfigFiles = Annotated[
 ]
 Overrides = Annotated[str, typer.Option("--set", help='JSON over the files, such as \'{"run": ["emoji"]}\'')]
 Expect = Annotated[str, typer.Option(help="refuse unless the stage's settings still have this signature")]
+
+
+class NormChoice(StrEnum):
+    """A normalisation, where a checkpoint's tensors do not show it."""
+
+    instance = "instance"
+    batch = "batch"
+    none = "none"
+
+
+class StatisticsChoice(StrEnum):
+    """Of batch norm: what training left, or each picture's own."""
+
+    running = "running"
+    batch = "batch"
+
+
+NormOption = Annotated[NormChoice | None, typer.Option(help="where the file does not say it, or only by its biases")]
+StatisticsOption = Annotated[
+    StatisticsChoice | None, typer.Option(help="of batch norm; batch: as pix2pix's test.py without --eval")
+]
 SizeOption = Annotated[str | None, typer.Option(help="H or HxW of the pictures, in pixels")]
 UpsamplingOption = Annotated[Upsampling | None, typer.Option(help="of a SPADE generator; its file does not say")]
 DevicesOption = Annotated[
@@ -650,6 +671,8 @@ def convert(
     out: Annotated[Path, typer.Argument(help="the .safetensors to write")],
     size: SizeOption = None,
     upsampling: UpsamplingOption = None,
+    norm: NormOption = None,
+    statistics: StatisticsOption = None,
     discriminator: Annotated[bool, typer.Option("--discriminator", help="it is a discriminator")] = False,
 ) -> None:
     """Read a checkpoint from elsewhere, as tensors alone, and write it as gancomp's own."""
@@ -659,8 +682,17 @@ def convert(
     if discriminator:
         print(f"{out}: {module.convert_discriminator(checkpoint, out)}")
     else:
-        spec = module.convert(checkpoint, out, shape, upsampling.value if upsampling else None)
+        spec = module.convert(
+            checkpoint,
+            out,
+            shape,
+            upsampling.value if upsampling else None,
+            norm.value if norm else None,
+            statistics.value if statistics else None,
+        )
         print(f"{out}: {module.describe(spec)}")
+        if checkpoint.suffix != ".safetensors":
+            print("\n".join(f"  taken to have  {line}" for line in module.assumed(spec)))
 
 
 @app.command()
@@ -674,6 +706,8 @@ def compress(
     discriminator: Annotated[Path | None, typer.Option(help="the one that the generator was trained with")] = None,
     size: SizeOption = None,
     upsampling: UpsamplingOption = None,
+    norm: NormOption = None,
+    statistics: StatisticsOption = None,
     direction: Annotated[Direction, typer.Option(help="BtoA: B is the input")] = Direction.AtoB,
     epochs: Annotated[
         int | None, typer.Option(min=1, help="of the student; by the number of pictures if unset")
@@ -693,6 +727,8 @@ def compress(
         discriminator=discriminator,
         size=shape,
         upsampling=upsampling.value if upsampling else None,
+        norm=norm.value if norm else None,
+        statistics=statistics.value if statistics else None,
         direction=direction.value,
         epochs=epochs,
         cores=cores,

@@ -21,13 +21,21 @@ import yaml
 from gancomp import paths
 from gancomp.artifacts import read_json, write_text
 from gancomp.config import Config, ImportableTraining, Model, budget_macs, parse_budget, spec_of
-from gancomp.convert import DiscriminatorShape, describe, detect, detect_discriminator, ranges_of
+from gancomp.convert import (
+    DiscriminatorShape,
+    assumed,
+    describe,
+    detect,
+    detect_discriminator,
+    load_original,
+    ranges_of,
+)
 from gancomp.data.build import check
 from gancomp.data.images import SUFFIXES
 from gancomp.errors import GancompError
 from gancomp.loading import merge, parse, read_yaml
 from gancomp.profile.macs import profile
-from gancomp.spec import GeneratorSpec, Upsampling, format_widths
+from gancomp.spec import GeneratorSpec, Norm, Statistics, Upsampling, format_widths
 
 Direction = Literal["AtoB", "BtoA"]
 Space = list[list[int]]
@@ -99,6 +107,8 @@ def compress(
     discriminator: Path | None = None,
     size: tuple[int, int] | None = None,
     upsampling: Upsampling | None = None,
+    norm: Norm | None = None,
+    statistics: Statistics | None = None,
     direction: Direction = "AtoB",
     epochs: int | None = None,
     cores: int | None = None,
@@ -113,7 +123,7 @@ def compress(
     budget that no subnet meets and a NAME.yaml of other content; and when the workflow stops, with the error of the
     stage that failed.
     """
-    spec, _ = detect(generator, size, upsampling)
+    spec, _ = detect(generator, size, upsampling, norm, statistics)
     shape = detect_discriminator(discriminator)[0] if discriminator else None
     pictures = pictures_in(data, spec, direction)
     keys = {"input": "range", "target": "target_range"}
@@ -129,8 +139,11 @@ def compress(
     }
     settings = {"run": [name], "datasets": {name: pictures.declared | ranges}, "experiments": {name: experiment}}
     config = _checked(settings, name)
+    load_original(generator, spec_of(config.experiments[name], config.datasets[name], "original"))
     check(name, config.datasets[name], paths.dataset(name), paths.DOWNLOADS)
     print(summary(config, name, pictures))
+    if generator.suffix != ".safetensors":
+        print("\n".join(f"  taken to have  {line}" for line in assumed(spec)))
     text = f"# Written by `gancomp compress`; run it by hand with: snakemake --configfile {name}.yaml\n\n" + _yaml(
         settings
     )
@@ -259,6 +272,7 @@ def _networks(
     architecture = {"upsampling": spec.upsampling} if spec.family == "spade" else {"blocks": spec.blocks}
     widths = spec.widths[0] if len(set(spec.widths)) == 1 else list(spec.widths)
     imported = {"checkpoint": str(generator), "widths": widths, "block": spec.block}
+    imported |= {"statistics": spec.statistics} if spec.statistics == "batch" else {}
     return {
         "generator": {"family": spec.family, "norm": spec.norm, **architecture},
         "discriminator": declared,

@@ -23,6 +23,7 @@ from gancomp.spec import (
     GeneratorSpec,
     Norm,
     PositiveInt,
+    Statistics,
     Strict,
     Upsampling,
     Widths,
@@ -68,11 +69,16 @@ class ImportableTraining(GeneratorTraining):
     )
     discriminator: str | None = Field(None, description="the discriminator that belongs to the checkpoint")
     block: Block | None = Field(None, description="dense or separable, where it differs from the stage's usual one")
+    statistics: Statistics | None = Field(
+        None, description="of a checkpoint's BatchNorm: running, or batch (each picture's own); running if unset"
+    )
 
     @model_validator(mode="after")
     def _discriminator_of_a_checkpoint(self) -> ImportableTraining:
         if self.discriminator and not self.checkpoint:
             raise ValueError("discriminator: names a file, but checkpoint does not; name both or neither")
+        if self.statistics and not self.checkpoint:
+            raise ValueError("statistics: are a checkpoint's; name the checkpoint, or remove them")
         return self
 
 
@@ -255,7 +261,7 @@ class Architecture(Strict):
 
     family: Family = "resnet"
     blocks: Annotated[int, Field(gt=0, le=99, multiple_of=3)] = 9
-    norm: Norm | None = Field(None, description="instance or batch; the family's own if unset")
+    norm: Norm | None = Field(None, description="instance, batch or none; the family's own if unset")
     downs: Annotated[int, Field(ge=3, le=12)] = Field(8, description="unet: stride-2 convolutions (8 for 256x256)")
     upsampling: Upsampling = Field("more", description="spade: six doublings, or five (normal) for small pictures")
     block: Block = Field("separable", description="of the teacher and its students; dense is Figure 7b's ablation")
@@ -418,6 +424,7 @@ def spec_of(experiment: Experiment, dataset: DatasetBase, stage: str) -> Generat
         section = getattr(experiment, stage)
     architecture = experiment.generator
     own = section.block if isinstance(section, ImportableTraining) else None
+    statistics = section.statistics if isinstance(section, ImportableTraining) else None
     return GeneratorSpec.model_validate(
         {
             **architecture.model_dump(exclude={"block"}),
@@ -426,6 +433,7 @@ def spec_of(experiment: Experiment, dataset: DatasetBase, stage: str) -> Generat
             "size": dataset.size,
             "in_channels": dataset.input_channels,
             "out_channels": dataset.output_channels,
+            **({"statistics": statistics} if statistics else {}),
         }
     )
 

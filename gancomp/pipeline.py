@@ -130,7 +130,9 @@ def _own_settings(config: Config, experiment: str, stage: str) -> dict[str, Any]
     own = {}
     for key in (*_SHARED_BY_TRAINING, SECTION.get(stage, stage)):
         value = _calibration(declared) if key == "calibration" else getattr(declared, key)
-        exclude = UNUSED.get(stage, {}).get(key)
+        exclude = set(UNUSED.get(stage, {}).get(key) or ())
+        if getattr(value, "statistics", "") is None:  # as before there was such a choice
+            exclude.add("statistics")
         own[key] = value.model_dump(mode="json", exclude=exclude) if isinstance(value, Strict) else value
     return own
 

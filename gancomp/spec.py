@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 Family = Literal["resnet", "unet", "spade"]
 #: Which convolutions are decomposed: none; the residual blocks'; or, to see what that costs (Table 4), only those of a
 #: resnet that make the picture smaller or larger.
 Block = Literal["dense", "separable", "separable-down", "separable-up"]
-Norm = Literal["instance", "batch"]
+Norm = Literal["instance", "batch", "none"]
+#: Of BatchNorm: those that training left, or each picture's own, as a network in training mode has at batch 1.
+Statistics = Literal["running", "batch"]
 Upsampling = Literal["more", "normal"]
 
 #: Number of widths (K in the paper, Section 3.2) of each family; the U-Net has one, and is not elastic.
@@ -99,7 +110,8 @@ class GeneratorSpec(Strict):
     `widths` are the paper's c_1 … c_K (Section 3.2); a single number stands for all K. `blocks` counts the residual
     blocks of a resnet, `downs` the stride-2 convolutions of a unet; `upsampling` of a spade generator is `more` (six
     doublings, for 256x512) or `normal` (five, for small pictures). A spade generator's input channels are its classes
-    and the edge channel.
+    and the edge channel. `separable_norm` lies between depthwise and pointwise convolutions where it is not the usual
+    one of the family (`between`).
     """
 
     family: Family = "resnet"
@@ -112,6 +124,15 @@ class GeneratorSpec(Strict):
     norm: Norm = "instance"
     downs: Annotated[int, Field(ge=3, le=12)] = 8
     upsampling: Upsampling = "more"
+    separable_norm: Norm | None = None
+    statistics: Statistics = "running"
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Only other people's generators have these two: headers and signatures of ours stay as they were."""
+        fields: dict[str, Any] = handler(self)
+        unset = [name for name in ("separable_norm", "statistics") if fields[name] in (None, "running")]
+        return {name: value for name, value in fields.items() if name not in unset}
 
     @model_validator(mode="before")
     @classmethod
@@ -136,8 +157,10 @@ class GeneratorSpec(Strict):
         count = WIDTHS_PER_FAMILY[self.family]
         if len(self.widths) != count:
             raise ValueError(f"a {self.family} generator has {count} widths, not {len(self.widths)}")
-        if self.family == "spade" and self.norm != "batch":
-            raise ValueError("a spade generator normalises by batch statistics: norm must be batch")
+        if self.family == "spade" and self.norm == "none":
+            raise ValueError("a spade generator normalises before it modulates: norm must be batch or instance")
+        if self.statistics == "batch" and self.norm != "batch":
+            raise ValueError(f"statistics are of batch norm, and the generator's norm is {self.norm}")
         if self.family == "unet" and self.block != "dense":
             raise ValueError("a unet generator has no residual blocks to decompose: block must be dense")
         if self.family != "resnet" and self.block in ("separable-down", "separable-up"):
@@ -150,6 +173,11 @@ class GeneratorSpec(Strict):
                 f"{least}, for this {self.family} generator"
             )
         return self
+
+    @property
+    def between(self) -> Norm:
+        """The normalisation between depthwise and pointwise: a resnet's own, and instance norm in SPADE."""
+        return self.separable_norm or ("instance" if self.family == "spade" else self.norm)
 
     @property
     def stride(self) -> int:

@@ -98,7 +98,7 @@ def test_the_norm_is_the_familys_where_none_is_named() -> None:
     [
         ({"family": "unet", "block": "separable"}, "block must be dense"),
         ({"family": "spade", "block": "separable-up"}, "a spade generator has no block separable-up"),
-        ({"family": "spade", "norm": "instance"}, "norm must be batch"),
+        ({"family": "spade", "norm": "none"}, "norm must be batch"),
         ({"family": "unet", "widths": [4] * 8}, "a unet generator has 1 widths, not 8"),
         ({"family": "spade", "widths": [4] * 7}, "a spade generator has 8 widths, not 7"),
     ],

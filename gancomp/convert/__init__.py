@@ -9,15 +9,16 @@ import torch
 from pydantic import ValidationError
 
 from gancomp.artifacts import file_sha256, load_tensors, read_header, save_tensors
-from gancomp.convert.layouts import recognise, recognise_discriminator
+from gancomp.convert.layouts import Fields, recognise, recognise_discriminator
 from gancomp.convert.reading import COUNTER, Refused, Tensors, read_pth, some
 from gancomp.errors import GancompError
 from gancomp.nets import Generator, build_skeleton, load_generator, save_generator
 from gancomp.nets.discriminators import MultiscaleDiscriminator, PatchDiscriminator
-from gancomp.spec import GeneratorSpec, Role, Upsampling, ValueRange, format_widths
+from gancomp.spec import GeneratorSpec, Norm, Role, Statistics, Upsampling, ValueRange, format_widths
 
 __all__ = [
     "DiscriminatorShape",
+    "assumed",
     "convert",
     "convert_discriminator",
     "describe",
@@ -32,17 +33,19 @@ _KEYS = {
     "family": "generator.family",
     "blocks": "generator.blocks",
     "norm": "generator.norm",
+    "separable_norm": "the norm between depthwise and pointwise (which no key sets)",
     "downs": "generator.downs",
     "upsampling": "generator.upsampling",
+    "statistics": "{stage}.statistics",
     "block": "{stage}.block",
     "widths": "{stage}.widths",
     "in_channels": "input channels",
     "out_channels": "output channels",
 }
 _SHAPED_BY = {
-    "resnet": ("blocks", "norm", "block", "widths", "in_channels", "out_channels"),
-    "unet": ("downs", "norm", "widths", "in_channels", "out_channels"),
-    "spade": ("upsampling", "block", "widths", "in_channels", "out_channels"),
+    "resnet": ("blocks", "norm", "statistics", "separable_norm", "block", "widths", "in_channels", "out_channels"),
+    "unet": ("downs", "norm", "statistics", "widths", "in_channels", "out_channels"),
+    "spade": ("upsampling", "norm", "statistics", "separable_norm", "block", "widths", "in_channels", "out_channels"),
 }
 
 #: Of a discriminator; the configuration allows 6.
@@ -75,39 +78,90 @@ class DiscriminatorShape:
 
 
 def detect(
-    path: Path | str, size: tuple[int, int] | None = None, upsampling: Upsampling | None = None
+    path: Path | str,
+    size: tuple[int, int] | None = None,
+    upsampling: Upsampling | None = None,
+    norm: Norm | None = None,
+    statistics: Statistics | None = None,
 ) -> tuple[GeneratorSpec, Tensors]:
     """What generator *path* holds, and its tensors under gancomp's names.
 
     *path* is gancomp's own `.safetensors`, or a `.pth` of pytorch-CycleGAN-and-pix2pix, SPADE or GAN Compression
     (`layouts`), read without running anything in it. Family, block, widths, blocks, norm and channels follow from its
     tensors; what they do not show is *size* (height, width; 256 if not given) and how often a SPADE generator doubles:
-    *upsampling*. gancomp's own files know both, and only take another *size*. Raises GancompError saying what was
-    found instead.
+    *upsampling*. A norm without tensors is told by the biases before it, unless *norm* says which it is; of a separable
+    SPADE generator it is that between depthwise and pointwise, and must be said. *statistics* are batch norm's. Our
+    own files know all this, and only take another *size*. Raises GancompError saying what was found instead.
     """
     path = Path(path)
     if path.suffix == ".safetensors":
         generator = load_generator(path)
+        told: dict[str, str | None] = {"norm": norm, "statistics": statistics}
+        if other := [name for name, value in told.items() if value not in (None, getattr(generator.spec, name))]:
+            raise GancompError(f"{path}: is gancomp's own file, which says its {other[0]}; leave --{other[0]} out")
         return _spec(path, generator.spec.model_dump() | ({"size": size} if size else {})), generator.state_dict()
+    fields, tensors = _recognised(path)
+    fields |= _told_norm(path, fields, norm)
+    return _completed(path, fields, tensors, size, upsampling, statistics)
+
+
+def _recognised(path: Path) -> tuple[Fields, Tensors]:
     try:
-        fields, tensors = recognise(read_pth(path))
+        return recognise(read_pth(path))
     except Refused as refusal:
         raise GancompError(f"{path}: {refusal}") from None
+
+
+def _completed(
+    path: Path,
+    fields: Fields,
+    tensors: Tensors,
+    size: tuple[int, int] | None,
+    upsampling: Upsampling | None,
+    statistics: Statistics | None,
+) -> tuple[GeneratorSpec, Tensors]:
     if fields["family"] == "spade" and upsampling is None:
         raise GancompError(
             f"{path}: a SPADE file does not say how often its generator doubles the picture's sides; say which: "
             "--upsampling normal (five times) or more (six), as its training options did"
         )
+    fields |= {"statistics": statistics} if statistics else {}
     fields |= {"size": size or (256, 256)} | ({"upsampling": upsampling} if upsampling else {})
     spec = _spec(path, fields)
     return spec, _checked(path, tensors, spec)
 
 
+def _told_norm(path: Path, fields: Fields, norm: Norm | None) -> Fields:
+    """The field that *norm* sets, where it does not contradict the tensors; GancompError if it does, or has to be said.
+
+    Batch norm is seen, in the file or missing from it; instance norm and none are not.
+    """
+    field = "separable_norm" if fields["family"] == "spade" and fields["block"] == "separable" else "norm"
+    found = fields[field]
+    if field == "separable_norm" and norm is None and found is None:
+        raise GancompError(
+            f"{path}: a separable SPADE file does not say what lies between depthwise and pointwise convolutions; say "
+            "which: --norm instance (as GAN Compression's released ones have) or none, as --separable_conv_norm did"
+        )
+    if norm is None:
+        return {}
+    if (norm == "batch") != (found == "batch"):
+        raise GancompError(f"{path}: --norm {norm}: the file's tensors are those of {found or 'another'} norm")
+    if fields["family"] == "spade" and field == "norm" and norm != found:
+        raise GancompError(f"{path}: --norm {norm}: the generator has {found} norm")
+    return {field: None if field == "separable_norm" and norm == "instance" else norm}
+
+
 def convert(
-    path: Path | str, out: Path | str, size: tuple[int, int] | None = None, upsampling: Upsampling | None = None
+    path: Path | str,
+    out: Path | str,
+    size: tuple[int, int] | None = None,
+    upsampling: Upsampling | None = None,
+    norm: Norm | None = None,
+    statistics: Statistics | None = None,
 ) -> GeneratorSpec:
     """Write the generator in *path* as gancomp's own checkpoint and return what it is; raises as `detect`."""
-    spec, tensors = detect(path, size, upsampling)
+    spec, tensors = detect(path, size, upsampling, norm, statistics)
     generator = _filled(spec, tensors)
     generator.ranges = ranges_of(path)
     # The source's hash is the provenance of what was not made here.
@@ -129,16 +183,51 @@ def load_original(path: Path | str, spec: GeneratorSpec, stage: str = "original"
     The picture's size may differ from the one it was made for: generators are convolutional. Raises GancompError as
     `detect`, and, where the file holds another generator, saying what it is and which keys of *stage* to set.
     """
-    found, tensors = detect(path, spec.size, spec.upsampling)
-    fields = _SHAPED_BY[found.family] if found.family == spec.family else ("family",)
+    path = Path(path)
+    if path.suffix == ".safetensors":
+        found, tensors = detect(path, spec.size)
+    else:
+        fields, tensors = _recognised(path)
+        # What is declared decides where tensors do not show it, but instance norm may be declared by default alone.
+        if fields["family"] == spec.family == "spade" and "batch" not in (
+            fields["separable_norm"],
+            spec.separable_norm,
+        ):
+            fields["separable_norm"] = spec.separable_norm
+        elif fields["family"] != "spade" and spec.norm == "none" and fields["norm"] == "instance":
+            fields["norm"] = "none"
+        statistics = spec.statistics if fields["norm"] == "batch" else None
+        found, tensors = _completed(path, fields, tensors, spec.size, spec.upsampling, statistics)
+    shaped_by = _SHAPED_BY[found.family] if found.family == spec.family else ("family",)
     faults = [
         f"{_KEYS[field].format(stage=stage)}: {_shown(found, field)} (not {_shown(spec, field)})"
-        for field in fields
+        for field in shaped_by
         if getattr(found, field) != getattr(spec, field)
     ]
     if faults:
         raise GancompError(f"{path}: is {describe(found)}; the configuration would need {'; '.join(faults)}")
     return _filled(spec, tensors)
+
+
+def assumed(spec: GeneratorSpec) -> list[str]:
+    """What the imported generator *spec* is taken to have that its tensors do not say, one line each."""
+    norms = {
+        "instance": "instance norm without parameters, eps 1e-5 (no norm: --norm none)",
+        "none": "no norm, as pix2pix leaves the biases out with it (instance norm: --norm instance)",
+        "batch": "batch norm, eps 1e-5, by "
+        + (
+            "its running statistics, as pix2pix's test.py does with --eval (without: --statistics batch)"
+            if spec.statistics == "running"
+            else "each picture's own, as pix2pix's test.py takes without --eval (dropout, on there too, left out)"
+        ),
+    }
+    if spec.family == "spade":
+        norms["batch"] = "batch norm by its running statistics, eps 1e-5"
+    paddings = {"resnet": "reflection padding", "unet": "zero padding", "spade": "zero padding, nearest upsampling"}
+    lines = [norms[spec.norm], f"{paddings[spec.family]}; tanh at the end; no dropout"]
+    if spec.block == "separable":
+        lines.insert(1, f"{spec.between} norm between depthwise and pointwise")
+    return lines
 
 
 def describe(spec: GeneratorSpec) -> str:

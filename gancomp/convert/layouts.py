@@ -98,8 +98,8 @@ def _resnet(tensors: Tensors) -> tuple[Fields, Tensors]:
         return f"{part}.{match[2]}" if match and part else None
 
     renamed = _renamed(tensors, rename)
-    norm = "batch" if "stem.2.weight" in renamed else "instance"
-    if norm == "instance":
+    norm = _norm(renamed, "stem.2", "stem.1", "down1.0", "down2.0", "up1.0", "output.0")
+    if norm != "batch":
         renamed = _without_instance_statistics(renamed)
     block = "separable" if "blocks1.0.branch.1.0.weight" in renamed else "dense"
     inner = "branch.1.2" if block == "separable" else "branch.1"
@@ -117,6 +117,7 @@ def _resnet(tensors: Tensors) -> tuple[Fields, Tensors]:
         "widths": widths,
         "blocks": blocks,
         "norm": norm,
+        "separable_norm": _separable_norm(renamed, "blocks1.0.branch.1", norm),
         "in_channels": _outputs(renamed, "stem.1", side=1),
         "out_channels": _outputs(renamed, "output.4"),
     }, renamed
@@ -144,8 +145,8 @@ def _unet(tensors: Tensors) -> tuple[Fields, Tensors]:
         return f"{parts[place]}.{match[3]}" if place in parts else None
 
     renamed = _renamed(tensors, rename)
-    norm = "batch" if "up.1.norm.weight" in renamed else "instance"
-    if norm == "instance":
+    norm = _norm(renamed, "up.1.norm", *(f"down.{level}.conv" for level in range(innermost + 1)))
+    if norm != "batch":
         renamed = _without_instance_statistics(renamed)
     return {
         "family": "unet",
@@ -180,13 +181,15 @@ def _spade(tensors: Tensors) -> tuple[Fields, Tensors]:
         return f"{_SPADE_PARTS[part]}.{rest}" if part in _SPADE_PARTS and rest else None
 
     renamed = _renamed(_folded(tensors), rename)
+    norm = "batch" if "head.norm_0.norm.running_mean" in renamed else "instance"
     scales = {"fc": 16, "head.conv_0": 16, "middle1.conv_0": 16, "middle2.conv_0": 16}
     scales |= {"up1.conv_1": 8, "up2.conv_1": 4, "up3.conv_1": 2, "up4.conv_1": 1}
     return {
         "family": "spade",
         "block": "separable" if "head.norm_0.gamma.0.weight" in renamed else "dense",
         "widths": tuple(_outputs(renamed, name, scale) for name, scale in scales.items()),
-        "norm": "batch",
+        "norm": norm,
+        "separable_norm": _separable_norm(renamed, "head.norm_0.gamma", "instance"),
         "in_channels": _outputs(renamed, "fc", side=1),
         "out_channels": _outputs(renamed, "output"),
     }, renamed
@@ -261,6 +264,30 @@ def _multiscale_discriminator(tensors: Tensors) -> tuple[Fields, Tensors]:
 
 
 # --- shared ------------------------------------------------------------------------------------
+
+
+def _norm(tensors: Tensors, norm: str, *convolutions: str) -> str:
+    """Batch norm has parameters of its own; instance norm comes with a bias before it, and none without (pix2pix)."""
+    if f"{norm}.weight" in tensors:
+        if f"{norm}.running_mean" not in tensors:
+            raise Refused(
+                "has instance norm with scales and shifts of its own (affine); gancomp's has none: train without them"
+            )
+        return "batch"
+    return "instance" if any(f"{name}.bias" in tensors for name in convolutions) else "none"
+
+
+def _separable_norm(tensors: Tensors, convolution: str, usual: str) -> str | None:
+    """The normalisation between depthwise and pointwise, where it is not the *usual* one; instance norm shows nothing.
+
+    GAN Compression's is instance norm whatever the other layers have.
+    """
+    if f"{convolution}.2.weight" not in tensors:
+        return None
+    found = (
+        "batch" if f"{convolution}.1.running_mean" in tensors and f"{convolution}.1.weight" in tensors else "instance"
+    )
+    return None if found == usual else found
 
 
 def _renamed(tensors: Tensors, rename: Callable[[str], str | None]) -> Tensors:

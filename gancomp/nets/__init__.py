@@ -9,6 +9,7 @@ import torch
 from gancomp.artifacts import Header, load_tensors, read_header, save_tensors
 from gancomp.errors import GancompError
 from gancomp.nets.generator import Generator, Segment
+from gancomp.nets.layers import BatchNorm
 from gancomp.nets.resnet import ResnetGenerator
 from gancomp.nets.spade import SpadeGenerator
 from gancomp.nets.unet import UnetGenerator
@@ -25,7 +26,11 @@ FAMILIES: dict[str, type[Generator]] = {
 
 def build_generator(spec: GeneratorSpec) -> Generator:
     """A generator with fresh weights drawn from torch's global generator."""
-    return FAMILIES[spec.family](spec)
+    generator = FAMILIES[spec.family](spec)
+    for layer in generator.modules():
+        if isinstance(layer, BatchNorm):
+            layer.per_picture = spec.statistics == "batch"
+    return generator
 
 
 def build_skeleton(spec: GeneratorSpec) -> Generator:

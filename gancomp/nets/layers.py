@@ -36,10 +36,15 @@ def initialise_xavier(module: nn.Module) -> None:
 class BatchNorm(nn.BatchNorm2d):
     """Batch normalisation whose training statistics are those of the whole batch, over all ranks.
 
-    On one process it is `nn.BatchNorm2d`. Unlike `nn.SyncBatchNorm` it also runs on processors.
+    On one process it is `nn.BatchNorm2d`. Unlike `nn.SyncBatchNorm` it also runs on processors. With *per_picture* set,
+    evaluation takes each picture's own statistics, as training at batch 1 does, and not the running ones.
     """
 
+    per_picture = False
+
     def forward(self, x: Tensor) -> Tensor:
+        if self.per_picture and not self.training:
+            return F.instance_norm(x, weight=self.weight, bias=self.bias, eps=self.eps)
         return self._over_ranks(x) if self.training and ranks.count() > 1 else super().forward(x)
 
     def _over_ranks(self, x: Tensor) -> Tensor:
@@ -76,7 +81,9 @@ def lay_out(network: nn.Module) -> None:
 
 
 def normalisation(channels: int, norm: Norm = "instance") -> nn.Module:
-    """Instance normalisation without parameters or running statistics, or batch normalisation with both."""
+    """Instance normalisation without parameters or running statistics, batch normalisation with both, or nothing."""
+    if norm == "none":
+        return nn.Identity()
     return BatchNorm(channels) if norm == "batch" else nn.InstanceNorm2d(channels)
 
 
@@ -112,17 +119,20 @@ def convolution(block: Block, inputs: int, outputs: int, norm: Norm = "instance"
 
 
 class ResidualBlock(nn.Module):
-    """x + conv-norm-ReLU-conv-norm(x) on *trunk* channels, with *inner* channels between the convolutions."""
+    """x + conv-norm-ReLU-conv-norm(x) on *trunk* channels, with *inner* channels between the convolutions.
 
-    def __init__(self, trunk: int, inner: int, block: Block, norm: Norm = "instance") -> None:
+    Where those are decomposed, *between* is the norm between their depthwise and pointwise parts.
+    """
+
+    def __init__(self, trunk: int, inner: int, block: Block, norm: Norm, between: Norm) -> None:
         super().__init__()
         self.branch = nn.Sequential(
             nn.ReflectionPad2d(1),
-            convolution(block, trunk, inner, norm),
+            convolution(block, trunk, inner, between),
             normalisation(inner, norm),
             nn.ReLU(inplace=True),
             nn.ReflectionPad2d(1),
-            convolution(block, inner, trunk, norm),
+            convolution(block, inner, trunk, between),
             normalisation(trunk, norm),
         )
 

@@ -15,7 +15,7 @@ class ResnetGenerator(Generator):
     Widths: c0 stem; c1 x2 and c2 x4 the stride-2 convolutions (c2 x4 is the residual trunk); c3, c4, c5 x4 the
     inner width of the three groups of blocks; c6 x2 and c7 the transposed convolutions. Only the residual
     blocks are decomposed when `block="separable"` (Section 3.2); `separable-down` decomposes the first three
-    convolutions instead, `separable-up` the transposed ones (Table 4). Convolutions have a bias with either norm.
+    convolutions instead, `separable-up` the transposed ones (Table 4). Convolutions have a bias with every norm.
     """
 
     segments = (
@@ -37,7 +37,7 @@ class ResnetGenerator(Generator):
 
         self.stem = nn.Sequential(
             nn.ReflectionPad2d(3),
-            SeparableConv(spec.in_channels, c[0], norm, kernel=7)
+            SeparableConv(spec.in_channels, c[0], spec.between, kernel=7)
             if spec.block == "separable-down"
             else nn.Conv2d(spec.in_channels, c[0], 7),
             normalisation(c[0], norm),
@@ -47,7 +47,9 @@ class ResnetGenerator(Generator):
         self.down2 = _down(spec, 2 * c[1], trunk)
 
         def group(inner: int) -> nn.Sequential:
-            return nn.Sequential(*(ResidualBlock(trunk, inner, spec.block, norm) for _ in range(spec.blocks // 3)))
+            return nn.Sequential(
+                *(ResidualBlock(trunk, inner, spec.block, norm, spec.between) for _ in range(spec.blocks // 3))
+            )
 
         self.blocks1 = group(4 * c[3])
         self.blocks2 = group(4 * c[4])
@@ -68,11 +70,11 @@ class ResnetGenerator(Generator):
 
 def _down(spec: GeneratorSpec, inputs: int, outputs: int) -> nn.Sequential:
     whole = nn.Conv2d(inputs, outputs, 3, stride=2, padding=1)
-    smaller = whole if spec.block != "separable-down" else SeparableConv(inputs, outputs, spec.norm, 1, stride=2)
+    smaller = whole if spec.block != "separable-down" else SeparableConv(inputs, outputs, spec.between, 1, stride=2)
     return nn.Sequential(smaller, normalisation(outputs, spec.norm), nn.ReLU(inplace=True))
 
 
 def _up(spec: GeneratorSpec, inputs: int, outputs: int) -> list[nn.Module]:
     whole = nn.ConvTranspose2d(inputs, outputs, 3, stride=2, padding=1, output_padding=1)
-    larger = whole if spec.block != "separable-up" else SeparableUp(inputs, outputs, spec.norm)
+    larger = whole if spec.block != "separable-up" else SeparableUp(inputs, outputs, spec.between)
     return [larger, normalisation(outputs, spec.norm), nn.ReLU(inplace=True)]

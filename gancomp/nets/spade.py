@@ -7,24 +7,25 @@ from torch.nn import functional as F
 
 from gancomp.nets.generator import Generator, Segment, State
 from gancomp.nets.layers import BatchNorm, convolution, initialise_xavier, nearest
-from gancomp.spec import Block, GeneratorSpec
+from gancomp.spec import GeneratorSpec
 
 SLOPE = 0.2
 
 
 class SpadeNorm(nn.Module):
-    """Batch normalisation whose scale and shift are made, pixel by pixel, from the label map.
+    """Batch (or instance) normalisation whose scale and shift are made, pixel by pixel, from the label map.
 
     Its *hidden* channels are shared by the convolutions of γ and β; these are all that is decomposed in a separable
-    SPADE generator (with InstanceNorm between).
+    SPADE generator (with InstanceNorm between, unless the spec names another).
     """
 
-    def __init__(self, channels: int, labels: int, hidden: int, block: Block) -> None:
+    def __init__(self, channels: int, hidden: int, spec: GeneratorSpec) -> None:
         super().__init__()
-        self.norm = BatchNorm(channels, affine=False)
+        labels = spec.in_channels
+        self.norm = BatchNorm(channels, affine=False) if spec.norm == "batch" else nn.InstanceNorm2d(channels)
         self.shared = nn.Sequential(nn.Conv2d(labels, hidden, 3, padding=1), nn.ReLU(inplace=True))
-        self.gamma = convolution(block, hidden, channels, padding=1)
-        self.beta = convolution(block, hidden, channels, padding=1)
+        self.gamma = convolution(spec.block, hidden, channels, spec.between, padding=1)
+        self.beta = convolution(spec.block, hidden, channels, spec.between, padding=1)
 
     def forward(self, x: Tensor, labels: Tensor) -> Tensor:
         """x (n, channels, h, w), labels (n, labels, h, w) → as x."""
@@ -42,17 +43,17 @@ class SpadeBlock(nn.Module):
     """
 
     def __init__(
-        self, inputs: int, inner: int, outputs: int, labels: int, hidden: int, block: Block, *, learned: bool
+        self, inputs: int, inner: int, outputs: int, hidden: int, spec: GeneratorSpec, *, learned: bool
     ) -> None:
         super().__init__()
         self.conv_0 = nn.Conv2d(inputs, inner, 3, padding=1)
         self.conv_1 = nn.Conv2d(inner, outputs, 3, padding=1)
-        self.norm_0 = SpadeNorm(inputs, labels, hidden, block)
-        self.norm_1 = SpadeNorm(inner, labels, hidden, block)
+        self.norm_0 = SpadeNorm(inputs, hidden, spec)
+        self.norm_1 = SpadeNorm(inner, hidden, spec)
         self.learned = learned
         if learned:
             self.conv_s = nn.Conv2d(inputs, outputs, 1, bias=False)
-            self.norm_s = SpadeNorm(inputs, labels, hidden, block)
+            self.norm_s = SpadeNorm(inputs, hidden, spec)
 
     def forward(self, x: Tensor, labels: Tensor) -> Tensor:
         """x (n, inputs, h, w), labels (n, labels, H, W) of any size → (n, outputs, h, w)."""
@@ -95,11 +96,11 @@ class SpadeGenerator(Generator):
         trunk = 16 * c[0]
 
         def middle(width: int) -> SpadeBlock:
-            return SpadeBlock(trunk, 16 * width, trunk, labels, 2 * width, spec.block, learned=False)
+            return SpadeBlock(trunk, 16 * width, trunk, 2 * width, spec, learned=False)
 
         def up(inputs: int, outputs: int, width: int) -> SpadeBlock:
             inner = min(inputs, outputs)
-            return SpadeBlock(inputs, inner, outputs, labels, 2 * width, spec.block, learned=True)
+            return SpadeBlock(inputs, inner, outputs, 2 * width, spec, learned=True)
 
         self.fc = nn.Conv2d(labels, trunk, 3, padding=1)
         self.head = middle(c[1])

@@ -38,7 +38,7 @@ class UnetGenerator(Generator):
     def __init__(self, spec: GeneratorSpec) -> None:
         super().__init__(spec)
         widths = level_widths(spec)
-        bias = spec.norm == "instance"
+        bias = spec.norm != "batch"
         bottom = len(widths) - 1
 
         def down(level: int) -> Level:

@@ -74,15 +74,13 @@ def _convolution(
 def _norm(name: str, channels: int, pixels: int, norm: Norm = "instance") -> Layer:
     if norm == "batch":
         return Layer(name, 2 * channels, 0, 0)
-    return Layer(name, 0, 0, channels * pixels)
+    return Layer(name, 0, 0, channels * pixels if norm == "instance" else 0)
 
 
-def _block_convolution(
-    spec: GeneratorSpec, name: str, inputs: int, outputs: int, pixels: int, norm: Norm
-) -> Iterator[Layer]:
+def _block_convolution(spec: GeneratorSpec, name: str, inputs: int, outputs: int, pixels: int) -> Iterator[Layer]:
     """A 3x3 convolution, whole or decomposed. On padded input, the depthwise norm sees as many pixels as it writes."""
     if spec.block == "separable":
-        yield from _separable(name, inputs, outputs, 3, pixels, norm)
+        yield from _separable(name, inputs, outputs, 3, pixels, spec.between)
     else:
         yield _convolution(name, inputs, outputs, 3, pixels)
 
@@ -109,13 +107,13 @@ def _resnet(spec: GeneratorSpec) -> Iterator[Layer]:
 
     def down(name: str, inputs: int, outputs: int, kernel: int, pixels: int) -> Iterator[Layer]:
         if spec.block == "separable-down":
-            yield from _separable(name, inputs, outputs, kernel, pixels, norm)
+            yield from _separable(name, inputs, outputs, kernel, pixels, spec.between)
         else:
             yield _convolution(name, inputs, outputs, kernel, pixels)
 
     def up(name: str, inputs: int, outputs: int, pixels: int, input_pixels: int) -> Iterator[Layer]:
         if spec.block == "separable-up":
-            yield from _separable(name, inputs, outputs, 3, pixels, norm, input_pixels=input_pixels)
+            yield from _separable(name, inputs, outputs, 3, pixels, spec.between, input_pixels=input_pixels)
         else:
             yield _convolution(name, inputs, outputs, 3, pixels, input_pixels=input_pixels)
 
@@ -128,9 +126,9 @@ def _resnet(spec: GeneratorSpec) -> Iterator[Layer]:
     for group, inner in enumerate((4 * c[3], 4 * c[4], 4 * c[5]), start=1):
         for block in range(spec.blocks // 3):
             branch = f"blocks{group}.{block}.branch"
-            yield from _block_convolution(spec, f"{branch}.1", trunk, inner, quarter, norm)
+            yield from _block_convolution(spec, f"{branch}.1", trunk, inner, quarter)
             yield _norm(f"{branch}.2", inner, quarter, norm)
-            yield from _block_convolution(spec, f"{branch}.5", inner, trunk, quarter, norm)
+            yield from _block_convolution(spec, f"{branch}.5", inner, trunk, quarter)
             yield _norm(f"{branch}.6", trunk, quarter, norm)
     yield from up("up1.0", trunk, 2 * c[6], half, quarter)
     yield _norm("up1.1", 2 * c[6], half, norm)
@@ -148,7 +146,7 @@ def _unet(spec: GeneratorSpec) -> Iterator[Layer]:
     widths = [spec.widths[0] * min(2**level, 8) for level in range(spec.downs)]
     bottom = spec.downs - 1
     pixels = [spec.size[0] * spec.size[1] // 4**level for level in range(spec.downs + 1)]
-    bias = spec.norm == "instance"
+    bias = spec.norm != "batch"
 
     for level, width in enumerate(widths):
         inputs = widths[level - 1] if level else spec.in_channels
@@ -183,8 +181,8 @@ def _spade(spec: GeneratorSpec) -> Iterator[Layer]:
 
     def modulation(name: str, channels: int, hidden: int) -> Iterator[Layer]:
         yield _convolution(f"{name}.shared.0", labels, hidden, 3, pixels)
-        yield from _block_convolution(spec, f"{name}.gamma", hidden, channels, pixels, "instance")
-        yield from _block_convolution(spec, f"{name}.beta", hidden, channels, pixels, "instance")
+        yield from _block_convolution(spec, f"{name}.gamma", hidden, channels, pixels)
+        yield from _block_convolution(spec, f"{name}.beta", hidden, channels, pixels)
 
     def block(name: str, inputs: int, inner: int, outputs: int, hidden: int, learned: bool) -> Iterator[Layer]:
         if learned:

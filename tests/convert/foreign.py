@@ -37,17 +37,21 @@ def saved(module: nn.Module, path: Path, **options: Any) -> Path:
 
 
 def norm(kind: str, channels: int) -> nn.Module:
-    """instance; instance-tracked, as PyTorch before 0.4 saved it; batch."""
+    """instance; instance-tracked, as PyTorch before 0.4 saved it; batch; none."""
+    if kind == "none":
+        return nn.Identity()
     if kind == "batch":
         return nn.BatchNorm2d(channels)
     return nn.InstanceNorm2d(channels, track_running_stats=kind == "instance-tracked")
 
 
 class Separable(nn.Module):
-    def __init__(self, inputs: int, outputs: int, kind: str) -> None:
+    def __init__(self, inputs: int, outputs: int, kind: str, bias: bool = True) -> None:
         super().__init__()
         self.conv = nn.Sequential(
-            nn.Conv2d(inputs, inputs, 3, groups=inputs), norm(kind, inputs), nn.Conv2d(inputs, outputs, 1)
+            nn.Conv2d(inputs, inputs, 3, groups=inputs, bias=bias),
+            norm(kind, inputs),
+            nn.Conv2d(inputs, outputs, 1, bias=bias),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -55,13 +59,14 @@ class Separable(nn.Module):
 
 
 class ResnetBlock(nn.Module):
-    def __init__(self, trunk: int, inner: int, kind: str, dropout: bool, separable: bool) -> None:
+    def __init__(self, trunk: int, inner: int, kind: str, dropout: bool, separable: bool, between: str = "") -> None:
         super().__init__()
+        bias = kind.startswith("instance")
 
         def conv(inputs: int, outputs: int) -> nn.Module:
             if separable:
-                return Separable(inputs, outputs, kind)
-            return nn.Conv2d(inputs, outputs, 3, bias=kind != "batch")
+                return Separable(inputs, outputs, between or kind, bias or not between)
+            return nn.Conv2d(inputs, outputs, 3, bias=bias)
 
         self.conv_block = nn.Sequential(
             nn.ReflectionPad2d(1),
@@ -90,9 +95,10 @@ class Resnet(nn.Module):
         separable: bool = False,
         inputs: int = 3,
         outputs: int = 3,
+        between: str = "",
     ) -> None:
         super().__init__()
-        c, bias = widths, kind != "batch"
+        c, bias = widths, kind.startswith("instance")
         trunk = 4 * c[2]
         inner = [4 * c[3 + 3 * index // blocks] for index in range(blocks)]
         self.model = nn.Sequential(
@@ -106,7 +112,7 @@ class Resnet(nn.Module):
             nn.Conv2d(2 * c[1], trunk, 3, 2, 1, bias=bias),
             norm(kind, trunk),
             nn.ReLU(True),
-            *(ResnetBlock(trunk, width, kind, dropout, separable) for width in inner),
+            *(ResnetBlock(trunk, width, kind, dropout, separable, between) for width in inner),
             nn.ConvTranspose2d(trunk, 2 * c[6], 3, 2, 1, output_padding=1, bias=bias),
             norm(kind, 2 * c[6]),
             nn.ReLU(True),
@@ -130,7 +136,7 @@ class UnetLevel(nn.Module):
     ) -> None:
         super().__init__()
         self.outermost = outermost
-        bias = kind != "batch"
+        bias = kind.startswith("instance")
         down = nn.Conv2d(inputs, inner, 4, 2, 1, bias=bias)
         if outermost:
             assert deeper
@@ -182,11 +188,11 @@ def patch_gan(channels: int, ndf: int, layers: int, kind: str = "instance") -> n
 
 
 class PaddedSeparable(nn.Module):
-    def __init__(self, inputs: int, outputs: int) -> None:
+    def __init__(self, inputs: int, outputs: int, kind: str) -> None:
         super().__init__()
         self.conv = nn.Sequential(
             nn.Conv2d(inputs, inputs, 3, padding=1, groups=inputs),
-            nn.InstanceNorm2d(inputs),
+            norm(kind, inputs),
             nn.Conv2d(inputs, outputs, 1),
         )
 
@@ -195,13 +201,14 @@ class PaddedSeparable(nn.Module):
 
 
 class SpadeNorm(nn.Module):
-    def __init__(self, channels: int, labels: int, hidden: int, separable: bool) -> None:
+    def __init__(self, channels: int, labels: int, hidden: int, separable: str, free: str) -> None:
         super().__init__()
-        self.param_free_norm = nn.BatchNorm2d(channels, affine=False)
+        instance = free == "instance"
+        self.param_free_norm = nn.InstanceNorm2d(channels) if instance else nn.BatchNorm2d(channels, affine=False)
         self.mlp_shared = nn.Sequential(nn.Conv2d(labels, hidden, 3, padding=1), nn.ReLU())
         if separable:
-            self.mlp_gamma: nn.Module = PaddedSeparable(hidden, channels)
-            self.mlp_beta: nn.Module = PaddedSeparable(hidden, channels)
+            self.mlp_gamma: nn.Module = PaddedSeparable(hidden, channels, separable)
+            self.mlp_beta: nn.Module = PaddedSeparable(hidden, channels, separable)
         else:
             self.mlp_gamma = nn.Conv2d(hidden, channels, 3, padding=1)
             self.mlp_beta = nn.Conv2d(hidden, channels, 3, padding=1)
@@ -213,19 +220,19 @@ class SpadeNorm(nn.Module):
 
 class SpadeBlock(nn.Module):
     def __init__(
-        self, inputs: int, middle: int, outputs: int, labels: int, hidden: int, shortcut: bool, options: dict[str, bool]
+        self, inputs: int, middle: int, outputs: int, labels: int, hidden: int, shortcut: bool, options: dict[str, str]
     ) -> None:
         super().__init__()
         wrap = spectral_norm if options["spectral"] else nn.Identity()
-        separable = options["separable"]
+        separable, free = options["separable"], options["free"]
         self.conv_0 = wrap(nn.Conv2d(inputs, middle, 3, padding=1))
         self.conv_1 = wrap(nn.Conv2d(middle, outputs, 3, padding=1))
-        self.norm_0 = SpadeNorm(inputs, labels, hidden, separable)
-        self.norm_1 = SpadeNorm(middle, labels, hidden, separable)
+        self.norm_0 = SpadeNorm(inputs, labels, hidden, separable, free)
+        self.norm_1 = SpadeNorm(middle, labels, hidden, separable, free)
         self.shortcut = shortcut
         if shortcut:
             self.conv_s = wrap(nn.Conv2d(inputs, outputs, 1, bias=False))
-            self.norm_s = SpadeNorm(inputs, labels, hidden, separable)
+            self.norm_s = SpadeNorm(inputs, labels, hidden, separable, free)
 
     def forward(self, x: Tensor, labels: Tensor) -> Tensor:
         around = self.conv_s(self.norm_s(x, labels)) if self.shortcut else x
@@ -237,12 +244,19 @@ class Spade(nn.Module):
     """Eight widths, as in GAN Compression; SPADE's own have one for all, and hidden layers twice as wide."""
 
     def __init__(
-        self, widths: Widths, labels: int, more: bool, spectral: bool = True, separable: bool = False, hidden: int = 0
+        self,
+        widths: Widths,
+        labels: int,
+        more: bool,
+        spectral: bool = True,
+        separable: str = "",
+        hidden: int = 0,
+        free: str = "batch",
     ) -> None:
         super().__init__()
         c, self.more = widths, more
         trunk, outs = 16 * c[0], [8 * c[4], 4 * c[5], 2 * c[6], c[7]]
-        options = {"spectral": spectral, "separable": separable}
+        options = {"spectral": "spectral" if spectral else "", "separable": separable, "free": free}
         self.fc = nn.Conv2d(labels, trunk, 3, padding=1)
 
         def inner(width: int) -> SpadeBlock:

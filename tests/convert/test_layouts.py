@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from gancomp.convert import (
     DiscriminatorShape,
+    assumed,
     convert,
     convert_discriminator,
     describe,
@@ -119,15 +120,82 @@ def test_unets(tmp_path: Path, kind: str, downs: int, dropout: bool, inputs: int
     assert (spec.in_channels, spec.out_channels) == (inputs, 3)
 
 
+@pytest.mark.parametrize("foreign", [Resnet(UNEVEN, 6, "none"), Unet(3, 5, "none")])
+def test_no_norm_is_told_from_instance_norm_by_the_biases(tmp_path: Path, foreign: nn.Module) -> None:
+    lively(foreign)
+    with torch.no_grad():
+        for parameter in foreign.parameters():  # else tanh leaves black and white alone
+            parameter *= 0.8
+    spec = same_pictures(foreign, tmp_path, photos(3, (32, 64)))
+    assert spec.norm == "none"
+    assert assumed(spec)[0].startswith("no norm")
+    path = tmp_path / "latest_net_G.pth"
+    assert detect(path, norm="instance")[0].norm == "instance"
+    assert load_original(path, spec).spec.norm == "none"
+    with pytest.raises(GancompError, match=r"configuration would need generator\.norm: none \(not instance\)"):
+        load_original(path, GeneratorSpec.model_validate(spec.model_dump() | {"norm": "instance"}))
+    with pytest.raises(GancompError, match="--norm batch: the file's tensors are those of none norm"):
+        detect(path, norm="batch")
+
+
+@pytest.mark.parametrize("kind", ["batch", "none"])
+def test_mobile_resnets_have_instance_norm_between_whatever_their_norm(tmp_path: Path, kind: str) -> None:
+    foreign = lively(Resnet(UNEVEN, 6, kind, separable=True, between="instance"))
+    x = photos(3, (32, 64))
+    with torch.no_grad():  # else tanh leaves black and white alone
+        written = foreign.model[:-1](x)
+        for parameter in foreign.model[-2].parameters():
+            parameter /= 2 * written.std()
+    spec = same_pictures(foreign, tmp_path, x)
+    assert (spec.norm, spec.between) == (kind, "instance")
+
+
+@pytest.mark.parametrize("foreign", [Resnet(UNEVEN, 6, "batch"), Unet(3, 5)])
+def test_batch_norm_by_the_statistics_of_each_picture(tmp_path: Path, foreign: nn.Module) -> None:
+    """As pix2pix's test.py runs it: in training mode, one picture at a time."""
+    path = saved(lively(foreign), tmp_path / "latest_net_G.pth")
+    x = photos(3, (64, 64))
+    assert convert(path, tmp_path / "ours.safetensors", (64, 64), statistics="batch").statistics == "batch"
+    with torch.inference_mode():
+        running = foreign(x.clone())
+        expected = torch.cat([foreign.train()(picture[None].clone()) for picture in x])
+        ours = load_generator(tmp_path / "ours.safetensors")(x)
+    assert (expected - running).abs().mean() > 1e-3
+    assert torch.allclose(ours, expected, atol=1e-5)
+    declared = GeneratorSpec.model_validate(detect(path, (64, 64))[0].model_dump())
+    assert "statistics" not in declared.model_dump()
+    with pytest.raises(GancompError, match=r"would need original\.statistics: batch \(not running\)"):
+        load_original(tmp_path / "ours.safetensors", declared)
+
+
 # --- SPADE -------------------------------------------------------------------------------------
+
+
+def test_a_separable_spade_file_does_not_say_its_norm(tmp_path: Path) -> None:
+    path = saved(Spade((1,) * 8, 4, True, False, "instance"), tmp_path / "net.pth")
+    with pytest.raises(GancompError, match=r"say which: --norm instance .* or none"):
+        detect(path, upsampling="more")
+
+
+def test_affine_instance_norm_is_refused(tmp_path: Path) -> None:
+    tensors = Resnet((1,) * 8, 3).state_dict() | {"model.2.weight": torch.ones(1), "model.2.bias": torch.ones(1)}
+    torch.save(tensors, tmp_path / "net.pth")
+    with pytest.raises(GancompError, match=r"\(affine\); gancomp's has none"):
+        detect(tmp_path / "net.pth")
 
 
 @pytest.mark.parametrize("more", [True, False])
 @pytest.mark.parametrize(
-    ("widths", "spectral", "separable"), [((2,) * 8, True, False), ((2, 1, 2, 1, 2, 1, 2, 1), False, True)]
+    ("widths", "spectral", "separable", "free"),
+    [
+        ((2,) * 8, True, "", "batch"),
+        ((2,) * 8, True, "", "instance"),
+        ((2, 1, 2, 1, 2, 1, 2, 1), False, "instance", "batch"),
+        ((2, 1, 2, 1, 2, 1, 2, 1), False, "none", "batch"),
+    ],
 )
-def test_spade_generators(tmp_path: Path, more: bool, widths: Any, spectral: bool, separable: bool) -> None:
-    foreign = lively(Spade(widths, 5, more, spectral, separable))
+def test_spade_generators(tmp_path: Path, more: bool, widths: Any, spectral: bool, separable: str, free: str) -> None:
+    foreign = lively(Spade(widths, 5, more, spectral, separable, free=free))
     size = (2, 128, 192) if more else (2, 64, 96)
     labels = nn.functional.one_hot(torch.randint(5, size, generator=torch.Generator().manual_seed(2)), 5)
     x = labels.permute(0, 3, 1, 2).float()
@@ -140,7 +208,8 @@ def test_spade_generators(tmp_path: Path, more: bool, widths: Any, spectral: boo
             parameter /= 2 * written[-1].std()
     hook.remove()
     upsampling = "more" if more else "normal"
-    spec = same_pictures(foreign.eval(), tmp_path, x, upsampling=upsampling)
+    spec = same_pictures(foreign.eval(), tmp_path, x, upsampling=upsampling, norm=separable or None)
+    assert (spec.norm, spec.between) == (free, separable or "instance")
     assert (spec.family, spec.widths, spec.in_channels, spec.upsampling) == ("spade", widths, 5, upsampling)
     assert spec.block == ("separable" if separable else "dense")
 

@@ -171,7 +171,10 @@ def test_a_size_that_only_the_pickle_claims(tmp_path: Path) -> None:
             "has 4 residual blocks from model.10 on",
         ),
         (lambda tensors: tensors.update({"model.11.conv_block.5.bias": torch.zeros(5)}), "branch.5.bias is (5,)"),
-        (lambda tensors: tensors.update({"model.2.weight": torch.ones(1)}), "batch norm"),
+        (
+            lambda tensors: tensors.update({"model.2.weight": torch.ones(1)}),
+            "instance norm with scales and shifts of its own",
+        ),
     ],
 )
 def test_generators_with_other_parts_are_refused_by_name(tmp_path: Path, change: Any, told: str | None) -> None:
