@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ def read_pth(path: Path) -> Tensors:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load has no common base for what it raises on a damaged file
         raise Refused(_unreadable(error)) from None
+    content = _unwrapped(content)
     _check_content(content)
     prefix = "module." if all(name.startswith("module.") for name in content) else ""
     return {name.removeprefix(prefix): _plain(name, tensor) for name, tensor in content.items()}
@@ -56,6 +57,11 @@ def _check_file(path: Path) -> None:
             return  # as PyTorch wrote before 1.6
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
+            if any(re.fullmatch(r"[^/]*/(constants\.pkl|code/.*)", member.filename) for member in members):
+                raise Refused(
+                    "is TorchScript, a program and not a state dict; where it was made, save its tensors: "
+                    "torch.save(torch.jit.load(FILE).state_dict(), OUT)"
+                )
     except FileNotFoundError:
         raise Refused("no such file") from None
     except (OSError, zipfile.BadZipFile) as error:
@@ -72,6 +78,37 @@ def _unreadable(error: Exception) -> str:
     if wanted := re.search(r"GLOBAL ([\w.]+)", str(error)):
         return f"wants to run {_short(wanted[1])} when it is read; a generator's state dict holds tensors alone"
     return f"not a state dict that PyTorch can read ({type(error).__name__}): cut off, damaged or another kind of file"
+
+
+def _unwrapped(content: Any) -> Any:
+    """The one dictionary of tensors in a training checkpoint, however deep; of several, the generator's by its name.
+
+    Raises Refused where several could be meant, naming them.
+    """
+    found = {name: tensors for name, tensors in _dictionaries(content, "", 3) if _tensors_alone(tensors)}
+    if not isinstance(content, Mapping) or _tensors_alone(content) or not found:
+        return content
+    if len(found) > 1:
+        names = [name for name in found if re.search(r"(^|\.)(net_?)?(G|gen|generator)$", name)]
+        if len(names) != 1:
+            raise Refused(
+                f"holds several networks ({some(list(found))}); save the one that is meant alone: "
+                "torch.save(checkpoint[NAME], OUT)"
+            )
+        return found[names[0]]
+    return next(iter(found.values()))
+
+
+def _dictionaries(content: Any, name: str, depth: int) -> Iterator[tuple[str, Mapping[Any, Any]]]:
+    if isinstance(content, Mapping) and len(content) <= MAX_TENSORS and depth:
+        for key, value in content.items():
+            if isinstance(key, str) and isinstance(value, Mapping):
+                yield f"{name}{key}", value
+                yield from _dictionaries(value, f"{name}{key}.", depth - 1)
+
+
+def _tensors_alone(content: Mapping[Any, Any]) -> bool:
+    return bool(content) and all(_is_tensor(name, value) for name, value in content.items())
 
 
 def _check_content(content: Any) -> None:

@@ -104,7 +104,7 @@ def test_cut_off_files(tmp_path_factory: pytest.TempPathFactory, share: float, l
         (torch.zeros(3), "holds a Tensor, not tensors by name"),
         ({}, "holds 0 entries"),
         ({"epoch": 3, "weight": torch.zeros(1)}, "holds more than tensors by name (epoch)"),
-        ({"netG": {"weight": torch.zeros(1)}, "optimizer": {}}, "holds dictionaries of its own (netG, optimizer)"),
+        ({"netG": {"weight": 3}, "optimizer": {}}, "holds dictionaries of its own (netG, optimizer)"),
         ({1: torch.zeros(1)}, "holds more than tensors by name (1)"),
         ({"weight": torch.zeros(2).to_sparse()}, "holds more than tensors by name (weight)"),
         ({"weight": torch.zeros(2, dtype=torch.int64)}, "holds more than tensors by name (weight)"),
@@ -121,6 +121,33 @@ def test_cut_off_files(tmp_path_factory: pytest.TempPathFactory, share: float, l
 def test_anything_but_tensors_by_name(tmp_path: Path, content: Any, told: str) -> None:
     torch.save(content, tmp_path / "net.pth")
     assert told in refusal(tmp_path / "net.pth")
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        lambda tensors: {"netG": tensors, "epoch": 3},
+        lambda tensors: {"params_ema": tensors},
+        lambda tensors: {"state": {"state_dict": {f"module.{name}": value for name, value in tensors.items()}}},
+        lambda tensors: {"netG": tensors, "netD": {"model.0.weight": torch.zeros(1)}, "optimizer": {"lr": 0.1}},
+    ],
+)
+def test_the_generator_in_a_training_checkpoint_is_taken(genuine: Path, tmp_path: Path, wrapped: Any) -> None:
+    torch.save(wrapped(torch.load(genuine)), tmp_path / "net.pth")
+    expected = detect(genuine, (16, 16))[1]
+    found = detect(tmp_path / "net.pth", (16, 16))[1]
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_of_several_networks_none_is_guessed(genuine: Path, tmp_path: Path) -> None:
+    torch.save(dict.fromkeys(("netG_A", "netG_B"), torch.load(genuine)), tmp_path / "net.pth")
+    assert "holds several networks (netG_A, netG_B)" in refusal(tmp_path / "net.pth")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_torchscript_is_called_what_it_is(tmp_path: Path) -> None:
+    torch.jit.script(torch.nn.Conv2d(1, 1, 1)).save(str(tmp_path / "net.pt"))
+    assert "is TorchScript, a program and not a state dict" in refusal(tmp_path / "net.pt")
 
 
 def test_tensors_of_nothing_that_is_known(tmp_path: Path) -> None:
