@@ -1,4 +1,4 @@
-"""A real browser for the tests of pages; without one on the machine such a test is skipped and says so."""
+"""A real browser for the tests of pages."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import pytest
+from needed import missing
 from playwright.sync_api import Page, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -18,7 +18,7 @@ def open_page() -> Iterator[Page]:
     """A page of the system's Chromium that may reach nothing but files and loopback; its errors fail the test."""
     found = next((path for path in map(shutil.which, NAMES) if path), None)
     if found is None:
-        pytest.skip(f"none of {', '.join(NAMES)} is installed")
+        missing("browser", f"none of {', '.join(NAMES)} is installed")
     errors: list[str] = []
     with sync_playwright() as playwright:
         # Chromium refuses to run as root in its sandbox.

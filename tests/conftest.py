@@ -3,14 +3,39 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 # Two torch processes that spin on the same cores are many times slower than one; read when torch is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import pytest
+from needed import may_lack
 from tiny_run import Workspace, fake_inception, finish, one_thread
+
+
+#: What `pytest` alone leaves out, by marker: addopts in pyproject.toml.
+LEFT_OUT = ("slow", "cluster", "browser")
+left_out: Counter[str] = Counter()
+
+
+def pytest_configure() -> None:
+    """An unknown name in the switch of CI stops the run before it starts."""
+    may_lack()
+
+
+def pytest_deselected(items: Sequence[pytest.Item]) -> None:
+    left_out.update(name for item in items if (name := next(filter(item.get_closest_marker, LEFT_OUT), None)))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """A run that left tests out says so, and how to run them."""
+    if left_out:
+        counts = ", ".join(f"{left_out[name]} {name}" for name in LEFT_OUT if left_out[name])
+        terminalreporter.write_line(
+            f"left out: {counts}. All tests, in about 40 minutes: uv run pytest -m 'not long'; or one kind: -m slow"
+        )
 
 
 @pytest.fixture(scope="session")

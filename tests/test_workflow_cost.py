@@ -7,6 +7,7 @@ import pytest
 from benchmarks.workflow import measure
 
 
+@pytest.mark.slow
 def test_tells_the_jobs_from_what_is_beside_them() -> None:
     rows = measure(["data/emoji-tiny/manifest.json", "--configfile", "config/tiny.yaml"], 1)
     seconds = {row["measured"]: float(row["median"]) for row in rows}

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from needed import missing
 
 ETC = Path(__file__).parent / "etc"
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scancel", "scontrol")
@@ -62,11 +63,11 @@ def free_ports(count: int) -> list[int]:
 
 @pytest.fixture(scope="session")
 def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
-    """Started in seconds, stopped by its own process ids. Skipped by name where Slurm is not installed; elsewhere a
+    """Started in seconds, stopped by its own process ids. It is `missing` where Slurm is not installed; elsewhere a
     cluster that does not start is a failure."""
-    missing = [name for name in PROGRAMS if shutil.which(name, path=PATH) is None]
-    if missing:
-        pytest.skip(f"no Slurm here: {', '.join(missing)} missing (Debian: slurm-wlm, munge)")
+    lacking = [name for name in PROGRAMS if shutil.which(name, path=PATH) is None]
+    if lacking:
+        missing("slurm", f"no Slurm here: {', '.join(lacking)} missing (Debian: slurm-wlm, munge)")
     if os.geteuid() != 0:
         pytest.skip("this Slurm runs as root alone: its users would be others")
     # munged refuses a socket whose path others may write to, as /tmp is.

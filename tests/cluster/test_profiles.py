@@ -58,6 +58,7 @@ def test_every_profile_gives_a_gpu_to_what_needs_one(profile: str) -> None:
     assert {rule for rule, resources in given.items() if resources["gpu"] == 1} == HEAVY
 
 
+@pytest.mark.cluster
 def test_a_job_runs_on_kubernetes(tmp_path: Path) -> None:
     jobs = tmp_path / "jobs"
     jobs.mkdir()
@@ -74,6 +75,7 @@ def test_a_job_runs_on_kubernetes(tmp_path: Path) -> None:
     assert job["spec"]["activeDeadlineSeconds"] == 1440 * 60
 
 
+@pytest.mark.cluster
 def test_a_failed_job_fails_on_kubernetes(tmp_path: Path) -> None:
     jobs, resume = tmp_path / "jobs", tmp_path / "results/tiny/.resume/original"
     jobs.mkdir()

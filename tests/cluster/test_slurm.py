@@ -16,6 +16,8 @@ import pytest
 
 from tests.cluster.conftest import Slurm
 
+pytestmark = pytest.mark.cluster
+
 ROOT = Path(__file__).parent.parent.parent
 #: Polls less politely than on a shared cluster.
 FAST = ("--slurm-init-seconds-before-status-checks", "5", "--latency-wait", "5", "--jobs", "4", "--cores", "2")

