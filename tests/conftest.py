@@ -14,7 +14,6 @@ import pytest
 from needed import may_lack
 from tiny_run import Workspace, fake_inception, finish, one_thread
 
-
 #: What `pytest` alone leaves out, by marker: addopts in pyproject.toml.
 LEFT_OUT = ("slow", "cluster", "browser")
 left_out: Counter[str] = Counter()
