@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +16,10 @@ from PIL import Image
 from gancomp.artifacts import atomic, file_sha256, read_json, write_json
 from gancomp.data.datasets import STORED, to_float, to_uint8
 from gancomp.data.images import (
+    SUFFIXES,
     as_image,
     encode_numbers,
     encode_png,
-    pictures_in,
     read_input,
     read_numbers,
     read_values,
@@ -36,6 +39,8 @@ from gancomp.spec import GeneratorSpec
 
 #: Says which model made the pictures of a folder.
 RECORD = "apply.json"
+#: Of what was passed over so many kinds are named, the most frequent first.
+KINDS_TOLD = 6
 
 
 def translate(model: Generator | Model, path: Path | str) -> Image.Image:
@@ -50,21 +55,28 @@ def translate(model: Generator | Model, path: Path | str) -> Image.Image:
 
 
 def apply_folder(model: Path, folder: Path, out: Path | None = None, *, native: bool = False, threads: int = 0) -> Path:
-    """Translate every picture of *folder* into *out*, as PNG of the same name, or as TIFF where the model makes signed
-    or floating-point numbers; returns *out*.
+    """Translate every picture of *folder* and its sub-folders into the same tree under *out*, as PNG of the same name,
+    or as TIFF where the model makes signed or floating-point numbers; returns *out*.
 
-    Pictures that this model made there before are left. GancompError before anything is written if *out* holds another
-    model's pictures, if two inputs would have one name, or if the model does one size only and *native* was asked.
+    Where inputs differ in their endings alone, the pictures keep those in their names: a.png.png, a.webp.png. Other
+    files, hidden ones, linked folders and folders of outputs are passed over, and their number is printed. Pictures
+    that this model made there before are left. GancompError before anything is written if *out* holds another model's
+    pictures, if two inputs would have one name, or if the model does one size only and *native* was asked.
     """
     opened = open_model(model, threads)
     if native and opened.size:
         height, width = opened.size
         raise GancompError(f"{model}: makes pictures of {height} × {width} only; export it with --dynamic for --native")
-    out = out or folder.with_name(f"{folder.name}-{model.stem}")
+    if out is None:
+        whole = folder.resolve() if folder.name in ("", "..") else folder
+        out = whole.with_name(f"{whole.name}-{model.stem}")
     numbers = opened.ranges.get("target")
     targets: dict[Path, Path] = {}
-    for path in pictures_in(folder):
-        target = out / f"{path.stem}{suffix_of(numbers.type) if numbers else '.png'}"
+    bare = {path: path.relative_to(folder).parent / path.stem for path in _pictures_below(folder, out)}
+    like = Counter(bare.values())
+    for path, stem in bare.items():
+        name = stem if like[stem] == 1 else path.relative_to(folder)
+        target = out / f"{name}{suffix_of(numbers.type) if numbers else '.png'}"
         if target in targets:
             raise GancompError(f"{path}: would be written to {target}, as {targets[target].name}; rename one")
         targets[target] = path
@@ -85,6 +97,48 @@ def apply_folder(model: Path, folder: Path, out: Path | None = None, *, native: 
                 temporary.write_bytes(encode_numbers(made) if numbers else encode_png(made))
             progress.advance(1)
     return out
+
+
+def _pictures_below(folder: Path, out: Path) -> list[Path]:
+    """The pictures in *folder* and its sub-folders, sorted; prints how many files and folders of each other kind were
+    passed over. GancompError if there are none, or if a folder cannot be read."""
+    if not folder.is_dir():
+        raise GancompError(f"{folder}: no such folder")
+
+    def unreadable(error: OSError) -> None:
+        raise GancompError(f"{error.filename}: cannot be read: {error.strerror}") from error
+
+    pictures: list[Path] = []
+    passed_over: Counter[str] = Counter()
+    for where, folders, files in os.walk(folder, onerror=unreadable):
+        for name in list(folders):
+            path = Path(where, name)
+            if name.startswith("."):
+                kind = "hidden"
+            elif path.is_symlink():
+                kind = "linked folders"
+            elif path.resolve() == out.resolve() or (path / RECORD).is_file():
+                kind = "folders that gancomp apply writes"
+            else:
+                continue
+            folders.remove(name)
+            passed_over[kind] += 1
+        for path in (Path(where, name) for name in files):
+            if path.name.startswith("."):
+                passed_over["hidden"] += 1
+            elif path.suffix.lower() in SUFFIXES and path.is_file():
+                pictures.append(path)
+            else:
+                passed_over[path.suffix.lower() or "without an ending"] += 1
+    told = ", ".join(f"{kind} ({count:,})" for kind, count in passed_over.most_common(KINDS_TOLD))
+    if others := passed_over.total() - sum(count for _, count in passed_over.most_common(KINDS_TOLD)):
+        told += f", others ({others:,})"
+    if not pictures:
+        found = f"; passed over: {told}" if told else ""
+        raise GancompError(f"{folder}: holds no pictures ({', '.join(sorted(SUFFIXES))}){found}")
+    if told:
+        print(f"{folder}: {len(pictures):,} pictures; passed over: {told}", file=sys.stderr)
+    return sorted(pictures)
 
 
 def _translated(model: Model, path: Path, *, native: bool) -> NDArray[Any]:

@@ -83,9 +83,52 @@ def test_pictures_are_not_mixed_up_or_overwritten(model: Path, folder: Path) -> 
     out = apply_folder(model, folder)
     with pytest.raises(GancompError, match="another model or size"):
         apply_folder(model, folder, out, native=True)
-    Image.new("RGB", (16, 16)).save(folder / "a.jpg")
+    for name in ("a.jpg", "a.png.jpg"):
+        Image.new("RGB", (16, 16)).save(folder / name)
     with pytest.raises(GancompError, match="rename one"):
         apply_folder(model, folder, folder.with_name("new"))
+
+
+def test_sub_folders_keep_their_tree_and_what_is_passed_over_is_said(
+    model: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    apply_folder(model, folder, folder.with_name("flat"))
+    assert "passed over" not in capsys.readouterr().err
+    picture = (folder / "a.png").read_bytes()
+    elsewhere = folder.with_name("elsewhere")
+    for name in ("one/a.png", "one/two/c d.PNG", ".hidden/e.png", "one/.f.png", "a.jpg", "notes.txt", "g.raw", "h.RAW"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(picture)
+    elsewhere.mkdir()
+    (elsewhere / "far.png").write_bytes(picture)
+    (folder / "link").symlink_to(elsewhere, target_is_directory=True)
+    out = folder / "made"
+    for run in range(2):
+        apply_folder(model, folder, out)
+        made = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
+        assert made == ["a.jpg.png", "a.png.png", "apply.json", "b.png", "one/a.png", "one/two/c d.png"]
+        error = capsys.readouterr().err
+        assert f"{folder}: 5 pictures; passed over: " in error
+        for part in ("hidden (2)", ".raw (2)", ".txt (1)", "linked folders (1)"):
+            assert part in error
+        assert ("folders that gancomp apply writes (1)" in error) == (run > 0)
+    assert np.array_equal(pixels(out / "one" / "a.png"), pixels(out / "a.png.png"))
+
+
+def test_a_folder_without_pictures_is_refused(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "none").mkdir()
+    (tmp_path / "none" / "a.txt").touch()
+    with pytest.raises(GancompError, match=r"none: holds no pictures \(.*\); passed over: \.txt \(1\)"):
+        apply_folder(model, tmp_path / "none")
+    with pytest.raises(GancompError, match=r"nowhere: no such folder"):
+        apply_folder(model, tmp_path / "nowhere")
+
+
+def test_here_is_a_folder_too(model: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    out = apply_folder(model, Path())
+    assert out.samefile(folder.with_name("photos-small"))
+    assert (out / "b.png").is_file()
 
 
 def test_from_picture_to_picture(model: Path, folder: Path) -> None:
