@@ -6,9 +6,12 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-# Two torch processes that spin on the same cores are many times slower than one; read when torch is loaded.
+# Two torch processes that spin on the same cores are many times slower than one; read when torch is loaded, here and in
+# the processes that pytest-xdist starts, which have a core each.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 from needed import may_lack
@@ -26,6 +29,17 @@ def pytest_configure() -> None:
 
 def pytest_deselected(items: Sequence[pytest.Item]) -> None:
     left_out.update(name for item in items if (name := next(filter(item.get_closest_marker, LEFT_OUT), None)))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A worker of pytest-xdist hands over what it left out; each collects all tests."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["left_out"] = dict(left_out)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    left_out.update(Counter(getattr(node, "workeroutput", {}).get("left_out", {})) - left_out)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -431,5 +431,8 @@ def test_pictures_are_counted_where_they_train(folder: Path) -> None:
 
 
 def test_torch_reads_nothing_but_tensors_here_either(folder: Path, called: list[Any]) -> None:
-    torch.save({"netG": {"weight": torch.zeros(1)}}, "latest_net_G.pth")
-    assert "dictionaries of its own" in refused(Path("latest_net_G.pth"), pictures("train", "val"))
+    data, file = pictures("train", "val"), Path("latest_net_G.pth")
+    torch.save({"netG": Path("a pickled object")}, file)
+    assert "wants to run pathlib." in refused(file, data)
+    torch.save({"netG": {"weight": torch.zeros(1)}}, file)
+    assert "no known generator" in refused(file, data)
