@@ -433,13 +433,15 @@ def apply_(
     model: Annotated[Path, typer.Argument(help=".safetensors, .onnx or .xml that gancomp wrote")],
     folder: Annotated[Path, typer.Argument(help="pictures; of a GauGAN model, maps of class numbers")],
     out: Annotated[Path | None, typer.Option(help="where the pictures go; else FOLDER-MODEL")] = None,
-    native: Annotated[bool, typer.Option(help="each at its own size, not that of training")] = False,
+    training_size: Annotated[
+        bool, typer.Option("--training-size", help="resize each to the size of training, and leave it so")
+    ] = False,
     threads: Annotated[int, typer.Option(min=0, help="0: as many as the runtime likes")] = 0,
 ) -> None:
     """Translate a folder of pictures."""
     from gancomp.apply import apply_folder
 
-    print(apply_folder(model, folder, out, native=native, threads=threads))
+    print(apply_folder(model, folder, out, training_size=training_size, threads=threads))
 
 
 @app.command("web-runtime")

@@ -165,12 +165,10 @@ class GeneratorSpec(Strict):
             raise ValueError("a unet generator has no residual blocks to decompose: block must be dense")
         if self.family != "resnet" and self.block in ("separable-down", "separable-up"):
             raise ValueError(f"a {self.family} generator has no block {self.block}: a resnet has")
-        # One pixel has no surroundings to reflect, and no variance.
-        least = self.stride * (1 if self.family == "unet" else 2)
-        if any(side % self.stride or side < least for side in self.size):
+        if self.fitting(self.size) != self.size:
             raise ValueError(
                 f"size {self.size[0]}x{self.size[1]}: both sides must be multiples of {self.stride}, and at least "
-                f"{least}, for this {self.family} generator"
+                f"{self.least}, for this {self.family} generator"
             )
         return self
 
@@ -187,6 +185,16 @@ class GeneratorSpec(Strict):
         if self.family == "unet":
             return int(2**self.downs)
         return 64 if self.upsampling == "more" else 32
+
+    @property
+    def least(self) -> int:
+        """The least side; of two strides where one pixel would have no surroundings to reflect, and no variance."""
+        return self.stride * (1 if self.family == "unet" else 2)
+
+    def fitting(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The smallest (height, width) that the generator reads and *size* fits in."""
+        height, width = (max(-(-side // self.stride) * self.stride, self.least) for side in size)
+        return height, width
 
     def with_widths(self, widths: tuple[int, ...]) -> GeneratorSpec:
         """The same generator at other widths."""

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
+from strategies import lively, specs
 from tiny_run import DATASET, Workspace
 
 import gancomp
 from gancomp import paths
 from gancomp.apply import apply_folder
-from gancomp.data.datasets import Pictures, to_uint8
-from gancomp.data.images import encode_numbers, read_numbers, suffix_of
+from gancomp.data.datasets import STORED, Pictures, to_float, to_uint8
+from gancomp.data.images import encode_numbers, read_input, read_numbers, read_values, suffix_of
+from gancomp.data.palette import borders
 from gancomp.errors import GancompError
 from gancomp.export.formats import export_generator
 from gancomp.nets import build_generator, load_generator, save_generator
+from gancomp.runtimes import Model, on_pytorch
 from gancomp.spec import GeneratorSpec, NumberType, ValueRange
 
 
@@ -46,7 +52,7 @@ def pixels(path: Path) -> np.ndarray:
 def test_a_folder_is_translated_and_continued(model: Path, folder: Path) -> None:
     out = apply_folder(model, folder)
     assert out == folder.with_name("photos-small")
-    assert pixels(out / "a.png").shape == pixels(out / "b.png").shape == (16, 16, 3)
+    assert [pixels(out / name).shape for name in ("a.png", "b.png")] == [(16, 16, 3), (35, 22, 3)]
     again = pixels(out / "b.png")
     (out / "b.png").unlink()
     untouched = (out / "a.png").stat().st_mtime_ns
@@ -55,20 +61,107 @@ def test_a_folder_is_translated_and_continued(model: Path, folder: Path) -> None
     assert np.array_equal(pixels(out / "b.png"), again)
 
 
-def test_an_export_gives_the_same_pictures(model: Path, folder: Path) -> None:
-    expected = pixels(apply_folder(model, folder, folder.with_name("torch")) / "a.png").astype(int)
-    out = apply_folder(export_generator(model, "onnx"), folder, folder.with_name("onnx"))
-    assert np.abs(pixels(out / "a.png") - expected).max() <= 1
+def test_an_export_gives_the_same_pictures(model: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One of any size those of PyTorch; one of a single size resizes to that and back, and says so."""
+    expected = apply_folder(model, folder, folder.with_name("torch"))
+    small = apply_folder(model, folder, folder.with_name("small"), training_size=True)
+    assert pixels(small / "b.png").shape == (16, 16, 3)
+    capsys.readouterr()
+    any_size = apply_folder(export_generator(model, "onnx", dynamic=True), folder, folder.with_name("any"))
+    assert "resized" not in capsys.readouterr().err
+    for name in ("a.png", "b.png"):
+        assert np.abs(pixels(any_size / name).astype(int) - pixels(expected / name)).max() <= 1
+
+    fixed = export_generator(model, "onnx", folder.with_name("fixed.onnx"))
+    out = apply_folder(fixed, folder)
+    assert "16 × 16 only: 1 of 2 pictures are resized to that" in capsys.readouterr().err
+    resized = np.asarray(Image.fromarray(pixels(small / "b.png")).resize((22, 35), Image.Resampling.BICUBIC))
+    assert np.abs(pixels(out / "b.png").astype(int) - resized).max() <= 2
+    assert np.abs(pixels(out / "a.png").astype(int) - pixels(expected / "a.png")).max() <= 1
+    assert pixels(apply_folder(fixed, folder, folder.with_name("f"), training_size=True) / "b.png").shape == (16, 16, 3)
+    assert "resized" not in capsys.readouterr().err
 
 
-def test_native_size(model: Path, folder: Path) -> None:
-    out = apply_folder(model, folder, native=True)
-    assert pixels(out / "b.png").shape == (32, 20, 3)
-    with pytest.raises(GancompError, match="16 × 16 only"):
-        apply_folder(export_generator(model, "onnx"), folder, native=True)
-    Image.new("RGB", (3, 9)).save(folder / "c.png")
-    with pytest.raises(GancompError, match=r"c\.png: 9 × 3 pixels; this model needs 4 × 4"):
-        apply_folder(model, folder, native=True)
+def mirrored(side: int, to: int) -> np.ndarray:
+    """Which of *side* rows each of *to* rows is: up, down and up again, the outermost once."""
+    there = np.arange(to) % max(2 * side - 2, 1)
+    return np.where(there < side, there, 2 * side - 2 - there)
+
+
+@settings(max_examples=12, deadline=None)
+@given(spec=specs(largest=3), height=st.integers(1, 75), width=st.integers(1, 75), seed=st.integers(0, 99))
+def test_every_picture_keeps_its_size(
+    tmp_path_factory: pytest.TempPathFactory, spec: GeneratorSpec, height: int, width: int, seed: int
+) -> None:
+    """The network reads the picture reflected to a multiple of its stride (itself where it is one), and what it makes
+    is cut: bit for bit."""
+    passes: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def run(x: np.ndarray) -> np.ndarray:
+        passes.append((x, on_pytorch(lively(spec))(x)))
+        return passes[-1][1]
+
+    draw = np.random.default_rng(seed)
+    path = tmp_path_factory.mktemp("sizes") / "one.png"
+    for own in ((height, width), spec.size):
+        rows, columns = (
+            mirrored(side, max(-(-side // spec.stride), 1 if spec.family == "unet" else 2) * spec.stride)
+            for side in own
+        )
+        if spec.family == "spade":
+            Image.fromarray(draw.integers(0, spec.in_channels - 1, own, dtype=np.uint8)).save(path)
+            ids = read_values(path)[rows[:, None], columns]
+            one_hot = np.arange(spec.in_channels - 1)[:, None, None] == ids
+            read = np.concatenate([one_hot, borders(ids)[None]]).astype(np.float32)[None]
+        else:
+            Image.fromarray(draw.integers(0, 256, (*own, 4), dtype=np.uint8)).save(path)
+            picture = read_input(path, spec.in_channels)[rows[:, None], columns]
+            read = to_float(picture[None][..., STORED[spec.in_channels]]).numpy()
+        with warnings.catch_warnings(action="ignore"):
+            found = np.asarray(gancomp.translate(Model(spec, run), path))
+        x, made = passes.pop()
+        assert np.array_equal(x, read)
+        assert own != spec.size or x.shape[2:] == own
+        expected = to_uint8(torch.from_numpy(made))[0, : own[0], : own[1]]
+        assert np.array_equal(found, expected[..., 0] if spec.out_channels == 1 else expected)
+
+
+def test_numbers_keep_their_size_too(tmp_path: Path) -> None:
+    numbers = np.random.default_rng(0).integers(0, 5000, (13, 18), dtype=np.uint16)
+    (tmp_path / "ct.png").write_bytes(encode_numbers(numbers))
+    values = ValueRange(low=0, high=5000, type="uint16")
+    spec = GeneratorSpec(widths=2, size=16, in_channels=1, out_channels=1)
+    itself = Model(spec, lambda x: x, ranges={"input": values, "target": values})
+    assert np.abs(np.asarray(gancomp.translate(itself, tmp_path / "ct.png")).astype(int) - numbers).max() <= 1
+    assert np.asarray(gancomp.translate(itself, tmp_path / "ct.png", training_size=True)).shape == (16, 16)
+
+
+def test_sizes_far_from_training_are_warned_of_once(
+    model: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    apply_folder(model, folder)
+    assert "far from" not in capsys.readouterr().err
+    for index, side in enumerate((32, 80, 8)):
+        Image.new("RGB", (2 * side, side // 2)).save(folder / f"{index}.png")
+    apply_folder(model, folder, folder.with_name("out"))
+    error = capsys.readouterr().err
+    assert error.count("far from") == 1
+    assert "3 of 5 pictures are far from 16 × 16, the size of training (the furthest has 5 times its sides)" in error
+    apply_folder(model, folder, folder.with_name("small"), training_size=True)
+    assert "far from" not in capsys.readouterr().err
+    generator = gancomp.load_generator(model)
+    with pytest.warns(UserWarning, match=r"the furthest has 0\.5 times its sides"):
+        gancomp.translate(generator, folder / "2.png")
+    with warnings.catch_warnings(action="error"):
+        gancomp.translate(generator, folder / "b.jpg")
+        gancomp.translate(generator, folder / "2.png", training_size=True)
+
+
+def test_what_is_no_picture_is_refused_before_any_is_made(model: Path, folder: Path) -> None:
+    (folder / "z.png").write_text("no picture")
+    with pytest.raises(GancompError, match=r"z\.png: not a picture"):
+        apply_folder(model, folder, folder.with_name("out"))
+    assert not folder.with_name("out").exists()
 
 
 def test_pictures_are_not_mixed_up_or_overwritten(model: Path, folder: Path) -> None:
@@ -82,7 +175,7 @@ def test_pictures_are_not_mixed_up_or_overwritten(model: Path, folder: Path) -> 
     assert (other / "a.png").read_text() == "mine"
     out = apply_folder(model, folder)
     with pytest.raises(GancompError, match="another model or size"):
-        apply_folder(model, folder, out, native=True)
+        apply_folder(model, folder, out, training_size=True)
     for name in ("a.jpg", "a.png.jpg"):
         Image.new("RGB", (16, 16)).save(folder / name)
     with pytest.raises(GancompError, match="rename one"):
@@ -135,7 +228,7 @@ def test_from_picture_to_picture(model: Path, folder: Path) -> None:
     """The five lines of the documentation."""
     generator = gancomp.load_generator(model)
     picture = gancomp.translate(generator, folder / "b.jpg")
-    assert picture.size == (16, 16)
+    assert picture.size == (22, 35)
     assert np.array_equal(np.asarray(picture), pixels(apply_folder(model, folder) / "b.png"))
 
 

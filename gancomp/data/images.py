@@ -143,6 +143,21 @@ def resize_values(values: NDArray[Number], size: tuple[int, int]) -> NDArray[Num
     return resized
 
 
+def reflected(picture: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
+    """A picture (h, w, …) grown to *size* (height, width) at its lower and right edges by its own reflection, which is
+    reflected again where that does not reach; of a single row or column it is that."""
+    added = [(0, side - have) for side, have in zip(size, picture.shape, strict=False)]
+    return np.pad(picture, added + [(0, 0)] * (picture.ndim - 2), mode="reflect")
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    """Height and width by the header of the file, before it is turned upright. GancompError as `read_rgb`, but for what
+    is wrong beyond the header."""
+    with _refusing(path), path.open("rb") as stream:
+        image = _undecoded(stream)
+        return image.height, image.width
+
+
 def pictures_in(folder: Path) -> list[Path]:
     """The pictures in *folder*, sorted; other and hidden files are passed over. GancompError if there are none."""
     if not folder.is_dir():
@@ -188,6 +203,12 @@ def _read(path: Path) -> Image.Image:
 
 def _open(stream: IO[bytes]) -> Image.Image:
     """The picture in its own mode, decoded and upright."""
+    image = ImageOps.exif_transpose(_undecoded(stream))
+    image.load()
+    return image
+
+
+def _undecoded(stream: IO[bytes]) -> Image.Image:
     try:
         image: Image.Image = Image.open(stream)
         too_large = image.width * image.height > MAX_PIXELS
@@ -195,8 +216,6 @@ def _open(stream: IO[bytes]) -> Image.Image:
         too_large = True
     if too_large:
         raise _Refused(f"has more than {MAX_PIXELS:,} pixels; make it smaller")
-    image = ImageOps.exif_transpose(image)
-    image.load()
     return image
 
 

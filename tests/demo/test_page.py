@@ -156,16 +156,19 @@ def test_keyboard_examples_and_files(page_folder: Path, tmp_path: Path) -> None:
         page.locator("#file").set_input_files(tmp_path / "wrong.png")
         page.wait_for_selector("#message.error")
         assert "wrong.png is no picture" in page.locator("#message").inner_text()
-        # A picture of another size is fitted.
+        # A picture of another size is fitted, and that is said.
         from PIL import Image
 
         Image.fromarray(example(9, 50)[:, :40]).save(tmp_path / "other.png")
         page.locator("#file").set_input_files(tmp_path / "other.png")
         page.wait_for_selector("#message:not(.error)")
+        assert "other.png is 40 × 50; it is drawn at " in page.locator("#message").inner_text()
 
 
 @pytest.mark.browser
 def test_label_brush(tmp_path: Path, web_runtime: Path) -> None:
+    from PIL import Image
+
     colours = np.array([one["colour"] for one in CLASSES], np.uint8)
     ids = np.zeros((64, 64), int)
     ids[32:] = 1
@@ -179,6 +182,13 @@ def test_label_brush(tmp_path: Path, web_runtime: Path) -> None:
         from gancomp.data.palette import borders
 
         assert np.array_equal(x[3] > 0, borders(ids))
+        # A map of other proportions keeps them, on the first class.
+        Image.fromarray(colours[ids][:, :32]).save(tmp_path / "tall.png")
+        page.locator("#file").set_input_files(tmp_path / "tall.png")
+        page.wait_for_function("document.getElementById('message').textContent.includes('tall.png is 32 × 64')")
+        x = np.array(page.evaluate("Array.from(gancomp.input())"), np.float32).reshape(4, 64, 64)
+        assert np.array_equal(x[:3].argmax(0), np.pad(ids[:, :32], ((0, 0), (16, 16))))
+        page.locator("#undo").click()
         before = outputs(page)
         page.locator("#palette button").nth(2).click()
         draw(page, (0.2, 0.2), (0.7, 0.25))

@@ -212,6 +212,8 @@ async function load(source, told) {
     board.remember();
     await board.show(image);
     changed();
+    if (!blank && (image.width !== board.width || image.height !== board.height))
+      tell(`${told} is ${image.width} × ${image.height}; it is drawn at ${board.width} × ${board.height}, the size of training, in its proportions.`);
   } catch {
     tell(`${told} is no picture that this browser reads.`, true);
   }

@@ -20,6 +20,12 @@ class Board {
     return {x: (event.clientX - box.left) / box.width * this.width, y: (event.clientY - box.top) / box.height * this.height};
   }
 
+  /** Where a picture lies on a canvas: left, top, width and height, as large as fits without distortion. */
+  fitted(image, {width, height}) {
+    const factor = Math.min(width / image.width, height / image.height), w = image.width * factor, h = image.height * factor;
+    return [(width - w) / 2, (height - h) / 2, w, h];
+  }
+
   remember() {
     this.history.push(this.state());
     if (this.history.length > HISTORY) this.history.shift();
@@ -60,13 +66,11 @@ export class Sketch extends Board {
     pen.stroke();
   }
 
-  /** A picture, as large as fits without distortion. */
+  /** A picture, on white. */
   async show(image) {
     this.wipe();
-    const {width, height} = this.canvas, factor = Math.min(width / image.width, height / image.height);
-    const w = image.width * factor, h = image.height * factor;
     this.context.imageSmoothingQuality = "high";
-    this.context.drawImage(image, (width - w) / 2, (height - h) / 2, w, h);
+    this.context.drawImage(image, ...this.fitted(image, this.canvas));
   }
 
   /** Red, green, blue, alpha of the picture that the network reads, row by row. */
@@ -125,10 +129,11 @@ export class Labels extends Board {
     this.draw();
   }
 
-  /** A map in the classes' colours; each pixel becomes the class of the nearest colour. */
+  /** A map in the classes' colours, on the first class; each pixel becomes the class of the nearest colour. */
   async show(image) {
+    this.wipe();
     this.small.imageSmoothingEnabled = false;
-    this.small.drawImage(image, 0, 0, this.width, this.height);
+    this.small.drawImage(image, ...this.fitted(image, this));
     const data = this.small.getImageData(0, 0, this.width, this.height).data;
     for (let i = 0; i < this.ids.length; i++) {
       let best = Infinity;
