@@ -738,6 +738,27 @@ def compress(
     )
 
 
+@app.command()
+def cost(
+    experiment: ExperimentName,
+    configfile: ConfigFiles = None,
+    set_: Overrides = "{}",
+    pictures: Annotated[
+        tuple[int, int, int] | None,
+        typer.Option(min=1, help="of train-1, train-2 and val, where the data set is not built yet"),
+    ] = None,
+) -> None:
+    """What a run will cost: pictures, MACs, time on this machine, memory and disk of every stage. Measures for 2 s."""
+    config = _report_config(experiment, configfile, set_)
+    from gancomp.cost import estimate
+
+    print(
+        estimate(
+            config, experiment, dict(zip(("train-1", "train-2", "val"), pictures, strict=True)) if pictures else None
+        )
+    )
+
+
 def _parsed_size(text: str | None) -> tuple[int, int] | None:
     from gancomp.spec import parse_size
 

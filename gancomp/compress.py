@@ -30,6 +30,7 @@ from gancomp.convert import (
     load_original,
     ranges_of,
 )
+from gancomp.cost import estimate
 from gancomp.data.build import check
 from gancomp.data.images import SUFFIXES
 from gancomp.errors import GancompError
@@ -117,8 +118,9 @@ def compress(
     """Compress *generator*, a checkpoint that `gancomp.convert` reads, on the pictures of *data* (see LAYOUTS).
 
     Writes NAME.yaml into the current folder, runs the workflow on it, and says where the compressed generator and its
-    report are. The same command after a stop continues; with *dry_run* it only says what it would do. *epochs* are
-    those of distillation and fine-tuning; the once-for-all network trains twice as long. Raises GancompError, before
+    report are. The same command after a stop continues; with *dry_run* it only says what it would do,
+    and what each stage would cost here. *epochs* are those of distillation and fine-tuning; the once-for-all network
+    trains twice as long. Raises GancompError, before
     anything is written, for a checkpoint, discriminator or folder that is not known, pictures that make no data set, a
     budget that no subnet meets and a NAME.yaml of other content; and when the workflow stops, with the error of the
     stage that failed.
@@ -151,7 +153,8 @@ def compress(
         print(f"\nwould write {name}.yaml:\n\n{text}", flush=True)
         with tempfile.TemporaryDirectory() as folder:
             write_text(Path(folder) / f"{name}.yaml", text)
-            _snakemake(Path(folder) / f"{name}.yaml", cores, "--dry-run", "--quiet", "rules")
+            _snakemake(Path(folder) / f"{name}.yaml", cores, "--dry-run", "--quiet", "rules", "progress")
+        print(estimate(config, name))
         return
     _write_once(Path(f"{name}.yaml"), text)
     _snakemake(Path(f"{name}.yaml"), cores)

@@ -23,6 +23,7 @@ from gancomp.errors import GancompError
 from gancomp.loading import load
 from gancomp.nets import load_generator, save_generator
 from gancomp.profile.macs import profile
+from gancomp.profile.speed import Speed
 from gancomp.spec import GeneratorSpec, ValueRange
 from tests.convert.foreign import Resnet, Spade, Unet, multiscale_patch_gan, patch_gan, saved
 
@@ -211,8 +212,9 @@ def test_a_name_of_the_folders_own_configuration_is_refused(folder: Path, called
 
 
 def test_a_dry_run_shows_all_and_writes_nothing(
-    folder: Path, called: list[Any], capsys: pytest.CaptureFixture[str]
+    folder: Path, called: list[Any], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("gancomp.cost.measure", lambda *_: Speed(1e-11, 1e6))
     data = pictures("train", "val")
     generator = resnet()
     before = sorted(folder.iterdir())
@@ -223,6 +225,11 @@ def test_a_dry_run_shows_all_and_writes_nothing(
     told = capsys.readouterr().out
     assert f"would write my_pictures-3x.yaml:\n\n{text}" in told
     assert "student 4 epochs, once-for-all network 8, winner 4, narrow baseline 4" in told
+    shown = told.split("what a run of all stages costs")[1]
+    order = ["dataset", "statistics", "original", "teacher", "distill", "supernet", "scores", "search", "subnet"]
+    stages = [line.split()[0] for line in shown.splitlines() if line.startswith("  ")]
+    assert [stage for stage in stages if stage in order] == order
+    assert re.search(r"^  distill +\d+ +4 +\S+[MGT] +\S+ (s|min) +\S+MB +\S+[kM]B$", shown, re.MULTILINE), shown
 
 
 SNAKEFILE = """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from gancomp import artifacts
+from gancomp import artifacts, paths
 from gancomp.data import aligned, cityscapes, earth, folders, labels, manifest, openmoji, published
 from gancomp.data.images import encode_png
 from gancomp.data.manifest import Manifest, hash_of, load_manifest, verify
@@ -109,6 +110,16 @@ def check(name: str, dataset: Dataset, root: Path, downloads: Path, sample: int 
     drawn = files[:: -(-len(files) // sample)]
     rejected = {file for file in drawn if _rejected(plan.draw(file), plan.alone.get(file), dataset)}
     _check_splits(name, plan, set(files) - rejected)
+
+
+def planned_counts(dataset: Dataset) -> dict[str, int] | None:
+    """How many pictures each split of one's own pictures will have at most, an unpaired one on its larger side; None
+    for a data set that is fetched. Raises GancompError as `build`."""
+    if not _brought(dataset):
+        return None
+    plan = _plan(dataset, paths.DOWNLOADS)
+    sides = Counter((split, plan.alone.get(file, "A")) for file, split in plan.splits.items())
+    return {split: max(sides[split, "A"], sides[split, "B"]) for split in get_args(Split)}
 
 
 def _checked_plan(name: str, dataset: Dataset, root: Path, downloads: Path) -> Plan:

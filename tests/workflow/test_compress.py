@@ -39,6 +39,8 @@ def test_one_command_from_a_checkpoint_and_a_folder_to_a_compressed_generator(ti
     planned = gancomp(tmp_path, *arguments, "--dry-run")
     assert planned.returncode == 0, planned.stderr
     assert not (tmp_path / "mine.yaml").exists()
+    assert "Reasons" not in planned.stdout + planned.stderr
+    assert "budget 25x: at most" in planned.stdout
 
     done = gancomp(tmp_path, *arguments)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-10_000:]

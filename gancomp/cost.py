@@ -1,0 +1,458 @@
+"""What an experiment will cost before any of it runs: pictures, MACs, time on this machine, memory and disk by stage.
+
+MACs of convolutions are exact. A pass that trains counts three: forward, and backward to activations and to weights.
+Time is MACs by the speed of short training steps of the same networks, measured here (`gancomp.profile.speed`).
+"""
+
+from __future__ import annotations
+
+import functools
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from gancomp import paths, rng
+from gancomp.config import Config, DistillTraining, Experiment, SupernetTraining, Training, budget_macs
+from gancomp.data.build import planned_counts
+from gancomp.data.manifest import NAME, load_manifest
+from gancomp.data.settings import DatasetBase, SmallJudge
+from gancomp.elastic.space import Subnet, Widths, draw_widths, enumerate_widths
+from gancomp.errors import GancompError
+from gancomp.metrics.inception_network import FEATURES, skeleton
+from gancomp.metrics.segmentation import SmallSegmenter
+from gancomp.nets import FAMILIES, build_generator
+from gancomp.nets.discriminators import build_discriminator
+from gancomp.objectives.perceptual import BACKBONES
+from gancomp.pipeline import SECTION, generator_spec, stages_of
+from gancomp.profile.macs import profile
+from gancomp.profile.speed import Network, Speed, machine, measure
+from gancomp.search.candidates import GROUP, candidates
+from gancomp.spec import GeneratorSpec
+from gancomp.train.device import make_fabric
+from gancomp.train.loop import total_steps
+
+#: Times are told as a range: by so much less, and by so much more.
+UNCERTAINTY = 1.5
+#: Of a job: to start Python, to import torch, to read pictures and to write what was made.
+JOB_SECONDS, JOB_BYTES = 8.0, 750e6
+#: The most subnets whose mean stands for a space that is larger.
+SAMPLE = 2_000
+INCEPTION_SIZE = (299, 299)
+#: Bytes a parameter: a checkpoint, a resume state (with Adam's two moments), and a network in training (gradients too).
+SAVED, RESUMED, TRAINING = 4, 12, 16
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What one picture costs in one network: the MACs of a pass, how many (a backward pass is two), whether it learns,
+    and of how many of them the activations are held at once."""
+
+    network: str
+    macs: float
+    params: int
+    times: float
+    trained: bool = False
+    held: float = 0
+
+
+@dataclass(frozen=True)
+class Cost:
+    """A stage: the pictures that pass through its networks, and what each one costs. `about` says what else it is."""
+
+    stage: str
+    images: int = 0
+    passes: tuple[Pass, ...] = ()
+    epochs: float = 0
+    steps: int = 0
+    batch: int = 0
+    disk: float = 0
+    memory: float = 0
+    about: str = ""
+
+    @property
+    def macs(self) -> float:
+        """Of one picture."""
+        return sum(one.macs * one.times for one in self.passes)
+
+    @property
+    def total(self) -> float:
+        """MACs of the stage."""
+        return self.macs * self.images
+
+    def seconds(self, speeds: Mapping[str, Speed]) -> float:
+        """On the machine that *speeds*, by network, were measured on."""
+        a_picture = sum(one.macs * one.times * speeds[one.network].seconds for one in self.passes)
+        return JOB_SECONDS + self.images * a_picture
+
+    def held(self, speeds: Mapping[str, Speed]) -> float:
+        """Bytes of memory, roughly: the process, weights with what trains them, activations, and `memory`."""
+        weights = sum(one.params * (TRAINING if one.trained else SAVED) for one in self.passes)
+        activations = sum(one.held * speeds[one.network].activations for one in self.passes)
+        return JOB_BYTES + self.memory + weights + self.batch * activations
+
+
+def counts_of(config: Config, experiment: str) -> dict[str, int]:
+    """Pictures of train-1, train-2 and val, an unpaired split by its larger side: of the built data set, else of the
+    files that it will be built from.
+
+    Raises GancompError where neither is there yet.
+    """
+    name = config.experiments[experiment].dataset
+    if (paths.dataset(name) / NAME).is_file():
+        built = load_manifest(paths.dataset(name))
+        return {split: max(len(files), len(built.splits_b.get(split, ()))) for split, files in built.splits.items()}
+    counts = planned_counts(config.datasets[name])
+    if counts is None:
+        raise GancompError(
+            f"{paths.dataset(name)}: not built yet, so its pictures are not counted; run `gancomp dataset {name}` "
+            "first, or say how many there are by --pictures TRAIN-1 TRAIN-2 VAL"
+        )
+    return counts
+
+
+# --- reckoning ---------------------------------------------------------------------------------
+
+
+class Reckoning:
+    """The costs of *experiment* with so many pictures in each split (*counts*), and the networks that they are of."""
+
+    def __init__(self, config: Config, experiment: str, counts: Mapping[str, int]) -> None:
+        self.config, self.experiment, self.counts = config, experiment, counts
+        self.settings: Experiment = config.experiments[experiment]
+        self.dataset: DatasetBase = config.datasets[self.settings.dataset]
+        self.original = generator_spec(config, experiment, "original")
+        self.networks = {
+            "inception": Network(
+                lambda size: skeleton().to(memory_format=torch.channels_last), 3, INCEPTION_SIZE, INCEPTION_SIZE[0]
+            )
+        }
+        self._inception = self._counted("inception")
+
+    def costs(self) -> Iterator[Cost]:
+        """Every stage that plain `snakemake` runs, in order."""
+        for stage in stages_of(self.config, self.experiment):
+            if stage == "scratch" or (stage == "judge" and self.dataset.judge is None):
+                continue
+            yield self._cost(stage)
+        yield self._evaluation()
+
+    def _cost(self, stage: str) -> Cost:
+        everything = sum(self.counts.values())
+        if stage == "dataset":
+            height, width = self.dataset.size
+            channels = self.dataset.output_channels + (3 if self.dataset.classes else self.dataset.input_channels)
+            return Cost(stage, disk=everything * height * width * channels, about=f"{everything:,} pictures")
+        if stage == "statistics":
+            real = self.counts["val"] + self.counts["train-2"]
+            return Cost(stage, everything if self.dataset.fid_targets == "all" else real, (self._inception,))
+        if stage == "judge":
+            return self._judge()
+        if stage == "scores":
+            return self._scores()
+        if stage in ("search", "subnet", "export"):
+            return Cost(stage)
+        training = getattr(self.settings, SECTION.get(stage, stage))
+        if checkpoint := getattr(training, "checkpoint", None):
+            spec = generator_spec(self.config, self.experiment, "original" if stage == "original" else "teacher")
+            return Cost(stage, disk=SAVED * profile(spec).params, about=f"taken from {checkpoint}")
+        return self._training(stage, training)
+
+    # --- training --------------------------------------------------------------------------------
+
+    def _training(self, stage: str, training: Training) -> Cost:
+        taught = stage in ("distill", "supernet", "finetune")
+        pictures = self.counts["train-1"] + (0 if stage in ("distill", "supernet") else self.counts["train-2"])
+        steps = total_steps(training, pictures)
+        passes = tuple(self._student(stage, training) if taught else self._from_scratch(stage))
+        height, width = self.dataset.size
+        decoded = min(2 << 30, pictures * height * width * (self.dataset.output_channels + 3))
+        learned = sum(one.params for one in passes if one.trained)
+        return Cost(
+            stage,
+            steps * training.batch,
+            passes,
+            training.epochs_const + training.epochs_decay,
+            steps,
+            training.batch,
+            disk=SAVED * learned,
+            memory=decoded,
+        )
+
+    def _from_scratch(self, stage: str) -> Iterator[Pass]:
+        """By the model's own recipe (`gancomp.train.pix2pix`, `cyclegan`, `gaugan`)."""
+        spec, macs = self._trained_alone(stage)
+        self._add_generator(stage, spec)
+        params = profile(spec).params
+        if self.settings.model == "cyclegan":
+            ways = self._ways()
+            yield Pass(stage, macs, params, 3 * ways, trained=True, held=ways)
+            yield self._way_back(stage, spec, macs / profile(spec).macs)
+        elif self.settings.model == "gaugan":
+            yield Pass(stage, macs, params, 4, trained=True, held=1)
+        else:
+            yield Pass(stage, macs, params, 3, trained=True, held=1)
+        yield from self._judging()
+
+    def _trained_alone(self, stage: str) -> tuple[GeneratorSpec, float]:
+        """What *stage* trains without a teacher, and its MACs; the winner's are not known, and at most the budget."""
+        if stage in ("original", "teacher"):
+            spec = self.original if stage == "original" else generator_spec(self.config, self.experiment, "teacher")
+            return spec, profile(spec).macs
+        whole, budget = profile(self.original).macs, self._budget
+        share = (budget / whole) ** 0.5  # MACs go by the square of the widths
+        widths = tuple(max(1, round(width * share)) for width in self.original.widths)
+        return self.original.with_widths(widths), budget
+
+    def _student(self, stage: str, training: Training) -> Iterator[Pass]:
+        """By Eq. 4 or the objective that stands for it (`gancomp.train.student`)."""
+        objective, model = self.settings.objective, self.settings.model
+        student = generator_spec(self.config, self.experiment, "distill")
+        if isinstance(training, SupernetTraining):
+            student, macs = student.with_widths(training.largest), self._mean(student)
+        else:
+            macs = profile(student).macs if isinstance(training, DistillTraining) else self._budget
+        drawn = 3 if isinstance(training, SupernetTraining) and training.sampler == "sandwich" else 1
+        naive = model == "cyclegan" and not objective.pseudo_pairs
+        self._add_generator("student", student)
+        ways = self._ways() if naive else 1
+        times = 4 if model == "gaugan" else 3 * ways * drawn
+        yield Pass("student", macs, profile(student).params, times, trained=True, held=ways)
+        teacher = self._teacher()
+        if objective.lambda_distill > 0 or (model == "cyclegan" and not naive):
+            yield Pass(self._add_generator("teacher", teacher), profile(teacher).macs, profile(teacher).params, 1)
+        if naive:
+            yield self._way_back(self._add_generator("teacher", teacher), teacher, 1)
+        yield from self._judging(drawn, one_way=not naive)
+
+    def _teacher(self) -> GeneratorSpec:
+        own = self.settings.teacher != "original"
+        return generator_spec(self.config, self.experiment, "teacher") if own else self.original
+
+    def _ways(self) -> int:
+        """Passes of each of CycleGAN's generators: there, back again, and of what is there already."""
+        objective = self.settings.objective
+        same = self.dataset.input_channels == self.dataset.output_channels
+        return 3 if same and objective.lambda_identity * objective.lambda_cycle > 0 else 2
+
+    def _way_back(self, network: str, spec: GeneratorSpec, share: float) -> Pass:
+        channels = {"in_channels": spec.out_channels, "out_channels": spec.in_channels}
+        back, ways = profile(spec.model_copy(update=channels)), self._ways()
+        return Pass(network, back.macs * share, back.params, 3 * ways, trained=True, held=ways)
+
+    def _judging(self, drawn: int = 1, *, one_way: bool = False) -> Iterator[Pass]:
+        """The discriminators: two passes to judge each picture that is made, three for it and for a real one to learn;
+        GauGAN's also judge the real ones. And its perceptual network, which looks at both."""
+        model = self.settings.model
+        inputs, outputs = self.dataset.input_channels, self.dataset.output_channels
+        times = {"pix2pix": 5 * drawn + 3, "cyclegan": 5 * drawn + 3, "gaugan": 10}[model]
+        sides = [(inputs, outputs)] if model != "cyclegan" or one_way else [(inputs, outputs), (outputs, inputs)]
+        for side, channels in enumerate(sides):
+            name = f"discriminator {side + 1}"
+            seen = channels[1] + (0 if model == "cyclegan" else channels[0])
+            declared = self.settings.discriminator
+            least = 2 ** (declared.layers + declared.scales + 1)
+            self.networks[name] = Network(
+                functools.partial(_discriminator, self.settings, channels), seen, self.dataset.size, least, trained=True
+            )
+            counted = self._counted(name)
+            yield Pass(name, counted.macs, counted.params, times, trained=True, held=2)
+        if model == "gaugan":
+            backbone = BACKBONES[self.settings.objective.perceptual]
+            self.networks["perceptual"] = Network(lambda size: backbone.build(), 3, self.dataset.size, 64)
+            counted = self._counted("perceptual")
+            yield Pass("perceptual", counted.macs, counted.params, 3, held=1)
+
+    # --- what else runs networks -----------------------------------------------------------------
+
+    def _judge(self) -> Cost:
+        judge = self.dataset.judge
+        if not isinstance(judge, SmallJudge):
+            return Cost("judge", disk=220e6, about="its published weights")
+        classes, width = self.dataset.classes, judge.width
+        self.networks["judge"] = Network(
+            lambda size: SmallSegmenter(classes, width), 3, self.dataset.size, 64, trained=True
+        )
+        counted = self._counted("judge")
+        training = Training(epochs_const=judge.epochs, epochs_decay=0, batch=judge.batch)
+        steps = total_steps(training, self.counts["train-1"] + self.counts["train-2"])
+        learned = Pass("judge", counted.macs, counted.params, 3, trained=True, held=1)
+        return Cost("judge", steps * judge.batch, (learned,), judge.epochs, steps, judge.batch, SAVED * learned.params)
+
+    def _scores(self) -> Cost:
+        """The search: every subnet over pictures of train-2, and Inception over what it makes."""
+        search = self.settings.search
+        student = generator_spec(self.config, self.experiment, "distill")
+        images = min(self.counts["train-2"], search.images)
+        if search.method == "evolution":
+            space = self._supernet.subnets
+            subnets = min(space, search.evolution.population * (search.evolution.generations + 1))
+            macs, seen, bound = self._budget, subnets * images, "at most "
+        else:
+            scored = candidates(self.config, self.experiment)
+            subnets, macs, bound = len(scored), shared_macs(scored, student), ""
+            seen = subnets * images
+            if search.method == "halving":
+                seen, left = 0, subnets
+                for stride in search.halving.strides:
+                    seen += left * -(-images // stride)
+                    left = -(-left // search.halving.factor)
+        # Statistics of BatchNorm are estimated anew for every subnet.
+        estimated = self.settings.calibration.images if student.norm == "batch" else 0
+        self._add_generator("student", student.with_widths(self._supernet.largest))
+        walked = Pass("student", macs, profile(student).params, 1 + estimated / images)
+        return Cost(
+            "scores",
+            seen,
+            (walked, self._inception),
+            memory=4 * GROUP * images * FEATURES + 50e6 * search.chunk,
+            about=f"{bound}{subnets:,} subnets",
+        )
+
+    def _evaluation(self) -> Cost:
+        """The generators of the table, and the honest rows, over the validation pictures."""
+        compressed = self.settings.compressed
+        self._add_generator("original", self.original)
+        made = [Pass("original", profile(self.original).macs, profile(self.original).params, 1)]
+        if compressed:
+            student = generator_spec(self.config, self.experiment, "distill")
+            self._add_generator("student", student.with_widths(self._supernet.largest))
+            made += [Pass("student", self._budget, profile(student).params, 3)]
+        scored = Pass("inception", self._inception.macs, self._inception.params, 7 if compressed else 4)
+        return Cost("evaluation", self.counts["val"], (*made, scored))
+
+    # --- networks --------------------------------------------------------------------------------
+
+    @property
+    def _supernet(self) -> SupernetTraining:
+        assert self.settings.supernet is not None
+        return self.settings.supernet
+
+    @property
+    def _budget(self) -> float:
+        return budget_macs(self.settings.search.budget, self.original)
+
+    def _mean(self, student: GeneratorSpec) -> float:
+        """MACs of the subnets that a step draws, of a sample where there are many."""
+        space = self._supernet.space
+        every = enumerate_widths(space)
+        if self._supernet.subnets > 3 * SAMPLE:
+            draw = rng.generator(0, "subnets that stand for their space")
+            every = (draw_widths(space, draw) for _ in range(SAMPLE))
+        return statistics.fmean(profile(student.with_widths(widths)).macs for widths in every)
+
+    def _add_generator(self, name: str, spec: GeneratorSpec) -> str:
+        def build(size: tuple[int, int]) -> nn.Module:
+            return build_generator(spec.model_copy(update={"size": size}))
+
+        self.networks.setdefault(name, Network(build, spec.in_channels, spec.size, 2 * spec.stride, trained=True))
+        return name
+
+    def _counted(self, name: str) -> Pass:
+        """One pass of a network over one picture."""
+        network = self.networks[name]
+        with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
+            module = network.build(network.size)
+            module(torch.empty(1, network.channels, *network.size))
+        return Pass(name, counter.get_total_flops() / 2, sum(one.numel() for one in module.parameters()), 1)
+
+
+def _discriminator(settings: Experiment, channels: tuple[int, int], size: tuple[int, int]) -> nn.Module:
+    return build_discriminator(settings.model, settings.discriminator, *channels)
+
+
+def shared_macs(subnets: Sequence[Subnet], student: GeneratorSpec) -> float:
+    """The mean MACs of a subnet on a picture when those of a group share their first segments, as the search runs."""
+    segments = FAMILIES[student.family].segments
+    total, previous = 0, Widths()
+    for place, subnet in enumerate(subnets):
+        own = dict.fromkeys((segment.name for segment in segments), 0)
+        for layer in subnet.profile.layers:
+            own[layer.name.split(".")[0]] += layer.macs
+        known = 0
+        for segment in segments:
+            known = max(known, *(index + 1 for index in segment.widths))
+            if place % GROUP == 0 or previous[:known] != subnet.widths[:known]:
+                total += own[segment.name]
+        previous = subnet.widths
+    return total / len(subnets)
+
+
+# --- what is said ------------------------------------------------------------------------------
+
+
+def estimate(config: Config, experiment: str, counts: Mapping[str, int] | None = None, seconds: float = 2) -> str:
+    """The stages of *experiment* in order and what each costs here, as a table; measures for some *seconds*.
+
+    Raises GancompError where the pictures cannot be counted and no *counts* of train-1, train-2 and val are given.
+    """
+    reckoning = Reckoning(config, experiment, counts or counts_of(config, experiment))
+    costs = list(reckoning.costs())
+    settings = config.experiments[experiment]
+    fabric = make_fabric(settings.precision)
+    used = {one.network for cost in costs for one in cost.passes}
+    batches = {one.network: cost.batch or settings.search.chunk for cost in costs for one in cost.passes}
+    speeds = {
+        name: measure(reckoning.networks[name], batches[name], fabric, seconds / len(used)) for name in sorted(used)
+    }
+    rows: list[tuple[str, ...]] = [("stage", "pictures", "epochs", "MACs", "time", "memory", "disk", "")]
+    rows += [_row(cost, speeds) for cost in costs]
+    resumed = max((cost.disk / SAVED * RESUMED for cost in costs if cost.steps), default=0)
+    whole = sum(cost.seconds(speeds) for cost in costs)
+    most, disk = max(cost.held(speeds) for cost in costs), sum(cost.disk for cost in costs) + resumed
+    total = sum(cost.total for cost in costs)
+    rows.append(("all", "", "", _scaled(total), _range(whole), f"{_scaled(most, 'B')}", _scaled(disk, "B"), ""))
+    lines = [f"{experiment}: what a run of all stages costs, one after the other"]
+    if settings.compressed:
+        budget = budget_macs(settings.search.budget, reckoning.original)
+        lines += [f"  budget {settings.search.budget}: at most {_scaled(budget)} exact MACs a picture"]
+    lines += ["  " + line for line in _aligned(rows)]
+    lines += [
+        f"  Time on {machine(fabric)}, from {seconds:g} s of steps as busy as it is now.",
+        "  Memory is rough. Disk: checkpoints, pictures (at most), one resume state; not what is downloaded.",
+        "  A stage that is there already, of these settings, costs nothing.",
+    ]
+    return "\n".join(lines)
+
+
+def _row(cost: Cost, speeds: Mapping[str, Speed]) -> tuple[str, ...]:
+    return (
+        cost.stage,
+        f"{cost.images:,}" if cost.images else "-",
+        f"{cost.epochs:g}" if cost.epochs else "-",
+        _scaled(cost.total) if cost.total else "-",
+        _range(cost.seconds(speeds)),
+        _scaled(cost.held(speeds), "B"),
+        _scaled(cost.disk, "B") if cost.disk else "-",
+        cost.about,
+    )
+
+
+def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+
+    def line(row: tuple[str, ...]) -> str:
+        numbers = (cell.rjust(width) for cell, width in zip(row[1:-1], widths[1:-1], strict=True))
+        return "  ".join([row[0].ljust(widths[0]), *numbers, row[-1]]).rstrip()
+
+    return [line(row) for row in rows]
+
+
+def _scaled(value: float, unit: str = "") -> str:
+    """1234567 → `1.23M`."""
+    for power, prefix in ((15, "P"), (12, "T"), (9, "G"), (6, "M"), (3, "k")):
+        if value >= 10**power:
+            return f"{value / 10**power:.3g}{prefix}{unit}"
+    return f"{value:.3g}{unit}"
+
+
+def _range(seconds: float) -> str:
+    """A time and its uncertainty in one unit: `4-9 min`."""
+    low, high = seconds / UNCERTAINTY, seconds * UNCERTAINTY
+    units = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
+    name, unit = next((one for one in units if high >= 2 * one[1]), units[-1])
+    digits = 1 if low / unit < 2 else 0
+    return f"{low / unit:.{digits}f}-{high / unit:.{digits}f} {name}"
