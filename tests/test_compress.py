@@ -255,6 +255,18 @@ def test_the_workflow_runs_and_the_end_says_where_things_are(
     assert "results/mine/report.html" in told
 
 
+def test_a_dry_run_gives_no_reasons(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "Snakefile").write_text(SNAKEFILE)
+    monkeypatch.setattr(module, "SNAKEFILE", folder / "Snakefile")
+    monkeypatch.setattr(module, "estimate", lambda config, name: "the costs")
+    compress(resnet(), pictures("train", "val"), "3x", name="mine", cores=1, dry_run=True, **SMALL)
+    told = capfd.readouterr()
+    assert "Reasons" not in told.out + told.err
+    assert told.out.endswith("the costs\n")
+
+
 def test_a_workflow_that_stops_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "Snakefile").write_text("rule all:\n    shell: 'false'\n")
     monkeypatch.setattr(module, "SNAKEFILE", folder / "Snakefile")
