@@ -215,6 +215,19 @@ def load_tensors(path: Path | str) -> tuple[dict[str, torch.Tensor], dict[str, A
     return tensors, header
 
 
+def is_own(path: Path | str) -> bool:
+    """Whether *path* is a safetensors file that gancomp wrote, or one too damaged to tell."""
+    from safetensors import SafetensorError, safe_open
+
+    if Path(path).suffix != ".safetensors":
+        return False
+    try:
+        with safe_open(Path(path), framework="numpy") as stream:
+            return HEADER_KEY in (stream.metadata() or {})
+    except (SafetensorError, OSError):
+        return True
+
+
 def read_header(path: Path | str) -> Header:
     """The header of a generator checkpoint, without its tensors and without torch."""
     from safetensors import SafetensorError, safe_open

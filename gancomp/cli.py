@@ -99,6 +99,11 @@ StatisticsOption = Annotated[
 ]
 SizeOption = Annotated[str | None, typer.Option(help="H or HxW of the pictures, in pixels")]
 UpsamplingOption = Annotated[Upsampling | None, typer.Option(help="of a SPADE generator; its file does not say")]
+KeyOption = Annotated[str | None, typer.Option(help="which entry of the checkpoint, such as netG, if it has several")]
+CheckOption = Annotated[
+    tuple[Path, Path] | None,
+    typer.Option(metavar="INPUT OUTPUT", help="pictures: refuse unless the generator draws OUTPUT of INPUT"),
+]
 DevicesOption = Annotated[
     int | None, typer.Option(min=1, max=64, help="share every batch among so many; else as the configuration says")
 ]
@@ -669,20 +674,23 @@ def verify(experiment: ExperimentName, configfile: ConfigFiles = None, set_: Ove
 
 @app.command()
 def convert(
-    checkpoint: Annotated[Path, typer.Argument(help="a generator (.pth) that another project trained")],
+    checkpoint: Annotated[Path, typer.Argument(help="a generator (.pth or .safetensors) that another project trained")],
     out: Annotated[Path, typer.Argument(help="the .safetensors to write")],
     size: SizeOption = None,
     upsampling: UpsamplingOption = None,
     norm: NormOption = None,
     statistics: StatisticsOption = None,
+    key: KeyOption = None,
+    check: CheckOption = None,
     discriminator: Annotated[bool, typer.Option("--discriminator", help="it is a discriminator")] = False,
 ) -> None:
     """Read a checkpoint from elsewhere, as tensors alone, and write it as gancomp's own."""
     shape = _parsed_size(size)
     from gancomp import convert as module
+    from gancomp.artifacts import is_own
 
     if discriminator:
-        print(f"{out}: {module.convert_discriminator(checkpoint, out)}")
+        print(f"{out}: {module.convert_discriminator(checkpoint, out, key)}")
     else:
         spec = module.convert(
             checkpoint,
@@ -691,15 +699,17 @@ def convert(
             upsampling.value if upsampling else None,
             norm.value if norm else None,
             statistics.value if statistics else None,
+            key,
+            check,
         )
         print(f"{out}: {module.describe(spec)}")
-        if checkpoint.suffix != ".safetensors":
+        if not is_own(checkpoint):
             print("\n".join(f"  taken to have  {line}" for line in module.assumed(spec)))
 
 
 @app.command()
 def compress(
-    generator: Annotated[Path, typer.Option(help="a trained generator: .pth or gancomp's .safetensors")],
+    generator: Annotated[Path, typer.Option(help="a trained generator: .pth or .safetensors")],
     data: Annotated[
         Path, typer.Option(help="a folder of pictures: train/ + val/, trainA/ + trainB/, images/ + labels/")
     ],
@@ -710,6 +720,8 @@ def compress(
     upsampling: UpsamplingOption = None,
     norm: NormOption = None,
     statistics: StatisticsOption = None,
+    key: KeyOption = None,
+    check: CheckOption = None,
     direction: Annotated[Direction, typer.Option(help="BtoA: B is the input")] = Direction.AtoB,
     epochs: Annotated[
         int | None, typer.Option(min=1, help="of the student; by the number of pictures if unset")
@@ -731,6 +743,8 @@ def compress(
         upsampling=upsampling.value if upsampling else None,
         norm=norm.value if norm else None,
         statistics=statistics.value if statistics else None,
+        key=key,
+        sample=check,
         direction=direction.value,
         epochs=epochs,
         cores=cores,

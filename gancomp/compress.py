@@ -19,11 +19,12 @@ from typing import Any, Literal
 import yaml
 
 from gancomp import paths
-from gancomp.artifacts import read_json, write_text
+from gancomp.artifacts import is_own, read_json, write_text
 from gancomp.config import Config, ImportableTraining, Model, budget_macs, parse_budget, spec_of
 from gancomp.convert import (
     DiscriminatorShape,
     assumed,
+    check_sample,
     describe,
     detect,
     detect_discriminator,
@@ -110,6 +111,8 @@ def compress(
     upsampling: Upsampling | None = None,
     norm: Norm | None = None,
     statistics: Statistics | None = None,
+    key: str | None = None,
+    sample: tuple[Path, Path] | None = None,
     direction: Direction = "AtoB",
     epochs: int | None = None,
     cores: int | None = None,
@@ -118,14 +121,14 @@ def compress(
     """Compress *generator*, a checkpoint that `gancomp.convert` reads, on the pictures of *data* (see LAYOUTS).
 
     Writes NAME.yaml into the current folder, runs the workflow on it, and says where the compressed generator and its
-    report are. The same command after a stop continues; with *dry_run* it only says what it would do,
-    and what each stage would cost here. *epochs* are those of distillation and fine-tuning; the once-for-all network
-    trains twice as long. Raises GancompError, before
-    anything is written, for a checkpoint, discriminator or folder that is not known, pictures that make no data set, a
-    budget that no subnet meets and a NAME.yaml of other content; and when the workflow stops, with the error of the
-    stage that failed.
+    report are. The same command after a stop continues; with *dry_run* it only says what it would do, and what each
+    stage would cost here. *epochs* are those of distillation and fine-tuning; the once-for-all network trains twice as
+    long. *key* names the generator in a checkpoint of several networks, *sample* an input and what the original drew of
+    it (`check_sample`). Raises GancompError, before anything is written, for a checkpoint, discriminator or folder that
+    is not known, pictures that make no data set, a budget that no subnet meets and a NAME.yaml of other content; and
+    when the workflow stops, with the error of the stage that failed.
     """
-    spec, _ = detect(generator, size, upsampling, norm, statistics)
+    spec, _ = detect(generator, size, upsampling, norm, statistics, key)
     shape = detect_discriminator(discriminator)[0] if discriminator else None
     pictures = pictures_in(data, spec, direction)
     keys = {"input": "range", "target": "target_range"}
@@ -135,16 +138,18 @@ def compress(
         "title": f"{generator.name}, {budget} on {data.name}",
         "model": pictures.model,
         "dataset": name,
-        **_networks(generator, spec, discriminator, _discriminator(pictures.model, spec, shape)),
+        **_networks(generator, key, spec, discriminator, _discriminator(pictures.model, spec, shape)),
         **_stages(pictures, spec, search_space(spec, budget), epochs or _usual_epochs(pictures.count)),
         "search": {"budget": budget, "shards": 8},
     }
     settings = {"run": [name], "datasets": {name: pictures.declared | ranges}, "experiments": {name: experiment}}
     config = _checked(settings, name)
-    load_original(generator, spec_of(config.experiments[name], config.datasets[name], "original"))
+    original = load_original(generator, spec_of(config.experiments[name], config.datasets[name], "original"), key=key)
+    if sample:
+        check_sample(original, *sample, assumed(spec))
     check(name, config.datasets[name], paths.dataset(name), paths.DOWNLOADS)
     print(summary(config, name, pictures))
-    if generator.suffix != ".safetensors":
+    if not is_own(generator):
         print("\n".join(f"  taken to have  {line}" for line in assumed(spec)))
     text = f"# Written by `gancomp compress`; run it by hand with: snakemake --configfile {name}.yaml\n\n" + _yaml(
         settings
@@ -269,13 +274,14 @@ def _choices(width: int, eighths: Sequence[int]) -> list[int]:
 
 
 def _networks(
-    generator: Path, spec: GeneratorSpec, discriminator: Path | None, declared: dict[str, int]
+    generator: Path, key: str | None, spec: GeneratorSpec, discriminator: Path | None, declared: dict[str, int]
 ) -> dict[str, Any]:
     """The imported generator is the original, and teaches."""
     architecture = {"upsampling": spec.upsampling} if spec.family == "spade" else {"blocks": spec.blocks}
     widths = spec.widths[0] if len(set(spec.widths)) == 1 else list(spec.widths)
     imported = {"checkpoint": str(generator), "widths": widths, "block": spec.block}
     imported |= {"statistics": spec.statistics} if spec.statistics == "batch" else {}
+    imported |= {"key": key} if key else {}
     return {
         "generator": {"family": spec.family, "norm": spec.norm, **architecture},
         "discriminator": declared,

@@ -65,8 +65,9 @@ class ImportableTraining(GeneratorTraining):
     """A generator that is trained, or taken from a checkpoint instead."""
 
     checkpoint: str | None = Field(
-        None, description="a generator to take instead of training: gancomp's .safetensors, or a .pth that it converts"
+        None, description="a generator to take instead of training: gancomp's .safetensors, or a file that it converts"
     )
+    key: str | None = Field(None, description="which entry of the checkpoint, such as netG, where there are several")
     discriminator: str | None = Field(None, description="the discriminator that belongs to the checkpoint")
     block: Block | None = Field(None, description="dense or separable, where it differs from the stage's usual one")
     statistics: Statistics | None = Field(
@@ -79,6 +80,8 @@ class ImportableTraining(GeneratorTraining):
             raise ValueError("discriminator: names a file, but checkpoint does not; name both or neither")
         if self.statistics and not self.checkpoint:
             raise ValueError("statistics: are a checkpoint's; name the checkpoint, or remove them")
+        if self.key and not self.checkpoint:
+            raise ValueError("key: is a checkpoint's; name the checkpoint, or remove it")
         return self
 
 

@@ -131,8 +131,8 @@ def _own_settings(config: Config, experiment: str, stage: str) -> dict[str, Any]
     for key in (*_SHARED_BY_TRAINING, SECTION.get(stage, stage)):
         value = _calibration(declared) if key == "calibration" else getattr(declared, key)
         exclude = set(UNUSED.get(stage, {}).get(key) or ())
-        if getattr(value, "statistics", "") is None:  # as before there was such a choice
-            exclude.add("statistics")
+        # As before there were such choices.
+        exclude |= {name for name in ("statistics", "key") if getattr(value, name, "") is None}
         own[key] = value.model_dump(mode="json", exclude=exclude) if isinstance(value, Strict) else value
     return own
 

@@ -97,6 +97,29 @@ def test_aligned_pairs_are_pix2pix(folder: Path, called: list[Any], capsys: pyte
     assert told.endswith("done\n")
 
 
+def test_a_checkpoint_of_several_networks_needs_a_key(
+    folder: Path, called: list[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, file = pictures("train", "test"), resnet()
+    tensors = torch.load(file)
+    torch.save({"netG_A": tensors, "netG_B": tensors}, file)
+    assert "say which: --key NAME" in refused(file, data)
+    compress(file, data, "4x", name="mine", key="netG_B", **SMALL)
+    experiment = written("mine").experiments["mine"]
+    assert experiment.original.key == experiment.teacher.key == "netG_B"
+    assert "taken to have  instance norm without parameters" in capsys.readouterr().out
+
+
+def test_a_sample_that_the_generator_does_not_draw_stops_it(folder: Path, called: list[Any]) -> None:
+    data = pictures("train", "test")
+    sample = (data / "train" / "0.png", data / "train" / "1.png")
+    Image.fromarray(np.zeros((4, 8, 3), np.uint8)).save(sample[1])
+    with pytest.raises(GancompError, match="is not what this generator draws"):
+        compress(resnet(), data, "4x", name="mine", sample=sample, **SMALL)
+    assert not called
+    assert not Path("mine.yaml").exists()
+
+
 @pytest.mark.parametrize("held_out", [(), ("testA", "testB"), ("valA", "valB")])
 def test_two_domains_are_cyclegan(folder: Path, called: list[Any], held_out: tuple[str, ...]) -> None:
     discriminator = saved(patch_gan(3, 8, 2), folder / "latest_net_D.pth")

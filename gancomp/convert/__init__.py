@@ -8,9 +8,10 @@ from pathlib import Path
 import torch
 from pydantic import ValidationError
 
-from gancomp.artifacts import file_sha256, load_tensors, read_header, save_tensors
+from gancomp.artifacts import file_sha256, is_own, load_tensors, read_header, save_tensors
 from gancomp.convert.layouts import Fields, recognise, recognise_discriminator
-from gancomp.convert.reading import COUNTER, Refused, Tensors, read_pth, some
+from gancomp.convert.reading import COUNTER, Refused, Tensors, read_state, some
+from gancomp.convert.sample import check_sample
 from gancomp.errors import GancompError
 from gancomp.nets import Generator, build_skeleton, load_generator, save_generator
 from gancomp.nets.discriminators import MultiscaleDiscriminator, PatchDiscriminator
@@ -19,6 +20,7 @@ from gancomp.spec import GeneratorSpec, Norm, Role, Statistics, Upsampling, Valu
 __all__ = [
     "DiscriminatorShape",
     "assumed",
+    "check_sample",
     "convert",
     "convert_discriminator",
     "describe",
@@ -83,31 +85,35 @@ def detect(
     upsampling: Upsampling | None = None,
     norm: Norm | None = None,
     statistics: Statistics | None = None,
+    key: str | None = None,
 ) -> tuple[GeneratorSpec, Tensors]:
     """What generator *path* holds, and its tensors under gancomp's names.
 
-    *path* is gancomp's own `.safetensors`, or a `.pth` of pytorch-CycleGAN-and-pix2pix, SPADE or GAN Compression
-    (`layouts`), read without running anything in it. Family, block, widths, blocks, norm and channels follow from its
-    tensors; what they do not show is *size* (height, width; 256 if not given) and how often a SPADE generator doubles:
-    *upsampling*. A norm without tensors is told by the biases before it, unless *norm* says which it is; of a separable
-    SPADE generator it is that between depthwise and pointwise, and must be said. *statistics* are batch norm's. Our
-    own files know all this, and only take another *size*. Raises GancompError saying what was found instead.
+    *path* is gancomp's own `.safetensors`, or a `.pth` or `.safetensors` of pytorch-CycleGAN-and-pix2pix, SPADE or GAN
+    Compression (`layouts`), read without running anything in it; of several networks in it, *key* names one. Family,
+    block, widths, blocks, norm and channels follow from its tensors; what they do not show is *size* (height, width;
+    256 if not given) and how often a SPADE generator doubles: *upsampling*. A norm without tensors is told by the
+    biases before it, unless *norm* says which it is; of a separable SPADE generator it is that between depthwise and
+    pointwise, and must be said. *statistics* are batch norm's. Our own files know all this, and only take another
+    *size*. Raises GancompError saying what was found instead.
     """
     path = Path(path)
-    if path.suffix == ".safetensors":
+    if is_own(path):
         generator = load_generator(path)
         told: dict[str, str | None] = {"norm": norm, "statistics": statistics}
+        if key is not None:
+            raise GancompError(f"{path}: is gancomp's own file, which holds one generator; leave --key out")
         if other := [name for name, value in told.items() if value not in (None, getattr(generator.spec, name))]:
             raise GancompError(f"{path}: is gancomp's own file, which says its {other[0]}; leave --{other[0]} out")
         return _spec(path, generator.spec.model_dump() | ({"size": size} if size else {})), generator.state_dict()
-    fields, tensors = _recognised(path)
+    fields, tensors = _recognised(path, key)
     fields |= _told_norm(path, fields, norm)
     return _completed(path, fields, tensors, size, upsampling, statistics)
 
 
-def _recognised(path: Path) -> tuple[Fields, Tensors]:
+def _recognised(path: Path, key: str | None) -> tuple[Fields, Tensors]:
     try:
-        return recognise(read_pth(path))
+        return recognise(read_state(path, key=key))
     except Refused as refusal:
         raise GancompError(f"{path}: {refusal}") from None
 
@@ -159,11 +165,16 @@ def convert(
     upsampling: Upsampling | None = None,
     norm: Norm | None = None,
     statistics: Statistics | None = None,
+    key: str | None = None,
+    sample: tuple[Path, Path] | None = None,
 ) -> GeneratorSpec:
-    """Write the generator in *path* as gancomp's own checkpoint and return what it is; raises as `detect`."""
-    spec, tensors = detect(path, size, upsampling, norm, statistics)
+    """Write the generator in *path* as gancomp's own checkpoint and return what it is; raises as `detect`, and, before
+    anything is written, as `check_sample` where a *sample* of input and output is given."""
+    spec, tensors = detect(path, size, upsampling, norm, statistics, key)
     generator = _filled(spec, tensors)
     generator.ranges = ranges_of(path)
+    if sample:
+        check_sample(generator, *sample, assumed(spec))
     # The source's hash is the provenance of what was not made here.
     save_generator(out, generator, experiment="", stage="converted", signature=file_sha256(path)[:16])
     return spec
@@ -177,17 +188,17 @@ def ranges_of(path: Path | str) -> dict[Role, ValueRange]:
         return {}
 
 
-def load_original(path: Path | str, spec: GeneratorSpec, stage: str = "original") -> Generator:
+def load_original(path: Path | str, spec: GeneratorSpec, stage: str = "original", key: str | None = None) -> Generator:
     """The generator in *path*, gancomp's file or a foreign one, in evaluation mode, as what *spec* declares.
 
     The picture's size may differ from the one it was made for: generators are convolutional. Raises GancompError as
     `detect`, and, where the file holds another generator, saying what it is and which keys of *stage* to set.
     """
     path = Path(path)
-    if path.suffix == ".safetensors":
-        found, tensors = detect(path, spec.size)
+    if is_own(path):
+        found, tensors = detect(path, spec.size, key=key)
     else:
-        fields, tensors = _recognised(path)
+        fields, tensors = _recognised(path, key)
         # What is declared decides where tensors do not show it, but instance norm may be declared by default alone.
         if fields["family"] == spec.family == "spade" and "batch" not in (
             fields["separable_norm"],
@@ -227,6 +238,8 @@ def assumed(spec: GeneratorSpec) -> list[str]:
     lines = [norms[spec.norm], f"{paddings[spec.family]}; tanh at the end; no dropout"]
     if spec.block == "separable":
         lines.insert(1, f"{spec.between} norm between depthwise and pointwise")
+    if spec.family == "spade":
+        lines.append(f"sides doubled {'six' if spec.upsampling == 'more' else 'five'} times (--upsampling)")
     return lines
 
 
@@ -272,16 +285,17 @@ def _checked(path: Path, tensors: Tensors, spec: GeneratorSpec) -> Tensors:
 # --- discriminators ----------------------------------------------------------------------------
 
 
-def detect_discriminator(path: Path | str) -> tuple[DiscriminatorShape, Tensors]:
+def detect_discriminator(path: Path | str, key: str | None = None) -> tuple[DiscriminatorShape, Tensors]:
     """What discriminator *path* holds, and its tensors under gancomp's names.
 
-    *path* is gancomp's own `.safetensors`, or a `.pth` of pytorch-CycleGAN-and-pix2pix or SPADE. Raises GancompError
-    saying what was found instead, and for batch norm, which gancomp's discriminators have not.
+    *path* is gancomp's own `.safetensors`, or a `.pth` or `.safetensors` of pytorch-CycleGAN-and-pix2pix or SPADE; of
+    several networks in it, *key* names one, or its own name does (`netD`). Raises GancompError saying what was found
+    instead, and for batch norm, which gancomp's discriminators have not.
     """
     path = Path(path)
     try:
         fields, tensors = recognise_discriminator(
-            load_tensors(path)[0] if path.suffix == ".safetensors" else read_pth(path)
+            load_tensors(path)[0] if is_own(path) else read_state(path, "discriminator", key)
         )
         shape = DiscriminatorShape(**fields)
         if max(shape.layers, shape.scales or 1) > MOST_LAYERS:
@@ -293,9 +307,9 @@ def detect_discriminator(path: Path | str) -> tuple[DiscriminatorShape, Tensors]
         raise GancompError(f"{path}: {refusal}") from None
 
 
-def convert_discriminator(path: Path | str, out: Path | str) -> DiscriminatorShape:
+def convert_discriminator(path: Path | str, out: Path | str, key: str | None = None) -> DiscriminatorShape:
     """Write the discriminator in *path* as gancomp keeps its own, and return what it is."""
-    shape, tensors = detect_discriminator(path)
+    shape, tensors = detect_discriminator(path, key)
     save_tensors(out, tensors, {"stage": "converted", "signature": file_sha256(path)[:16]})
     return shape
 

@@ -1,4 +1,4 @@
-"""Reading a `.pth` of others: tensors by name, and nothing that could run."""
+"""Reading the checkpoints of others: tensors by name, and nothing that could run."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import re
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 #: Larger files are refused unread; the largest known generator of these families has 0.4 GB.
@@ -17,24 +18,33 @@ MAX_TENSORS = 10_000
 COUNTER = "num_batches_tracked"
 
 Tensors = dict[str, Tensor]
+Role = Literal["generator", "discriminator"]
+#: What training code calls its networks, by what they are.
+_NAMES: dict[Role, str] = {"generator": "G|gen|generator", "discriminator": "D|disc|discriminator"}
 
 
 class Refused(Exception):
     """A file that is not taken; the message says what was found and what to do, and not the file's name."""
 
 
-def read_pth(path: Path) -> Tensors:
-    """The state dict in *path*: float32 tensors, int64 counters, names without the `module.` of parallel training.
+def read_state(path: Path, role: Role = "generator", key: str | None = None) -> Tensors:
+    """The state dict in *path*, `.safetensors` or as `torch.save` writes it: float32 tensors, int64 counters, names
+    without the `module.` of parallel training.
 
-    No code of the file runs (`weights_only`), and nothing in it can claim more memory than MAX_BYTES. Raises Refused
-    when the file is missing, too large, damaged, holds anything but tensors by name, or values that are not finite.
+    In a dictionary of several networks it is the one that *key* names (`netG`, `models.G`), or the one with a name of
+    its *role*. No code of the file runs (`weights_only`), and nothing in it can claim more memory than MAX_BYTES.
+    Raises Refused when the file is missing, too large, damaged, holds anything but tensors by name, or values that are
+    not finite, and naming the choices where several networks could be meant or *key* names none.
     """
     _check_file(path)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        if path.suffix == ".safetensors":
+            content = load_file(path)
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load has no common base for what it raises on a damaged file
         raise Refused(_unreadable(error)) from None
-    content = _unwrapped(content)
+    content = _unwrapped(content, role, key)
     _check_content(content)
     prefix = "module." if all(name.startswith("module.") for name in content) else ""
     return {name.removeprefix(prefix): _plain(name, tensor) for name, tensor in content.items()}
@@ -80,21 +90,19 @@ def _unreadable(error: Exception) -> str:
     return f"not a state dict that PyTorch can read ({type(error).__name__}): cut off, damaged or another kind of file"
 
 
-def _unwrapped(content: Any) -> Any:
-    """The one dictionary of tensors in a training checkpoint, however deep; of several, the generator's by its name.
-
-    Raises Refused where several could be meant, naming them.
-    """
+def _unwrapped(content: Any, role: Role, key: str | None) -> Any:
+    """The one dictionary of tensors in a training checkpoint, however deep; of several, that of *key* or of *role*."""
     found = {name: tensors for name, tensors in _dictionaries(content, "", 3) if _tensors_alone(tensors)}
+    if key is not None:
+        if key not in found:
+            raise Refused(f"has no network {key!r}; there are: {', '.join(map(_short, found)) or 'none'}")
+        return found[key]
     if not isinstance(content, Mapping) or _tensors_alone(content) or not found:
         return content
     if len(found) > 1:
-        names = [name for name in found if re.search(r"(^|\.)(net_?)?(G|gen|generator)$", name)]
+        names = [name for name in found if re.search(rf"(^|\.)(net_?)?({_NAMES[role]})$", name)]
         if len(names) != 1:
-            raise Refused(
-                f"holds several networks ({some(list(found))}); save the one that is meant alone: "
-                "torch.save(checkpoint[NAME], OUT)"
-            )
+            raise Refused(f"holds several networks ({', '.join(map(_short, found))}); say which: --key NAME")
         return found[names[0]]
     return next(iter(found.values()))
 

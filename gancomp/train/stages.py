@@ -112,7 +112,7 @@ def _import(run: StageRun, spec: GeneratorSpec, checkpoint: Path, settings: Impo
             f"experiments.{run.experiment}: objective.pseudo_pairs: false trains on with the teacher's way back, and "
             f"{checkpoint} holds none; remove teacher.checkpoint, or set pseudo_pairs: true"
         )
-    generator = load_original(checkpoint, spec, run.stage)
+    generator = load_original(checkpoint, spec, run.stage, settings.key)
     discriminator = run.discriminator()
     if settings.discriminator:
         load_discriminator(discriminator, settings.discriminator)

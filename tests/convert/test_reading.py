@@ -14,12 +14,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 
-from gancomp.convert import detect, detect_discriminator, load_original
+from gancomp.convert import DiscriminatorShape, detect, detect_discriminator, load_original
 from gancomp.convert import reading as module
 from gancomp.errors import GancompError
 from gancomp.spec import GeneratorSpec
-from tests.convert.foreign import Resnet, saved
+from tests.convert.foreign import Resnet, patch_gan, saved
 
 SPEC = GeneratorSpec(widths=1, blocks=3, size=16)
 
@@ -141,7 +142,41 @@ def test_the_generator_in_a_training_checkpoint_is_taken(genuine: Path, tmp_path
 
 def test_of_several_networks_none_is_guessed(genuine: Path, tmp_path: Path) -> None:
     torch.save(dict.fromkeys(("netG_A", "netG_B"), torch.load(genuine)), tmp_path / "net.pth")
-    assert "holds several networks (netG_A, netG_B)" in refusal(tmp_path / "net.pth")
+    assert "holds several networks (netG_A, netG_B); say which: --key NAME" in refusal(tmp_path / "net.pth")
+
+
+def test_a_key_names_the_network(genuine: Path, tmp_path: Path) -> None:
+    tensors, path = torch.load(genuine), tmp_path / "net.pth"
+    other = {name: tensor + 1 for name, tensor in tensors.items()}
+    torch.save({"models": {"netG_A": tensors, "netG_B": other}, "epoch": 3}, path)
+    spec, first = detect(path, size=(16, 16), key="models.netG_A")
+    _, second = detect(path, size=(16, 16), key="models.netG_B")
+    assert all(torch.equal(second[name], first[name] + 1) for name in tensors.keys() & first.keys())
+    assert not torch.equal(second["stem.1.weight"], first["stem.1.weight"])
+    loaded = load_original(path, spec, key="models.netG_B").state_dict()
+    assert all(torch.equal(loaded[name], second[name]) for name in second)
+    with pytest.raises(GancompError, match=r"has no network 'netG_C'; there are: models\.netG_A, models\.netG_B"):
+        detect(path, key="netG_C")
+
+
+def test_asked_for_a_discriminator_its_own_entry_is_taken(genuine: Path, tmp_path: Path) -> None:
+    torch.save({"netG": torch.load(genuine), "netD": patch_gan(6, 2, 2).state_dict()}, tmp_path / "net.pth")
+    assert detect_discriminator(tmp_path / "net.pth")[0] == DiscriminatorShape(6, 2, 2)
+    assert detect(tmp_path / "net.pth", size=(16, 16))[0].family == "resnet"
+
+
+def test_safetensors_from_elsewhere_are_read_as_any_other_file(genuine: Path, tmp_path: Path) -> None:
+    save_file(torch.load(genuine), tmp_path / "net.safetensors", {"format": "pt"})
+    spec, expected = detect(genuine, size=(16, 16))
+    assert detect(tmp_path / "net.safetensors", size=(16, 16))[0] == spec
+    found = load_original(tmp_path / "net.safetensors", spec).state_dict()
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    save_file(patch_gan(6, 2, 2).state_dict(), tmp_path / "judge.safetensors")
+    assert detect_discriminator(tmp_path / "judge.safetensors")[0] == DiscriminatorShape(6, 2, 2)
+    save_file({"weight": torch.zeros(1)}, tmp_path / "other.safetensors")
+    with pytest.raises(GancompError, match="no known generator"):
+        detect(tmp_path / "other.safetensors")
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
