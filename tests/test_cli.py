@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import typer
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from gancomp import cli
 from gancomp.loading import parse
@@ -22,6 +24,7 @@ from gancomp.nets import save_generator
 from gancomp.pipeline import STAGE_VERSION, STAGES, signature
 from gancomp.profile.macs import profile
 from gancomp.spec import GeneratorSpec
+from tests.convert.foreign import Resnet, saved
 from tests.strategies import lively
 
 SETTINGS: dict[str, Any] = {
@@ -300,6 +303,29 @@ def test_profile_for_people(call: Called) -> None:
     assert re.fullmatch(r"layer +parameters +MACs \(exact\) +MACs \(paper\)", lines[0])
     assert re.fullmatch(r"total +11,378,179 +49,551,507,456 +56,831,770,624", lines[-1])
     assert len(lines) == 1 + len(profile(GeneratorSpec(widths=64)).layers) + 1
+
+
+def test_convert_prints_what_it_assumes_of_a_file_from_elsewhere(tmp_path: Path, call: Called) -> None:
+    file, out = saved(Resnet((2,) * 8, 3, "batch"), tmp_path / "net.pth"), tmp_path / "net.safetensors"
+    told = call.output("convert", file, out, "--size", "16", "--statistics", "batch")
+    assert "a dense resnet with 3 blocks and batch norm" in told
+    assert "  taken to have  batch norm, eps 1e-5, by each picture's own" in told
+    assert "  taken to have  reflection padding; tanh at the end; no dropout" in told
+    # A file of gancomp's own says all this.
+    assert "taken to have" not in call.output("convert", out, tmp_path / "again.safetensors")
+
+
+def test_convert_takes_the_network_that_is_named_and_holds_it_against_a_sample(tmp_path: Path, call: Called) -> None:
+    file, out, sample = tmp_path / "net.pth", tmp_path / "net.safetensors", tmp_path / "white.png"
+    tensors = Resnet((2,) * 8, 3).state_dict()
+    torch.save({"netG_A": tensors, "netG_B": tensors}, file)
+    Image.new("RGB", (16, 16), "white").save(sample)
+    assert "say which: --key NAME" in call.error("convert", file, out)
+    told = call.error("convert", file, out, "--size", "16", "--key", "netG_A", "--check", sample, sample)
+    assert "is not what this generator draws of" in told
+    assert not out.exists()
+    call.output("convert", file, out, "--key", "netG_A")
+    assert out.is_file()
 
 
 def test_profile_of_a_checkpoint(tmp_path: Path, call: Called) -> None:

@@ -110,6 +110,11 @@ def test_a_checkpoint_of_several_networks_needs_a_key(
     assert "taken to have  instance norm without parameters" in capsys.readouterr().out
 
 
+def test_a_norm_that_a_configuration_cannot_say_is_refused(folder: Path, called: list[Any]) -> None:
+    told = refused(Resnet((16,) * 8, 6, "none"), pictures("train", "test"), norm="instance", size=(32, 48))
+    assert "would need generator.norm: none" in told
+
+
 def test_a_sample_that_the_generator_does_not_draw_stops_it(folder: Path, called: list[Any]) -> None:
     data = pictures("train", "test")
     sample = (data / "train" / "0.png", data / "train" / "1.png")

@@ -389,6 +389,16 @@ def test_only_networks_with_batch_norm_know_how_calibration_is_drawn() -> None:
             assert calibration == {"images": 512, "batch": 16} | ({"version": 2} if known else {})
 
 
+def test_what_a_checkpoint_is_told_by_is_in_its_signature_where_it_is_said() -> None:
+    plain, keyed = ({"original": {"checkpoint": "net.pth"} | more} for more in ({}, {"key": "netG"}))
+    settings = stage_settings(changed(**plain), "mine", "original")["settings"]["original"]
+    assert not {"key", "statistics"} & settings.keys()
+    before, after = changed(**plain), changed(**keyed)
+    assert {s for s in STAGES if signature(before, "mine", s) != signature(after, "mine", s)} == {"original"}
+    with pytest.raises(GancompError, match=r"original: key: is a checkpoint's"):
+        changed(original={"key": "netG"})
+
+
 def test_keys_of_a_data_set_that_came_later_change_no_signature_at_their_defaults() -> None:
     assert "target_channels" not in stage_settings(parse(PLAIN), "mine", "dataset")["settings"]["dataset"]
     plain, same, gray = (parse(merge(PLAIN, {"datasets": {"pairs": more}})) for more in MORE_OF_DATA)

@@ -23,6 +23,10 @@ SPECS = {
     "resnet": GeneratorSpec(widths=(4, 6, 4, 8, 6, 4, 4, 4), block="separable", size=(32, 48), in_channels=1),
     "unet": GeneratorSpec(family="unet", widths=4, size=32, downs=5, norm="batch"),
     "spade": GeneratorSpec(family="spade", widths=2, size=64, in_channels=4, upsampling="normal"),
+    # The innermost level needs more than one pixel to have a variance.
+    "unet by each picture's statistics": GeneratorSpec(
+        family="unet", widths=4, size=64, downs=5, norm="batch", statistics="batch"
+    ),
 }
 
 
