@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from gancomp import cli
+from gancomp.artifacts import read_header
 from gancomp.loading import parse
 from gancomp.nets import save_generator
 from gancomp.pipeline import STAGE_VERSION, STAGES, signature
@@ -373,6 +374,17 @@ def test_any_widths_are_profiled_or_refused(call: Called, widths: str) -> None:
         assert err.startswith("gancomp: error: profile: ")
     else:
         assert json.loads(out)["params"] > 0
+
+
+def test_a_size_is_height_by_width(folder: Path, call: Called) -> None:
+    """Unlike the widths of screens."""
+    spec = GeneratorSpec(widths=2, blocks=3, size=32)
+    save_generator("own.safetensors", lively(spec), experiment="mine", stage="subnet", signature="abc")
+    call.output("convert", "own.safetensors", "flat.safetensors", "--size", "32x64")
+    assert read_header("flat.safetensors").spec.size == (32, 64)
+    assert call.error("convert", "own.safetensors", "flat.safetensors", "--size", "32by64").startswith(
+        "--size 32by64: expected H or HxW"
+    )
 
 
 def test_profile_imports_no_torch() -> None:
