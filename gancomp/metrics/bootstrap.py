@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import scipy.linalg
 from numpy.typing import NDArray
 
 from gancomp import rng
-from gancomp.metrics.frechet import Features, Statistics
+from gancomp.metrics.frechet import FEW, Features, Statistics
 from gancomp.metrics.kernel import kernel_matrix
 
 Weights = NDArray[np.float64]
@@ -22,8 +23,16 @@ CONFIDENCE = 0.95
 
 
 def draws(count: int, resamples: int, seed: int) -> Weights:
-    """Weights (resamples, count) of as many draws of *count* pictures out of as many: the same for every subnet."""
-    drawn = rng.generator(seed, "bootstrap").multinomial(count, np.full(count, 1 / count), size=resamples)
+    """Weights (resamples, count) of as many draws of *count* pictures out of as many: the same for every subnet.
+
+    A draw of one picture alone, which has neither variance nor pairs, is drawn again. ValueError where *count* < 2.
+    """
+    if count < 2:
+        raise ValueError(f"a draw needs 2 pictures, not {count}")
+    generator, each = rng.generator(seed, "bootstrap"), np.full(count, 1 / count)
+    drawn = generator.multinomial(count, each, size=resamples)
+    while (alone := drawn.max(axis=1) == count).any():
+        drawn[alone] = generator.multinomial(count, each, size=int(alone.sum()))
     return drawn.astype(np.float64)
 
 
@@ -34,7 +43,13 @@ def mean_replicates(values: NDArray[np.floating[Any]], weights: Weights) -> Valu
 
 
 def frechet_replicates(features: Features, reference: Statistics, weights: Weights) -> Values:
-    """The Fréchet distance of each draw of *features* (n, d) to *reference*.
+    """The Fréchet distance of each draw of *features* (n, d) to *reference*; of more than `FEW` to first order."""
+    replicates = exact_frechet_replicates if len(features) <= FEW else linear_frechet_replicates
+    return replicates(features, reference, weights)
+
+
+def exact_frechet_replicates(features: Features, reference: Statistics, weights: Weights) -> Values:
+    """The Fréchet distance of each draw, by eigenvalues of its own.
 
     Everything that a draw needs is in n × n matrices of inner products, made once: centred by the draw's weights and
     scaled by their roots, the product of both covariances' roots has the same singular values.
@@ -60,6 +75,30 @@ def frechet_replicates(features: Features, reference: Statistics, weights: Weigh
         shared = float(np.sqrt(np.maximum(eigenvalues, 0)).sum())
         replicates[place] = fixed + mean_length - 2 * float(share @ towards_mean) + trace - 2 * shared
     return replicates
+
+
+def linear_frechet_replicates(features: Features, reference: Statistics, weights: Weights) -> Values:
+    """The Fréchet distance of each draw to first order in its weights: one decomposition for all draws.
+
+    With X centred, R the reference's root and A = XRᵀ, picture i moves tr √(Σ₁Σ₂) by the diagonal (AAᵀ)^½ᵢᵢ. Centred
+    on the distance itself: what draws hold twice does not raise it, and adds none of the noise that it adds to draws.
+    """
+    own = Statistics.from_features(features)
+    count, centred = own.count, np.asarray(features, np.float64) - own.mu
+    across = centred @ reference.root.T
+    if across.shape[0] <= across.shape[1]:
+        squares, vectors = scipy.linalg.eigh(across @ across.T, overwrite_a=True, check_finite=False)
+        roots = np.sqrt(np.maximum(squares, 0))  # rounding may leave some below zero
+        diagonal = np.square(vectors) @ roots
+    else:
+        squares, vectors = scipy.linalg.eigh(across.T @ across, overwrite_a=True, check_finite=False)
+        kept = squares > squares[-1] * np.finfo(np.float64).eps * count
+        diagonal = np.square(across @ vectors[:, kept]) @ (1 / np.sqrt(squares[kept]))
+    lengths, towards = np.square(centred).sum(axis=1), own.mu - reference.mu
+    shared = np.sqrt(count - 1) * diagonal
+    distance = float(towards @ towards) + reference.trace + float((lengths - 2 * shared).sum()) / (count - 1)
+    moves = 2 * centred @ towards + (lengths - shared) * (count / (count - 1))
+    return distance + mean_replicates(moves - moves.mean(), weights)
 
 
 def kernel_replicates(features: Features, reference: Statistics, weights: Weights) -> Values:

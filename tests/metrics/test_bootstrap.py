@@ -8,13 +8,15 @@ from numpy.typing import NDArray
 
 from gancomp.metrics.bootstrap import (
     draws,
+    exact_frechet_replicates,
     frechet_replicates,
     interval,
     kernel_replicates,
+    linear_frechet_replicates,
     may_be_equal,
     mean_replicates,
 )
-from gancomp.metrics.frechet import Statistics, frechet_distance
+from gancomp.metrics.frechet import FEW, Statistics, frechet_distance
 
 
 def features(count: int, shift: float = 0.0, seed: int = 0, dimensions: int = 12) -> NDArray[np.float32]:
@@ -33,12 +35,75 @@ def test_draws_are_of_as_many_pictures_and_the_same_for_everybody() -> None:
     assert not np.array_equal(weights, draws(17, 50, seed=4))
 
 
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_no_draw_is_of_one_picture_alone(count: int) -> None:
+    """It has neither variance nor pairs, and its kernel distance was 0 / 0."""
+    weights = draws(count, 300, seed=1)
+    assert (weights.sum(axis=1) == count).all()
+    assert weights.max() < count
+    for replicates in (frechet_replicates, kernel_replicates):
+        assert np.isfinite(replicates(features(count), REFERENCE, weights)).all()
+
+
+def test_there_is_no_draw_of_one() -> None:
+    with pytest.raises(ValueError, match="needs 2 pictures, not 1"):
+        draws(1, 3, seed=0)
+
+
 @pytest.mark.parametrize("count", [9, 60], ids=["fewer than dimensions", "more"])
 def test_frechet_of_a_draw_is_that_of_the_pictures_drawn(count: int) -> None:
     own, weights = features(count, 0.3), draws(count, 5, seed=1)
     drawn = [np.repeat(own, w.astype(int), axis=0) for w in weights]
     expected = [frechet_distance(pictures, REFERENCE) for pictures in drawn]
     np.testing.assert_allclose(frechet_replicates(own, REFERENCE, weights), expected, rtol=1e-5)
+
+
+def uneven(count: int, seed: int, shift: float = 0.0, dimensions: int = 32) -> NDArray[np.float32]:
+    """Features whose variances fall as those of Inception's do, of pictures some of which lie further out."""
+    rng = np.random.default_rng(seed)
+    normal = rng.normal(size=(count, dimensions)) * np.exp(0.3 * rng.normal(size=(count, 1))) + shift
+    return (normal / np.sqrt(np.arange(1, dimensions + 1))).astype(np.float32)
+
+
+@pytest.mark.parametrize(("count", "of_reference"), [(30, 50), (50, 30), (100, 90)])
+def test_to_first_order_is_the_slope_of_the_exact(count: int, of_reference: int) -> None:
+    """Where weights hardly move, both say the same, whichever Gram matrix is the smaller."""
+    reference, own = Statistics.from_features(uneven(of_reference, 1)), uneven(count, 2, 0.5)
+    little = 1e-4
+    nearly = 1 + little * (np.concatenate([np.ones((1, count)), draws(count, 6, seed=1)]) - 1)
+    exact, linear = (each(own, reference, nearly) for each in (exact_frechet_replicates, linear_frechet_replicates))
+    slopes, found = (exact[1:] - exact[0]) / little, (linear[1:] - linear[0]) / little
+    np.testing.assert_allclose(found, slopes, rtol=0.01, atol=0.01 * np.abs(slopes).max())
+
+
+def test_intervals_to_first_order_are_those_of_the_bootstrap() -> None:
+    """Around the score itself, within a fifth as wide; of the difference of two that share draws within a tenth."""
+    reference, weights = Statistics.from_features(uneven(120, 1)), draws(150, 200, seed=0)
+    own = uneven(150, 2, 0.5)
+    other = own + 0.3 * uneven(150, 3, 0.2)
+    exact = [exact_frechet_replicates(some, reference, weights) for some in (own, other)]
+    linear = [linear_frechet_replicates(some, reference, weights) for some in (own, other)]
+    assert np.corrcoef(exact[0], linear[0])[0, 1] > 0.9
+    assert linear[0].std() == pytest.approx(exact[0].std(), rel=0.2)
+    assert linear[0].mean() == pytest.approx(frechet_distance(own, reference), abs=0.3 * linear[0].std())
+    ends = [interval(1.0, replicates[0]) for replicates in (exact, linear)]
+    assert ends[1] == pytest.approx(ends[0], abs=0.2 * (ends[0][1] - ends[0][0]))
+    apart = [of_own - of_other for of_own, of_other in (exact, linear)]
+    assert np.corrcoef(*apart)[0, 1] > 0.95
+    assert apart[1].std() == pytest.approx(apart[0].std(), rel=0.1)
+
+
+def test_many_pictures_are_drawn_to_first_order() -> None:
+    reference = Statistics.from_features(features(40, seed=9))
+    for count, expected in ((FEW, exact_frechet_replicates), (FEW + 1, linear_frechet_replicates)):
+        own, weights = features(count, 0.3), draws(count, 2, seed=0)
+        assert np.array_equal(frechet_replicates(own, reference, weights), expected(own, reference, weights))
+
+
+def test_to_first_order_pictures_that_are_all_alike_move_nothing() -> None:
+    alike = np.ones((60, 12), np.float32)
+    found = linear_frechet_replicates(alike, REFERENCE, draws(60, 5, seed=0))
+    np.testing.assert_allclose(found, frechet_distance(alike, REFERENCE), rtol=1e-6)
 
 
 def test_kernel_of_a_draw_leaves_out_a_picture_beside_its_copy() -> None:
