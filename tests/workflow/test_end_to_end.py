@@ -70,9 +70,10 @@ def test_no_training_leaves_its_resume_state_behind(results: Path) -> None:
 
 
 def test_every_stage_left_its_log_and_its_cost(results: Path) -> None:
-    logs = {path.stem for path in (results / "logs").glob("*.log")}
-    assert logs == {path.stem for path in (results / "logs").glob("*.tsv")}
-    assert {"original", "search.0-of-2", "search.1-of-2", "evaluate.finetune", "figures"} <= logs
+    folder = results / "logs"
+    logs = {str(path.relative_to(folder).with_suffix("")) for path in folder.rglob("*.log")}
+    assert logs == {str(path.relative_to(folder).with_suffix("")) for path in folder.rglob("*.tsv")}
+    assert {"original", "search/0-of-2", "search/1-of-2", "evaluate.finetune", "figures"} <= logs
     assert "images/s" in (results / "logs/supernet.log").read_text(encoding="utf-8")
 
 

@@ -131,6 +131,10 @@ def test_the_search_runs_in_as_many_shards_as_asked_for(fresh: Workspace) -> Non
     plan = fresh.plan(*overriding("emoji-quick: {search: {shards: 5}}"))
     assert plan.jobs == EVERYTHING | {"search": 5}
     assert [f"--shard {index}-of-5" in plan.text for index in range(6)] == [True] * 5 + [False]
+    # Hundreds of shards do not bury the other stages' logs.
+    assert set(re.findall(r"results/emoji-quick/logs/search\S*\.log", plan.text)) == {
+        f"results/emoji-quick/logs/search/{index}-of-5.log" for index in range(5)
+    }
 
 
 @pytest.mark.parametrize(("method", "rule"), [("halving", "halve"), ("evolution", "evolve")])

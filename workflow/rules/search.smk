@@ -15,9 +15,9 @@ rule search:
     output:
         "results/{experiment}/scores/shards/{shard}.csv",
     log:
-        "results/{experiment}/logs/search.{shard}.log",
+        "results/{experiment}/logs/search/{shard}.log",
     benchmark:
-        "results/{experiment}/logs/search.{shard}.tsv"
+        "results/{experiment}/logs/search/{shard}.tsv"
     threads: HEAVY
     resources:
         mem_mb=6000,
