@@ -88,6 +88,28 @@ def test_gray_is_seen_repeated_and_what_is_transparent_on_white(loss: Perceptual
     assert loss(torch.cat([pictures(0), clear], 1), torch.ones(2, 3, 32, 32)).item() == 0
 
 
+@pytest.mark.parametrize(
+    ("name", "mean", "std"),
+    [
+        ("vgg19", (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),  # ImageNet's, as torchvision trains
+        ("efficientnet-lite0", (127.0, 127.0, 127.0), (128.0, 128.0, 128.0)),  # as TensorFlow's Lite models train
+    ],
+)
+def test_the_networks_see_pictures_as_they_were_trained_to(
+    name: str, mean: tuple[float, ...], std: tuple[float, ...], folder: Path
+) -> None:
+    loss, seen = PerceptualLoss(name, folder / f"{name}.safetensors"), []
+    first = next(layer for layer in loss.network.modules() if isinstance(layer, torch.nn.Conv2d))
+    first.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    shown = pictures(4)
+    loss(shown, shown)
+    of_255 = (shown + 1) * 127.5
+    expected = (of_255 - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
+    for x in seen:
+        torch.testing.assert_close(x, expected, rtol=1e-4, atol=1e-4)
+    assert len(seen) == 2
+
+
 def test_gradients_flow_to_the_fake_alone(loss: PerceptualLoss) -> None:
     fake, real = pictures(0).requires_grad_(), pictures(1).requires_grad_()
     loss.train()(fake, real).backward()
