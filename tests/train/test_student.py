@@ -96,6 +96,18 @@ def test_both_gradients_come_from_the_old_networks() -> None:
         assert moved(old[name], new[name])
 
 
+def test_a_step_at_several_widths_weighs_them_together_as_one() -> None:
+    """Of the same widths twice, the gradients of once, though Adam would hide a larger one."""
+    found = []
+    for times in (1, 2):
+        own, _ = recipe(Objective())
+        own.choose_widths = lambda draw, times=times: (SMALL,) * times
+        own.step(*batch(), rng.generator(0, "test"))
+        found.append([parameter.grad for parameter in own.networks["student"].parameters()])
+    for once, twice in zip(*found, strict=True):
+        torch.testing.assert_close(twice, once, rtol=1e-4, atol=1e-5)
+
+
 def moved(old: nn.Module, new: nn.Module) -> bool:
     """Whether every kernel changed; a bias before a normalisation has no gradient."""
     pairs = zip(old.parameters(), new.parameters(), strict=True)
