@@ -263,7 +263,7 @@ class Architecture(Strict):
     """What the experiment's generators share."""
 
     family: Family = "resnet"
-    blocks: Annotated[int, Field(gt=0, le=99, multiple_of=3)] = 9
+    blocks: Annotated[int, Field(ge=3, le=99)] = 9
     norm: Norm | None = Field(None, description="instance, batch or none; the family's own if unset")
     downs: Annotated[int, Field(ge=3, le=12)] = Field(8, description="unet: stride-2 convolutions (8 for 256x256)")
     upsampling: Upsampling = Field("more", description="spade: six doublings, or five (normal) for small pictures")

@@ -120,7 +120,7 @@ class GeneratorSpec(Strict):
     size: Size = (256, 256)
     in_channels: Annotated[int, Field(ge=1, le=256)] = 3  # of a label map, one for each class
     out_channels: Annotated[int, Field(ge=1, le=64)] = 3
-    blocks: Annotated[int, Field(gt=0, le=99, multiple_of=3)] = 9
+    blocks: Annotated[int, Field(ge=3, le=99)] = 9
     norm: Norm = "instance"
     downs: Annotated[int, Field(ge=3, le=12)] = 8
     upsampling: Upsampling = "more"
@@ -176,6 +176,12 @@ class GeneratorSpec(Strict):
     def between(self) -> Norm:
         """The normalisation between depthwise and pointwise: a resnet's own, and instance norm in SPADE."""
         return self.separable_norm or ("instance" if self.family == "spade" else self.norm)
+
+    @property
+    def groups(self) -> tuple[int, int, int]:
+        """Residual blocks in each of a resnet's three groups; what does not divide by three is in the last."""
+        third = self.blocks // 3
+        return third, third, self.blocks - 2 * third
 
     @property
     def stride(self) -> int:

@@ -34,7 +34,7 @@ def resnets(largest: int = 6, largest_side: int = 20) -> st.SearchStrategy[Gener
         size=sides(4, 8, largest_side),
         in_channels=st.integers(1, 4),
         out_channels=st.integers(1, 4),
-        blocks=st.sampled_from([3, 6]),
+        blocks=st.sampled_from([3, 5, 6]),
     )
 
 

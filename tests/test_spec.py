@@ -114,7 +114,7 @@ def test_what_a_family_cannot_be(wrong: dict[str, Any], told: str) -> None:
         {"family": "vgg"},
         {"family": ["resnet"]},
         {"block": "mobile"},
-        {"blocks": 4},
+        {"blocks": 2},
         {"blocks": 0},
         {"norm": "layer"},
         {"downs": 2},

@@ -79,8 +79,8 @@ def recognise(tensors: Tensors) -> tuple[Fields, Tensors]:
 def _resnet(tensors: Tensors) -> tuple[Fields, Tensors]:
     numbers = {int(match[1]) for name in tensors if (match := re.match(r"model\.(\d{1,4})\.conv_block\.", name))}
     blocks = len(numbers)
-    if numbers != set(range(10, 10 + blocks)) or blocks % 3:
-        raise Refused(f"has {blocks} residual blocks from model.{min(numbers)} on; known are 6, 9 … from model.10 on")
+    if numbers != set(range(10, 10 + blocks)) or blocks < 3:
+        raise Refused(f"has {blocks} residual blocks from model.{min(numbers)} on; known are 3 or more from 10 on")
     parts = {1: "stem.1", 2: "stem.2", 4: "down1.0", 5: "down1.1", 7: "down2.0", 8: "down2.1"}
     parts |= {10 + blocks: "up1.0", 11 + blocks: "up1.1", 13 + blocks: "output.0", 14 + blocks: "output.1"}
     parts |= {17 + blocks: "output.4"}
@@ -90,7 +90,8 @@ def _resnet(tensors: Tensors) -> tuple[Fields, Tensors]:
 
     def rename(name: str) -> str | None:
         if match := re.fullmatch(r"model\.(\d{1,4})\.conv_block\.(\d)\.(?:conv\.)?(.+)", name):
-            group, index = divmod(int(match[1]) - 10, blocks // 3)
+            group = min(2, (int(match[1]) - 10) // (blocks // 3))  # as in GeneratorSpec.groups
+            index = int(match[1]) - 10 - group * (blocks // 3)
             place = places.get(int(match[2]))
             return f"blocks{group + 1}.{index}.branch.{place}.{match[3]}" if place else None
         match = re.fullmatch(r"model\.(\d{1,4})\.(\w+)", name)

@@ -87,8 +87,8 @@ def _prune_resnet(pruning: _Pruning, c: tuple[int, ...]) -> None:
     order = narrow("stem", 1, None, c[0])
     order = narrow("down1", 0, order, 2 * c[1])
     trunk = narrow("down2", 0, order, 4 * c[2])
-    for group, width in enumerate((c[3], c[4], c[5]), start=1):
-        for block in range(pruning.spec.blocks // 3):
+    for group, (width, count) in enumerate(zip(c[3:6], pruning.spec.groups, strict=True), start=1):
+        for block in range(count):
             branch = f"blocks{group}.{block}.branch"
             inner = pruning.convolution(f"{branch}.1", trunk, 4 * width)
             pruning.norm(f"{branch}.2", inner)

@@ -46,14 +46,12 @@ class ResnetGenerator(Generator):
         self.down1 = _down(spec, c[0], 2 * c[1])
         self.down2 = _down(spec, 2 * c[1], trunk)
 
-        def group(inner: int) -> nn.Sequential:
-            return nn.Sequential(
-                *(ResidualBlock(trunk, inner, spec.block, norm, spec.between) for _ in range(spec.blocks // 3))
-            )
+        def group(inner: int, count: int) -> nn.Sequential:
+            return nn.Sequential(*(ResidualBlock(trunk, inner, spec.block, norm, spec.between) for _ in range(count)))
 
-        self.blocks1 = group(4 * c[3])
-        self.blocks2 = group(4 * c[4])
-        self.blocks3 = group(4 * c[5])
+        self.blocks1 = group(4 * c[3], spec.groups[0])
+        self.blocks2 = group(4 * c[4], spec.groups[1])
+        self.blocks3 = group(4 * c[5], spec.groups[2])
         self.up1 = nn.Sequential(*_up(spec, trunk, 2 * c[6]))
         self.output = nn.Sequential(
             *_up(spec, 2 * c[6], c[7]),

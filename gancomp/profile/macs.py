@@ -123,8 +123,8 @@ def _resnet(spec: GeneratorSpec) -> Iterator[Layer]:
     yield _norm("down1.1", 2 * c[1], half, norm)
     yield from down("down2.0", 2 * c[1], trunk, 3, quarter)
     yield _norm("down2.1", trunk, quarter, norm)
-    for group, inner in enumerate((4 * c[3], 4 * c[4], 4 * c[5]), start=1):
-        for block in range(spec.blocks // 3):
+    for group, (inner, count) in enumerate(zip((4 * c[3], 4 * c[4], 4 * c[5]), spec.groups, strict=True), start=1):
+        for block in range(count):
             branch = f"blocks{group}.{block}.branch"
             yield from _block_convolution(spec, f"{branch}.1", trunk, inner, quarter)
             yield _norm(f"{branch}.2", inner, quarter, norm)

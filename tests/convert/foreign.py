@@ -100,7 +100,7 @@ class Resnet(nn.Module):
         super().__init__()
         c, bias = widths, kind.startswith("instance")
         trunk = 4 * c[2]
-        inner = [4 * c[3 + 3 * index // blocks] for index in range(blocks)]
+        inner = [4 * c[3 + min(2, index // (blocks // 3))] for index in range(blocks)]
         self.model = nn.Sequential(
             nn.ReflectionPad2d(3),
             nn.Conv2d(inputs, c[0], 7, bias=bias),

@@ -67,7 +67,7 @@ def same_pictures(foreign: nn.Module, folder: Path, x: Tensor, **options: Any) -
 @settings(deadline=None, max_examples=20)
 @given(
     widths=st.tuples(*[st.integers(2, 6)] * 8),
-    blocks=st.sampled_from([3, 6, 9]),
+    blocks=st.sampled_from([3, 6, 8, 9, 10]),
     kind=st.sampled_from(["instance", "instance-tracked", "batch"]),
     dropout=st.booleans(),
     separable=st.booleans(),

@@ -229,7 +229,7 @@ def test_a_size_that_only_the_pickle_claims(tmp_path: Path) -> None:
         (lambda tensors: tensors.update({"model.1.weight": torch.zeros(9999, 3, 7, 7)}), "widths: "),
         (lambda tensors: tensors.update({"model.1.weight": torch.zeros(1, 300, 7, 7)}), "in_channels: "),
         (
-            lambda tensors: tensors.update({"model.13.conv_block.1.weight": torch.zeros(4, 4, 3, 3)}),
+            lambda tensors: tensors.update({"model.14.conv_block.1.weight": torch.zeros(4, 4, 3, 3)}),
             "has 4 residual blocks from model.10 on",
         ),
         (lambda tensors: tensors.update({"model.11.conv_block.5.bias": torch.zeros(5)}), "branch.5.bias is (5,)"),
