@@ -368,3 +368,14 @@ def test_stages_train_on_a_gpu(workspace: Workspace, precision: str) -> None:
         assert read_json(workspace.stage(stage) / "metrics.json")["device"].startswith("cuda")
         tensors = load_tensors(workspace.stage(stage) / "model.safetensors")[0]
         assert all(tensor.isfinite().all() for tensor in tensors.values())
+
+
+@pytest.mark.parametrize(
+    ("stage", "place", "foreign"),
+    [("distill", "teacher", "original"), ("supernet", "distill", "teacher"), ("finetune", "subnet", "supernet")],
+)
+def test_the_file_of_another_stage_is_refused(workspace: Workspace, stage: str, place: str, foreign: str) -> None:
+    """It ended in a traceback, or in a training that began from other weights."""
+    shutil.copyfile(workspace.stage(foreign) / "model.safetensors", workspace.stage(place) / "model.safetensors")
+    with pytest.raises(GancompError, match=f"{place}/model.safetensors: holds .*'{foreign}' where that of '{place}'"):
+        train(workspace.config(), stage)
