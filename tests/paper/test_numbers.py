@@ -37,6 +37,11 @@ PRINTED_TWICE = {
 }
 
 
+@pytest.mark.parametrize(("printed", "meant"), [("56.8G", 56.8e9), ("0.70M", 0.7e6), ("72.4%", 72.4), ("61.53", 61.53)])
+def test_what_a_cell_says(printed: str, meant: float) -> None:
+    assert number(printed) == pytest.approx(meant)
+
+
 def groups(table: PaperTable) -> Iterator[tuple[Row, Row]]:
     """Every row with the first of its group, the original."""
     first: dict[str, Row] = {}

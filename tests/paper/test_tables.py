@@ -11,15 +11,17 @@ from typing import Any
 import pytest
 
 from gancomp import paths
+from gancomp.artifacts import write_json
 from gancomp.config import Config
 from gancomp.loading import merge, parse
 from gancomp.paper.curves import draw, write_points
 from gancomp.paper.figures import redraw, write_figure
-from gancomp.paper.measured import Value, files_of, measure
+from gancomp.paper.measured import Measured, Value, files_of, measure
 from gancomp.paper.numbers import load_numbers
 from gancomp.paper.page import write_page
 from gancomp.paper.places import FIGURES, TABLES
-from gancomp.paper.tables import NOT_RUN, build, escaped, markdown, study_folder, write_table
+from gancomp.paper.tables import NOT_RUN, _preference, build, escaped, markdown, study_folder, write_table
+from gancomp.paper.votes import BASELINE, OURS, folder
 from gancomp.pipeline import owner
 from tests.test_config import PLAIN
 
@@ -52,6 +54,14 @@ def evaluated(config: Config, experiment: str, stage: str, fid: float, seed: int
     folder = paths.stage(owner(config, experiment, stage), stage)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "evaluation.json").write_text(json.dumps(record))
+
+
+def test_votes_for_the_baseline_are_those_against_ours(config: Config) -> None:
+    counted = {"page": "p", "experiment": "mine", "voters": 1, "votes": 10, "ours": 7, "share": 0.7, "left": 0.5}
+    counted |= {"low": 0.4, "high": 0.9, "data_hash": "d" * 8, "code_version": "v1"}
+    write_json(folder("mine") / "votes.json", counted)
+    assert _preference(Measured("mine", OURS, (), None)) == "70.0% [40.0%, 90.0%] of 10"
+    assert _preference(Measured("mine", BASELINE, (), None)) == "30.0% [10.0%, 60.0%] of 10"
 
 
 def three_seeds(config: Config, variant: str, values: tuple[float, float, float], stage: str = "distill") -> None:
