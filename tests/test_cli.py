@@ -350,7 +350,7 @@ def test_profile_of_a_checkpoint(tmp_path: Path, call: Called) -> None:
         (["--size", "8x8x8"], "profile: size: "),
         (["--block", "mobile"], "profile: block: Input should be 'dense', 'separable'"),
         (["--family", "vgg"], "profile: family: "),
-        (["--blocks", "4"], "profile: blocks: "),
+        (["--blocks", "2"], "profile: blocks: "),
         (["none.safetensors"], "none.safetensors: no such file"),
         (["config.yaml"], "config.yaml: not a readable safetensors file"),
         (["."], ".: not a readable safetensors file"),
