@@ -31,6 +31,7 @@ SPADE, and GAN Compression's SPADE generators:
 | `.norm_0.param_free_norm`                         | `.norm_0.norm` (likewise `norm_1`, `norm_s`)                |
 | `.norm_0.mlp_shared.0`, `.mlp_gamma`, `.mlp_beta` | `.norm_0.shared.0`, `.gamma`, `.beta`                       |
 | `.mlp_gamma.conv.0`, `.2`                         | separable: depthwise `.gamma.0`, pointwise `.gamma.2`       |
+| `.param_free_norm.running_mean`, `_var`           | separable: of the whole network's channels, the first kept  |
 
 Discriminators: pytorch-CycleGAN-and-pix2pix's are one Sequential with gancomp's own positions. SPADE's:
 
@@ -181,7 +182,14 @@ def _spade(tensors: Tensors) -> tuple[Fields, Tensors]:
             rest = f"{match[1]}.{own}.{match[3]}" if own else ""
         return f"{_SPADE_PARTS[part]}.{rest}" if part in _SPADE_PARTS and rest else None
 
-    renamed = _renamed(_folded(tensors), rename)
+    renamed = _with_own_statistics(_renamed(_folded(tensors), rename))
+    for number in range(1, 5):
+        inner, inputs = (_outputs(renamed, f"up{number}.conv_0", side=side) for side in (0, 1))
+        if inner > inputs:
+            raise Refused(
+                f"widens from {inputs} to {inner} channels within up_{number - 1}, which no block here does: take a "
+                f"sub-network whose up_{number - 1} writes no more channels than it reads"
+            )
     norm = "batch" if "head.norm_0.norm.running_mean" in renamed else "instance"
     scales = {"fc": 16, "head.conv_0": 16, "middle1.conv_0": 16, "middle2.conv_0": 16}
     scales |= {"up1.conv_1": 8, "up2.conv_1": 4, "up3.conv_1": 2, "up4.conv_1": 1}
@@ -194,6 +202,16 @@ def _spade(tensors: Tensors) -> tuple[Fields, Tensors]:
         "in_channels": _outputs(renamed, "fc", side=1),
         "out_channels": _outputs(renamed, "output"),
     }, renamed
+
+
+def _with_own_statistics(tensors: Tensors) -> Tensors:
+    """GAN Compression's sub-networks keep the statistics of all of the whole network's channels, and read the first."""
+    own = dict(tensors)
+    for name in tensors:
+        match = re.fullmatch(r"(.+)\.norm\.running_(?:mean|var)", name)
+        if match and f"{match[1]}.gamma.2.weight" in tensors:
+            own[name] = tensors[name].flatten()[: _outputs(tensors, f"{match[1]}.gamma.2")].clone()
+    return own
 
 
 def _folded(tensors: Tensors) -> Tensors:

@@ -200,11 +200,26 @@ class PaddedSeparable(nn.Module):
         return self.conv(x)
 
 
+class LeadingBatchNorm(nn.BatchNorm2d):
+    """The statistics of a whole network, of which a sub-network reads those of its first channels."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        read = x.shape[1]
+        mean, variance = self.running_mean, self.running_var
+        assert mean is not None
+        assert variance is not None
+        return functional.batch_norm(x, mean[:read], variance[:read], training=self.training)
+
+
 class SpadeNorm(nn.Module):
-    def __init__(self, channels: int, labels: int, hidden: int, separable: str, free: str) -> None:
+    def __init__(self, channels: int, labels: int, hidden: int, separable: str, free: str, whole: int = 0) -> None:
         super().__init__()
-        instance = free == "instance"
-        self.param_free_norm = nn.InstanceNorm2d(channels) if instance else nn.BatchNorm2d(channels, affine=False)
+        if whole:
+            self.param_free_norm: nn.Module = LeadingBatchNorm(whole, affine=False)
+        elif free == "instance":
+            self.param_free_norm = nn.InstanceNorm2d(channels)
+        else:
+            self.param_free_norm = nn.BatchNorm2d(channels, affine=False)
         self.mlp_shared = nn.Sequential(nn.Conv2d(labels, hidden, 3, padding=1), nn.ReLU())
         if separable:
             self.mlp_gamma: nn.Module = PaddedSeparable(hidden, channels, separable)
@@ -219,20 +234,30 @@ class SpadeNorm(nn.Module):
 
 
 class SpadeBlock(nn.Module):
+    """*wholes*: what the whole network has in the place of *inputs* and *middle*, of which it is a part."""
+
     def __init__(
-        self, inputs: int, middle: int, outputs: int, labels: int, hidden: int, shortcut: bool, options: dict[str, str]
+        self,
+        inputs: int,
+        middle: int,
+        outputs: int,
+        labels: int,
+        hidden: int,
+        shortcut: bool,
+        options: dict[str, str],
+        wholes: tuple[int, int] = (0, 0),
     ) -> None:
         super().__init__()
         wrap = spectral_norm if options["spectral"] else nn.Identity()
         separable, free = options["separable"], options["free"]
         self.conv_0 = wrap(nn.Conv2d(inputs, middle, 3, padding=1))
         self.conv_1 = wrap(nn.Conv2d(middle, outputs, 3, padding=1))
-        self.norm_0 = SpadeNorm(inputs, labels, hidden, separable, free)
-        self.norm_1 = SpadeNorm(middle, labels, hidden, separable, free)
+        self.norm_0 = SpadeNorm(inputs, labels, hidden, separable, free, wholes[0])
+        self.norm_1 = SpadeNorm(middle, labels, hidden, separable, free, wholes[1])
         self.shortcut = shortcut
         if shortcut:
             self.conv_s = wrap(nn.Conv2d(inputs, outputs, 1, bias=False))
-            self.norm_s = SpadeNorm(inputs, labels, hidden, separable, free)
+            self.norm_s = SpadeNorm(inputs, labels, hidden, separable, free, wholes[0])
 
     def forward(self, x: Tensor, labels: Tensor) -> Tensor:
         around = self.conv_s(self.norm_s(x, labels)) if self.shortcut else x
@@ -241,7 +266,11 @@ class SpadeBlock(nn.Module):
 
 
 class Spade(nn.Module):
-    """Eight widths, as in GAN Compression; SPADE's own have one for all, and hidden layers twice as wide."""
+    """Eight widths, as in GAN Compression; SPADE's own have one for all, and hidden layers twice as wide.
+
+    A published sub-network is a part of a network of *whole* channels; what its upsampling blocks have within is as
+    wide as what they write.
+    """
 
     def __init__(
         self,
@@ -252,6 +281,7 @@ class Spade(nn.Module):
         separable: str = "",
         hidden: int = 0,
         free: str = "batch",
+        whole: int = 0,
     ) -> None:
         super().__init__()
         c, self.more = widths, more
@@ -260,12 +290,15 @@ class Spade(nn.Module):
         self.fc = nn.Conv2d(labels, trunk, 3, padding=1)
 
         def inner(width: int) -> SpadeBlock:
-            return SpadeBlock(trunk, 16 * width, trunk, labels, hidden or 2 * width, False, options)
+            wholes = (16 * whole, 16 * whole)
+            return SpadeBlock(trunk, 16 * width, trunk, labels, hidden or 2 * width, False, options, wholes)
 
         self.head_0, self.G_middle_0, self.G_middle_1 = inner(c[1]), inner(c[2]), inner(c[3])
         width = trunk
         for index, out in enumerate(outs):
-            block = SpadeBlock(width, min(width, out), out, labels, hidden or 2 * c[4 + index], True, options)
+            within = out if whole else min(width, out)
+            wholes = (16 * whole >> index, 8 * whole >> index)
+            block = SpadeBlock(width, within, out, labels, hidden or 2 * c[4 + index], True, options, wholes)
             setattr(self, f"up_{index}", block)
             width = out
         self.conv_img = nn.Conv2d(width, 3, 3, padding=1)

@@ -171,6 +171,42 @@ def test_batch_norm_by_the_statistics_of_each_picture(tmp_path: Path, foreign: n
 # --- SPADE -------------------------------------------------------------------------------------
 
 
+def label_maps(more: bool) -> Tensor:
+    size = (2, 128, 192) if more else (2, 64, 96)
+    labels = nn.functional.one_hot(torch.randint(5, size, generator=torch.Generator().manual_seed(2)), 5)
+    return labels.permute(0, 3, 1, 2).float()
+
+
+def not_black_and_white(foreign: Spade, x: Tensor) -> None:
+    """Narrow what the last convolution writes to where tanh leaves differences."""
+    written: list[Tensor] = []
+    hook = foreign.conv_img.register_forward_hook(lambda *call: written.append(call[-1]))
+    with torch.no_grad():
+        foreign.eval()(x)
+        for parameter in foreign.conv_img.parameters():
+            parameter /= 2 * written[-1].std()
+    hook.remove()
+
+
+@pytest.mark.parametrize("more", [True, False])
+def test_published_spade_subnetworks_of_mixed_widths(tmp_path: Path, more: bool) -> None:
+    """They keep statistics of all channels of the network that they were cut from."""
+    widths = (2, 1, 3, 1, 2, 3, 1, 2)
+    foreign = lively(Spade(widths, 5, more, spectral=False, separable="instance", whole=3))
+    assert foreign.head_0.norm_1.param_free_norm.running_mean.shape == (48,)
+    assert foreign.head_0.conv_0.out_channels == 16
+    not_black_and_white(foreign, label_maps(more))
+    upsampling = "more" if more else "normal"
+    spec = same_pictures(foreign, tmp_path, label_maps(more), upsampling=upsampling, norm="instance")
+    assert spec.widths == widths
+
+
+def test_a_published_spade_subnetwork_that_widens_is_refused(tmp_path: Path) -> None:
+    foreign = Spade((1, 1, 1, 1, 1, 3, 1, 1), 5, False, spectral=False, separable="instance", whole=3)
+    with pytest.raises(GancompError, match=r"from 8 to 12 channels within up_1, .* no more channels than it reads"):
+        detect(saved(foreign, tmp_path / "net.pth"), upsampling="normal", norm="instance")
+
+
 def test_a_separable_spade_file_does_not_say_its_norm(tmp_path: Path) -> None:
     path = saved(Spade((1,) * 8, 4, True, False, "instance"), tmp_path / "net.pth")
     with pytest.raises(GancompError, match=r"say which: --norm instance .* or none"):
@@ -196,17 +232,10 @@ def test_affine_instance_norm_is_refused(tmp_path: Path) -> None:
 )
 def test_spade_generators(tmp_path: Path, more: bool, widths: Any, spectral: bool, separable: str, free: str) -> None:
     foreign = lively(Spade(widths, 5, more, spectral, separable, free=free))
-    size = (2, 128, 192) if more else (2, 64, 96)
-    labels = nn.functional.one_hot(torch.randint(5, size, generator=torch.Generator().manual_seed(2)), 5)
-    x = labels.permute(0, 3, 1, 2).float()
-    written: list[Tensor] = []
-    hook = foreign.conv_img.register_forward_hook(lambda *call: written.append(call[-1]))
+    x = label_maps(more)
     with torch.no_grad():
         foreign.train()(x)  # one step of the power iteration and of the statistics, as training leaves them
-        foreign.eval()(x)
-        for parameter in foreign.conv_img.parameters():  # else tanh would leave black and white alone
-            parameter /= 2 * written[-1].std()
-    hook.remove()
+    not_black_and_white(foreign, x)
     upsampling = "more" if more else "normal"
     spec = same_pictures(foreign.eval(), tmp_path, x, upsampling=upsampling, norm=separable or None)
     assert (spec.norm, spec.between) == (free, separable or "instance")
