@@ -244,7 +244,7 @@ def search_space(original: GeneratorSpec, budget: str) -> Space:
     except ValueError as error:
         raise GancompError(str(error)) from None
     limit = budget_macs(budget, original)
-    student = GeneratorSpec.model_validate(original.model_dump() | {"block": "separable"})
+    student = GeneratorSpec.model_validate(original.model_dump() | {"block": "separable", "hidden": None})
 
     def macs(widths: Sequence[int]) -> int:
         return profile(student.with_widths(tuple(widths))).macs
@@ -281,6 +281,7 @@ def _networks(
     widths = spec.widths[0] if len(set(spec.widths)) == 1 else list(spec.widths)
     imported = {"checkpoint": str(generator), "widths": widths, "block": spec.block}
     imported |= {"statistics": spec.statistics} if spec.statistics == "batch" else {}
+    imported |= {"hidden": spec.hidden} if spec.hidden else {}
     imported |= {"key": key} if key else {}
     return {
         "generator": {"family": spec.family, "norm": spec.norm, **architecture},
@@ -309,10 +310,12 @@ def _stages(pictures: Pictures, spec: GeneratorSpec, space: Space, epochs: int) 
     """The objective and what is trained: half of the epochs at the full rate, half falling to zero (Table 5)."""
     steps = STEPS[pictures.model]
     usual = steps | {"epochs_const": epochs // 2, "epochs_decay": epochs - epochs // 2}
+    widest = [choices[0] for choices in space]
+    # A dense teacher's filters do not fit a separable student's, nor do too few hidden channels; features still teach.
+    fits = spec.block == "separable" and spec.hidden_of(max(widest)) >= 2 * max(widest)
     return {
         "objective": OBJECTIVES[pictures.model],
-        # A dense teacher's filters do not fit a separable student's; its features still teach.
-        "distill": usual | {"widths": [choices[0] for choices in space], "prune": spec.block == "separable"},
+        "distill": usual | {"widths": widest, "prune": fits},
         "supernet": steps | {"epochs_const": epochs, "epochs_decay": epochs, "space": space},
         "finetune": usual,
         "narrow": usual,

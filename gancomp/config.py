@@ -21,6 +21,7 @@ from gancomp.spec import (
     Block,
     Family,
     GeneratorSpec,
+    Hidden,
     Norm,
     PositiveInt,
     Statistics,
@@ -74,14 +75,19 @@ class ImportableTraining(GeneratorTraining):
         None, description="of a checkpoint's BatchNorm: running, or batch (each picture's own); running if unset"
     )
 
+    hidden: Hidden | None = Field(
+        None, description="of a SPADE checkpoint: hidden channels of each SPADE layer, where they are not 2c"
+    )
+
     @model_validator(mode="after")
     def _discriminator_of_a_checkpoint(self) -> ImportableTraining:
         if self.discriminator and not self.checkpoint:
             raise ValueError("discriminator: names a file, but checkpoint does not; name both or neither")
         if self.statistics and not self.checkpoint:
             raise ValueError("statistics: are a checkpoint's; name the checkpoint, or remove them")
-        if self.key and not self.checkpoint:
-            raise ValueError("key: is a checkpoint's; name the checkpoint, or remove it")
+        for name in ("key", "hidden"):
+            if getattr(self, name) and not self.checkpoint:
+                raise ValueError(f"{name}: is a checkpoint's; name the checkpoint, or remove it")
         return self
 
 
@@ -427,7 +433,7 @@ def spec_of(experiment: Experiment, dataset: DatasetBase, stage: str) -> Generat
         section = getattr(experiment, stage)
     architecture = experiment.generator
     own = section.block if isinstance(section, ImportableTraining) else None
-    statistics = section.statistics if isinstance(section, ImportableTraining) else None
+    imported = section.model_dump(include={"statistics", "hidden"}) if isinstance(section, ImportableTraining) else {}
     return GeneratorSpec.model_validate(
         {
             **architecture.model_dump(exclude={"block"}),
@@ -436,7 +442,7 @@ def spec_of(experiment: Experiment, dataset: DatasetBase, stage: str) -> Generat
             "size": dataset.size,
             "in_channels": dataset.input_channels,
             "out_channels": dataset.output_channels,
-            **({"statistics": statistics} if statistics else {}),
+            **{name: value for name, value in imported.items() if value is not None},
         }
     )
 
@@ -513,6 +519,12 @@ def _check_pruning(where: str, teacher: GeneratorSpec, student: GeneratorSpec) -
                 f"{where}.distill.widths: width {position} is {narrow}, more than the teacher's {wide}; "
                 "pruning can only narrow it (or set distill.prune: false)"
             )
+    widest = max(student.widths)
+    if teacher.hidden and student.hidden_of(widest) > teacher.hidden:
+        raise ValueError(
+            f"{where}.distill.widths: {widest} takes {student.hidden_of(widest)} hidden channels in a SPADE layer, "
+            f"more than the teacher's {teacher.hidden}; pruning can only narrow them (or set distill.prune: false)"
+        )
 
 
 def _check_discriminator(where: str, discriminator: Discriminator, size: tuple[int, int]) -> None:

@@ -132,7 +132,7 @@ def _own_settings(config: Config, experiment: str, stage: str) -> dict[str, Any]
         value = _calibration(declared) if key == "calibration" else getattr(declared, key)
         exclude = set(UNUSED.get(stage, {}).get(key) or ())
         # As before there were such choices.
-        exclude |= {name for name in ("statistics", "key") if getattr(value, name, "") is None}
+        exclude |= {name for name in ("statistics", "key", "hidden") if getattr(value, name, "") is None}
         own[key] = value.model_dump(mode="json", exclude=exclude) if isinstance(value, Strict) else value
     return own
 

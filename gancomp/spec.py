@@ -84,6 +84,7 @@ Widths = Annotated[
     PlainSerializer(format_widths, when_used="json"),
     Field(min_length=1, json_schema_extra={"type": ["integer", "string", "array"]}),
 ]
+Hidden = Annotated[int, Field(gt=0, le=8192)]
 Size = Annotated[
     tuple[PositiveInt, PositiveInt],
     BeforeValidator(parse_size),
@@ -111,7 +112,8 @@ class GeneratorSpec(Strict):
     blocks of a resnet, `downs` the stride-2 convolutions of a unet; `upsampling` of a spade generator is `more` (six
     doublings, for 256x512) or `normal` (five, for small pictures). A spade generator's input channels are its classes
     and the edge channel. `separable_norm` lies between depthwise and pointwise convolutions where it is not the usual
-    one of the family (`between`).
+    one of the family (`between`), and `hidden` is the number of channels from which a SPADE layer makes scale and
+    shift, where it is not twice the block's width (`hidden_of`).
     """
 
     family: Family = "resnet"
@@ -126,12 +128,13 @@ class GeneratorSpec(Strict):
     upsampling: Upsampling = "more"
     separable_norm: Norm | None = None
     statistics: Statistics = "running"
+    hidden: Hidden | None = None
 
     @model_serializer(mode="wrap")
     def _without_what_is_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Only other people's generators have these two: headers and signatures of ours stay as they were."""
+        """Only other people's generators have these three: headers and signatures of ours stay as they were."""
         fields: dict[str, Any] = handler(self)
-        unset = [name for name in ("separable_norm", "statistics") if fields[name] in (None, "running")]
+        unset = [name for name in ("separable_norm", "statistics", "hidden") if fields[name] in (None, "running")]
         return {name: value for name, value in fields.items() if name not in unset}
 
     @model_validator(mode="before")
@@ -161,6 +164,8 @@ class GeneratorSpec(Strict):
             raise ValueError("a spade generator normalises before it modulates: norm must be batch or instance")
         if self.statistics == "batch" and self.norm != "batch":
             raise ValueError(f"statistics are of batch norm, and the generator's norm is {self.norm}")
+        if self.hidden and self.family != "spade":
+            raise ValueError(f"hidden channels are a spade generator's, and this is a {self.family}")
         if self.family == "unet" and self.block != "dense":
             raise ValueError("a unet generator has no residual blocks to decompose: block must be dense")
         if self.family != "resnet" and self.block in ("separable-down", "separable-up"):
@@ -176,6 +181,10 @@ class GeneratorSpec(Strict):
     def between(self) -> Norm:
         """The normalisation between depthwise and pointwise: a resnet's own, and instance norm in SPADE."""
         return self.separable_norm or ("instance" if self.family == "spade" else self.norm)
+
+    def hidden_of(self, width: int) -> int:
+        """Hidden channels of the SPADE layers of a block of *width*."""
+        return self.hidden or 2 * width
 
     @property
     def groups(self) -> tuple[int, int, int]:

@@ -70,6 +70,7 @@ def spades(largest: int = 3, largest_side: int = 96) -> st.SearchStrategy[Genera
             in_channels=st.integers(2, 5),
             out_channels=st.integers(1, 4),
             upsampling=st.just(upsampling),
+            hidden=st.sampled_from([None, 5]),
         )
 
     return st.sampled_from(["normal", "more"]).flatmap(upsampled)

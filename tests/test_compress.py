@@ -125,6 +125,18 @@ def test_a_sample_that_the_generator_does_not_draw_stops_it(folder: Path, called
     assert not Path("mine.yaml").exists()
 
 
+@pytest.mark.parametrize(("hidden", "pruned"), [(20, True), (5, False)])
+def test_a_teacher_of_too_few_hidden_channels_is_not_pruned(
+    folder: Path, called: list[Any], hidden: int, pruned: bool
+) -> None:
+    file = saved(Spade((8,) * 8, 7, False, False, "instance", hidden), folder / "net.pth")
+    options: dict[str, Any] = {"size": (64, 96), "upsampling": "normal", "norm": "instance"}
+    compress(file, pictures("images", "labels"), "2x", name="mine", **options)
+    distill = written("mine").experiments["mine"].distill
+    assert distill is not None
+    assert (max(distill.widths) > 2, distill.prune) == (True, pruned)
+
+
 @pytest.mark.parametrize("held_out", [(), ("testA", "testB"), ("valA", "valB")])
 def test_two_domains_are_cyclegan(folder: Path, called: list[Any], held_out: tuple[str, ...]) -> None:
     discriminator = saved(patch_gan(3, 8, 2), folder / "latest_net_D.pth")
@@ -142,9 +154,9 @@ def test_two_domains_are_cyclegan(folder: Path, called: list[Any], held_out: tup
     assert experiment.distill.prune  # filters of a separable teacher do fit
 
 
-@pytest.mark.parametrize("known_discriminator", [True, False])
-def test_label_maps_are_gaugan(folder: Path, called: list[Any], known_discriminator: bool) -> None:
-    generator = saved(Spade((8,) * 8, 7, more=False), folder / "latest_net_G.pth")
+@pytest.mark.parametrize(("known_discriminator", "hidden"), [(True, None), (False, 20)])
+def test_label_maps_are_gaugan(folder: Path, called: list[Any], known_discriminator: bool, hidden: int | None) -> None:
+    generator = saved(Spade((8,) * 8, 7, more=False, hidden=hidden or 0), folder / "latest_net_G.pth")
     discriminator = saved(multiscale_patch_gan(10, 4, 3, 2), folder / "latest_net_D.pth")
     compress(
         generator,
@@ -163,7 +175,9 @@ def test_label_maps_are_gaugan(folder: Path, called: list[Any], known_discrimina
         None,
         "my pictures/val_images",
     )
-    assert spec_of(experiment, dataset, "teacher").upsampling == "normal"
+    teacher = spec_of(experiment, dataset, "teacher")
+    assert (teacher.upsampling, teacher.hidden) == ("normal", hidden)
+    assert spec_of(experiment, dataset, "distill").hidden is None
     shape = experiment.discriminator
     assert (shape.ndf, shape.layers, shape.scales) == ((4, 3, 2) if known_discriminator else (64, 3, 2))
 

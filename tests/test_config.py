@@ -392,11 +392,38 @@ def test_only_networks_with_batch_norm_know_how_calibration_is_drawn() -> None:
 def test_what_a_checkpoint_is_told_by_is_in_its_signature_where_it_is_said() -> None:
     plain, keyed = ({"original": {"checkpoint": "net.pth"} | more} for more in ({}, {"key": "netG"}))
     settings = stage_settings(changed(**plain), "mine", "original")["settings"]["original"]
-    assert not {"key", "statistics"} & settings.keys()
+    assert not {"key", "statistics", "hidden"} & settings.keys()
     before, after = changed(**plain), changed(**keyed)
     assert {s for s in STAGES if signature(before, "mine", s) != signature(after, "mine", s)} == {"original"}
     with pytest.raises(GancompError, match=r"original: key: is a checkpoint's"):
         changed(original={"key": "netG"})
+    with pytest.raises(GancompError, match=r"original: hidden: is a checkpoint's"):
+        changed(original={"hidden": 128})
+
+
+def test_hidden_channels_are_a_spade_checkpoints_and_students_have_their_own() -> None:
+    with pytest.raises(GancompError, match=r"mine\.original: hidden channels are a spade generator's"):
+        changed(original={"checkpoint": "net.pth", "hidden": 128})
+    spade = merge(
+        PLAIN,
+        {
+            "experiments": {
+                "mine": {
+                    "model": "gaugan",
+                    "generator": {"family": "spade", "upsampling": "normal"},
+                    "teacher": {"checkpoint": "net.pth", "block": "separable", "hidden": 8},
+                }
+            }
+        },
+    )
+    spade["datasets"]["pairs"] = LABELS
+    specs = {stage: generator_spec(parse(spade), "mine", stage) for stage in ("original", "teacher", "distill")}
+    assert {stage: spec.hidden for stage, spec in specs.items()} == {"original": None, "teacher": 8, "distill": None}
+    spade["experiments"]["mine"]["teacher"]["hidden"] = 7
+    with pytest.raises(
+        GancompError, match=r"distill\.widths: 4 takes 8 hidden channels in a SPADE layer, more than .* 7"
+    ):
+        parse(spade)
 
 
 def test_keys_of_a_data_set_that_came_later_change_no_signature_at_their_defaults() -> None:

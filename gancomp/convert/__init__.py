@@ -39,6 +39,7 @@ _KEYS = {
     "downs": "generator.downs",
     "upsampling": "generator.upsampling",
     "statistics": "{stage}.statistics",
+    "hidden": "{stage}.hidden",
     "block": "{stage}.block",
     "widths": "{stage}.widths",
     "in_channels": "input channels",
@@ -47,7 +48,10 @@ _KEYS = {
 _SHAPED_BY = {
     "resnet": ("blocks", "norm", "statistics", "separable_norm", "block", "widths", "in_channels", "out_channels"),
     "unet": ("downs", "norm", "statistics", "widths", "in_channels", "out_channels"),
-    "spade": ("upsampling", "norm", "statistics", "separable_norm", "block", "widths", "in_channels", "out_channels"),
+    "spade": (
+        *("upsampling", "norm", "statistics", "separable_norm", "hidden", "block", "widths"),
+        *("in_channels", "out_channels"),
+    ),
 }
 
 #: Of a discriminator; the configuration allows 6.
@@ -248,7 +252,7 @@ def describe(spec: GeneratorSpec) -> str:
     kinds = {
         "resnet": f"a {spec.block} resnet with {spec.blocks} blocks and {spec.norm} norm",
         "unet": f"a unet with {spec.downs} downs and {spec.norm} norm",
-        "spade": f"a {spec.block} spade generator",
+        "spade": f"a {spec.block} spade generator" + (f" with {spec.hidden} hidden channels" if spec.hidden else ""),
     }
     return f"{kinds[spec.family]}, widths {_shown(spec, 'widths')}, {spec.in_channels} → {spec.out_channels} channels"
 

@@ -44,7 +44,7 @@ Discriminators: pytorch-CycleGAN-and-pix2pix's are one Sequential with gancomp's
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -193,15 +193,24 @@ def _spade(tensors: Tensors) -> tuple[Fields, Tensors]:
     norm = "batch" if "head.norm_0.norm.running_mean" in renamed else "instance"
     scales = {"fc": 16, "head.conv_0": 16, "middle1.conv_0": 16, "middle2.conv_0": 16}
     scales |= {"up1.conv_1": 8, "up2.conv_1": 4, "up3.conv_1": 2, "up4.conv_1": 1}
+    widths = tuple(_outputs(renamed, name, scale) for name, scale in scales.items())
     return {
         "family": "spade",
         "block": "separable" if "head.norm_0.gamma.0.weight" in renamed else "dense",
-        "widths": tuple(_outputs(renamed, name, scale) for name, scale in scales.items()),
+        "widths": widths,
+        "hidden": _hidden(renamed, widths),
         "norm": norm,
         "separable_norm": _separable_norm(renamed, "head.norm_0.gamma", "instance"),
         "in_channels": _outputs(renamed, "fc", side=1),
         "out_channels": _outputs(renamed, "output"),
     }, renamed
+
+
+def _hidden(tensors: Tensors, widths: Sequence[int]) -> int | None:
+    """Hidden channels of the SPADE layers where all blocks have as many (SPADE's own has 128), and not 2c."""
+    blocks = ("head", "middle1", "middle2", "up1", "up2", "up3", "up4")
+    found = [_outputs(tensors, f"{block}.norm_0.shared.0") for block in blocks]
+    return found[0] if len(set(found)) == 1 and found != [2 * width for width in widths[1:]] else None
 
 
 def _with_own_statistics(tensors: Tensors) -> Tensors:

@@ -11,7 +11,7 @@ Tensors = dict[str, Tensor]
 
 
 def prune(tensors: Tensors, spec: GeneratorSpec, widths: tuple[int, ...]) -> Tensors:
-    """Weights of *spec*'s generator narrowed to *widths*, under the same names.
+    """Weights of a generator narrowed to *spec*'s at *widths*, under the same names.
 
     Filters are ranked after their input channels were taken, so a norm counts what the student keeps. Descending
     order makes the leading channels the important ones, which the once-for-all network's slicing relies on. What is
@@ -109,13 +109,13 @@ def _prune_spade(pruning: _Pruning, c: tuple[int, ...]) -> None:
 
     trunk = pruning.convolution("fc", None, 16 * c[0])  # every class is kept
     for name, width in (("head", c[1]), ("middle1", c[2]), ("middle2", c[3])):
-        narrow(name, trunk, 16 * width, trunk, 2 * width)
+        narrow(name, trunk, 16 * width, trunk, pruning.spec.hidden_of(width))
     order = trunk
     for number, width in enumerate(c[4:], start=1):
         name, inputs = f"up{number}", order
         outputs = 2 ** (4 - number) * width
-        order = narrow(name, inputs, min(len(inputs), outputs), outputs, 2 * width)
-        pruning.modulation(f"{name}.norm_s", inputs, 2 * width)
+        order = narrow(name, inputs, min(len(inputs), outputs), outputs, pruning.spec.hidden_of(width))
+        pruning.modulation(f"{name}.norm_s", inputs, pruning.spec.hidden_of(width))
         pruning.convolution(f"{name}.conv_s", inputs, order)
     pruning.convolution("output", order, torch.arange(pruning.spec.out_channels))  # colours keep their order
 

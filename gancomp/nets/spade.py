@@ -71,8 +71,8 @@ class SpadeGenerator(Generator):
 
     Widths: c0 x16 the trunk; c1, c2, c3 x16 the inner width of the trunk's three blocks; c4 x8, c5 x4, c6 x2 and c7
     the channels that the four upsampling blocks write, whose inner width is the smaller of what they read and write.
-    A block's SPADE layers have 2c hidden channels. The picture is doubled before every block but the first and, unless
-    `upsampling="more"`, the third.
+    A block's SPADE layers have 2c hidden channels, unless the spec names another number. The picture is doubled before
+    every block but the first and, unless `upsampling="more"`, the third.
 
     Between segments pass the activation and the whole label map, which every SPADE layer reads.
     """
@@ -96,11 +96,11 @@ class SpadeGenerator(Generator):
         trunk = 16 * c[0]
 
         def middle(width: int) -> SpadeBlock:
-            return SpadeBlock(trunk, 16 * width, trunk, 2 * width, spec, learned=False)
+            return SpadeBlock(trunk, 16 * width, trunk, spec.hidden_of(width), spec, learned=False)
 
         def up(inputs: int, outputs: int, width: int) -> SpadeBlock:
             inner = min(inputs, outputs)
-            return SpadeBlock(inputs, inner, outputs, 2 * width, spec, learned=True)
+            return SpadeBlock(inputs, inner, outputs, spec.hidden_of(width), spec, learned=True)
 
         self.fc = nn.Conv2d(labels, trunk, 3, padding=1)
         self.head = middle(c[1])

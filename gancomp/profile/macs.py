@@ -197,12 +197,12 @@ def _spade(spec: GeneratorSpec) -> Iterator[Layer]:
     for name, width in (("head", c[1]), ("middle1", c[2]), ("middle2", c[3])):
         if name == "middle1" or (name == "middle2" and spec.upsampling == "more"):
             pixels *= 4
-        yield from block(name, trunk, 16 * width, trunk, 2 * width, learned=False)
+        yield from block(name, trunk, 16 * width, trunk, spec.hidden_of(width), learned=False)
     inputs = trunk
     for number, width in enumerate(c[4:], start=1):
         pixels *= 4
         outputs = 2 ** (4 - number) * width
-        yield from block(f"up{number}", inputs, min(inputs, outputs), outputs, 2 * width, learned=True)
+        yield from block(f"up{number}", inputs, min(inputs, outputs), outputs, spec.hidden_of(width), learned=True)
         inputs = outputs
     yield _convolution("output", inputs, spec.out_channels, 3, pixels)
 

@@ -72,7 +72,8 @@ def train_scratch(config: Config, experiment: str, machine: Machine = ANY_MACHIN
 
 def uniform_of_about(original: GeneratorSpec, macs: int) -> GeneratorSpec:
     """The generator of one width throughout whose exact MACs are closest to *macs*."""
-    candidates = [original.with_widths((width,) * len(original.widths)) for width in range(1, max(original.widths) + 1)]
+    usual = original.model_copy(update={"hidden": None})  # hidden channels shrink with the width
+    candidates = [usual.with_widths((width,) * len(original.widths)) for width in range(1, max(original.widths) + 1)]
     return min(candidates, key=lambda spec: abs(profile(spec).macs - macs))
 
 
@@ -137,7 +138,7 @@ def train_distilled(config: Config, experiment: str, machine: Machine = ANY_MACH
     run.seed("generator")
     generator = build_generator(spec)
     if settings.prune:
-        generator.load_state_dict(prune(teacher.state_dict(), teacher.spec, spec.widths))
+        generator.load_state_dict(prune(teacher.state_dict(), spec, spec.widths))
     run.seed("maps")
     student = MappedGenerator(generator, teacher.feature_channels())
     _train_student(run, student, teacher, "teacher", inherit_discriminator=settings.inherit_discriminator)

@@ -249,10 +249,28 @@ def test_a_spade_file_does_not_say_how_often_it_doubles(tmp_path: Path) -> None:
         detect(path, (64, 64))
 
 
-def test_a_spade_with_hidden_layers_of_another_width_is_refused(tmp_path: Path) -> None:
-    path = saved(Spade((2,) * 8, 4, more=False, hidden=7), tmp_path / "net.pth")
+@pytest.mark.parametrize(("spectral", "separable"), [(True, ""), (False, "instance")])
+def test_a_spade_with_as_many_hidden_channels_in_every_block(tmp_path: Path, spectral: bool, separable: str) -> None:
+    """SPADE's own has 128 at any ngf; twice the width is usual at 64 alone."""
+    foreign = lively(Spade((2,) * 8, 5, False, spectral, separable, hidden=7))
+    with torch.no_grad():
+        foreign.train()(label_maps(False))
+    not_black_and_white(foreign, label_maps(False))
+    spec = same_pictures(foreign, tmp_path, label_maps(False), upsampling="normal", norm=separable or None)
+    assert spec.hidden == 7
+    assert "with 7 hidden channels, widths 2, 5 → 3" in describe(spec)
+    usual = GeneratorSpec.model_validate(spec.model_dump() | {"hidden": None})
+    assert "hidden" not in usual.model_dump()
+    with pytest.raises(GancompError, match=r"would need teacher\.hidden: 7 \(not None\)$"):
+        load_original(tmp_path / "latest_net_G.pth", usual, "teacher")
+    assert load_original(tmp_path / "latest_net_G.pth", spec).spec == spec
+
+
+def test_a_spade_whose_blocks_have_other_hidden_channels_is_refused(tmp_path: Path) -> None:
+    foreign = Spade((2,) * 8, 4, more=False)
+    foreign.up_2 = Spade((2,) * 8, 4, more=False, hidden=7).up_2
     with pytest.raises(GancompError, match=r"looks like a dense spade generator.* is \(.*7.*\) where \(.*4.*\) fits"):
-        detect(path, (64, 64), "normal")
+        detect(saved(foreign, tmp_path / "net.pth"), (64, 64), "normal")
 
 
 def test_spade_variants_that_are_not_known_are_named(tmp_path: Path) -> None:

@@ -185,6 +185,14 @@ def test_batch_norm_follows_its_channels() -> None:
     assert {name.rsplit(".", 1)[0] for name in cut if name.endswith("running_mean")} == set(after)
 
 
+def test_a_teacher_of_fixed_hidden_channels_is_pruned_to_the_students() -> None:
+    whole = lively(SPADE.model_copy(update={"hidden": 9}))
+    narrow = SPADE.with_widths((2, 1, 3, 2, 3, 2, 1, 2))
+    student = build_skeleton(narrow)
+    student.load_state_dict(prune(whole.state_dict(), narrow, narrow.widths), assign=True)
+    assert len(student.state_dict()["head.norm_0.shared.0.bias"]) == 2
+
+
 @pytest.mark.parametrize("block", BLOCKS)
 def test_a_spade_generator_keeps_its_strongest_filters(block: str) -> None:
     whole = lively(SPADE.model_copy(update={"block": block}))

@@ -86,6 +86,12 @@ def test_uniform_baseline_is_the_closest(width: int, macs: int) -> None:
     assert abs(profile(chosen).macs - macs) == min(distances)
 
 
+def test_hidden_channels_of_the_uniform_baseline_shrink_with_its_width() -> None:
+    usual = GeneratorSpec.model_validate({"family": "spade", "widths": 4, "size": 128, "in_channels": 4})
+    macs = profile(usual.with_widths((1,) * 8)).macs
+    assert stages.uniform_of_about(usual.model_copy(update={"hidden": 64}), macs) == usual.with_widths((1,) * 8)
+
+
 @pytest.mark.parametrize(
     ("stage", "needed"),
     [
