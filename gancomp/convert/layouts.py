@@ -105,6 +105,7 @@ def _resnet(tensors: Tensors) -> tuple[Fields, Tensors]:
         renamed = _without_instance_statistics(renamed)
     block = "separable" if "blocks1.0.branch.1.0.weight" in renamed else "dense"
     inner = "branch.1.2" if block == "separable" else "branch.1"
+    _check_groups(renamed, inner, blocks)
     widths = (
         _outputs(renamed, "stem.1"),
         _outputs(renamed, "down1.0", 2),
@@ -123,6 +124,19 @@ def _resnet(tensors: Tensors) -> tuple[Fields, Tensors]:
         "in_channels": _outputs(renamed, "stem.1", side=1),
         "out_channels": _outputs(renamed, "output.4"),
     }, renamed
+
+
+def _check_groups(tensors: Tensors, inner: str, blocks: int) -> None:
+    """Raises Refused where residual blocks of one group differ in their inner width."""
+    third = blocks // 3
+    for group, count in enumerate((third, third, blocks - 2 * third), start=1):
+        found = [_outputs(tensors, f"blocks{group}.{index}.{inner}") for index in range(count)]
+        if len(set(found)) > 1:
+            raise Refused(
+                f"has residual blocks of {', '.join(map(str, found))} channels in one group, as GAN Compression's "
+                "older (legacy) sub-networks have, and a group here has one width: take a newer sub-network, or "
+                "compress the generator that it was cut from"
+            )
 
 
 # --- U-Net -------------------------------------------------------------------------------------

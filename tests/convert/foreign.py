@@ -96,11 +96,14 @@ class Resnet(nn.Module):
         inputs: int = 3,
         outputs: int = 3,
         between: str = "",
+        legacy: bool = False,
     ) -> None:
         super().__init__()
         c, bias = widths, kind.startswith("instance")
         trunk = 4 * c[2]
         inner = [4 * c[3 + min(2, index // (blocks // 3))] for index in range(blocks)]
+        if legacy:  # only the first of three blocks was cut
+            inner = [width if index % 3 == 0 else trunk for index, width in enumerate(inner)]
         self.model = nn.Sequential(
             nn.ReflectionPad2d(3),
             nn.Conv2d(inputs, c[0], 7, bias=bias),

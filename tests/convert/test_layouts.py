@@ -107,6 +107,15 @@ def test_the_file_of_a_cyclegan(tmp_path: Path) -> None:
     assert describe(spec) == "a dense resnet with 9 blocks and instance norm, widths 8, 3 → 3 channels"
 
 
+def test_the_older_subnetworks_of_gan_compression(tmp_path: Path) -> None:
+    def legacy(*inner: int) -> nn.Module:
+        return lively(Resnet((2, 2, 2, *inner, 2, 2), dropout=True, separable=True, legacy=True))
+
+    with pytest.raises(GancompError, match=r"blocks of 4, 8, 8 channels in one group, .* \(legacy\) .* take a newer"):
+        detect(saved(legacy(2, 1, 2), tmp_path / "net.pth"))
+    assert same_pictures(legacy(2, 2, 2), tmp_path, photos(3, (16, 16))).widths == (2,) * 8
+
+
 # --- U-Net -------------------------------------------------------------------------------------
 
 
