@@ -690,6 +690,11 @@ def convert(
     from gancomp.artifacts import is_own
 
     if discriminator:
+        of_generators = {"size": size, "upsampling": upsampling, "norm": norm, "statistics": statistics, "check": check}
+        if given := [f"--{name}" for name, value in of_generators.items() if value is not None]:
+            raise GancompError(
+                f"{given[0]}: is of generators, so it would go unheeded; leave it or --discriminator out"
+            )
         print(f"{out}: {module.convert_discriminator(checkpoint, out, key)}")
     else:
         spec = module.convert(

@@ -25,7 +25,7 @@ from gancomp.nets import save_generator
 from gancomp.pipeline import STAGE_VERSION, STAGES, signature
 from gancomp.profile.macs import profile
 from gancomp.spec import GeneratorSpec
-from tests.convert.foreign import Resnet, saved
+from tests.convert.foreign import Resnet, patch_gan, saved
 from tests.strategies import lively
 
 SETTINGS: dict[str, Any] = {
@@ -327,6 +327,19 @@ def test_convert_takes_the_network_that_is_named_and_holds_it_against_a_sample(t
     assert not out.exists()
     call.output("convert", file, out, "--key", "netG_A")
     assert out.is_file()
+
+
+@pytest.mark.parametrize(
+    "option", [("--check", "in.png", "out.png"), ("--size", "64"), ("--norm", "batch"), ("--statistics", "batch")]
+)
+def test_what_is_of_generators_is_refused_with_a_discriminator(
+    tmp_path: Path, call: Called, option: tuple[str, ...]
+) -> None:
+    file, out = saved(patch_gan(6, 4, 3), tmp_path / "D.pth"), tmp_path / "D.safetensors"
+    told = call.error("convert", file, out, "--discriminator", *option)
+    assert told.startswith(f"{option[0]}: is of generators, so it would go unheeded; leave it or --discriminator out")
+    assert not out.exists()
+    call.output("convert", file, out, "--discriminator")
 
 
 def test_profile_of_a_checkpoint(tmp_path: Path, call: Called) -> None:
