@@ -138,7 +138,7 @@ def compress(
         "title": f"{generator.name}, {budget} on {data.name}",
         "model": pictures.model,
         "dataset": name,
-        **_networks(generator, key, spec, discriminator, _discriminator(pictures.model, spec, shape)),
+        **_networks(generator, key, spec, statistics, discriminator, _discriminator(pictures.model, spec, shape)),
         **_stages(pictures, spec, search_space(spec, budget), epochs or _usual_epochs(pictures.count)),
         "search": {"budget": budget, "shards": 8},
     }
@@ -274,13 +274,18 @@ def _choices(width: int, eighths: Sequence[int]) -> list[int]:
 
 
 def _networks(
-    generator: Path, key: str | None, spec: GeneratorSpec, discriminator: Path | None, declared: dict[str, int]
+    generator: Path,
+    key: str | None,
+    spec: GeneratorSpec,
+    told: Statistics | None,
+    discriminator: Path | None,
+    declared: dict[str, int],
 ) -> dict[str, Any]:
-    """The imported generator is the original, and teaches."""
+    """The imported generator is the original, and teaches; statistics that were *told* the file may not say itself."""
     architecture = {"upsampling": spec.upsampling} if spec.family == "spade" else {"blocks": spec.blocks}
     widths = spec.widths[0] if len(set(spec.widths)) == 1 else list(spec.widths)
     imported = {"checkpoint": str(generator), "widths": widths, "block": spec.block}
-    imported |= {"statistics": spec.statistics} if spec.statistics == "batch" else {}
+    imported |= {"statistics": spec.statistics} if told or spec.statistics == "batch" else {}
     imported |= {"hidden": spec.hidden} if spec.hidden else {}
     imported |= {"key": key} if key else {}
     return {

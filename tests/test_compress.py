@@ -115,6 +115,16 @@ def test_a_norm_that_a_configuration_cannot_say_is_refused(folder: Path, called:
     assert "would need generator.norm: none" in told
 
 
+@pytest.mark.parametrize("statistics", ["running", "batch"])
+def test_statistics_that_a_file_cannot_say_are_asked_for_and_written_down(
+    folder: Path, called: list[Any], statistics: Any
+) -> None:
+    data, file = pictures("train", "test"), resnet(kind="instance-affine-tracked")
+    assert "Say by which statistics it draws: --statistics running" in refused(file, data, size=(32, 48))
+    compress(file, data, "4x", name="mine", statistics=statistics, **SMALL)
+    assert written("mine").experiments["mine"].original.statistics == statistics
+
+
 def test_a_sample_that_the_generator_does_not_draw_stops_it(folder: Path, called: list[Any]) -> None:
     data = pictures("train", "test")
     sample = (data / "train" / "0.png", data / "train" / "1.png")

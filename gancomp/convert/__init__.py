@@ -135,10 +135,25 @@ def _completed(
             f"{path}: a SPADE file does not say how often its generator doubles the picture's sides; say which: "
             "--upsampling normal (five times) or more (six), as its training options did"
         )
-    fields |= {"statistics": statistics} if statistics else {}
+    fields |= {"statistics": _told_statistics(path, fields, statistics)}
     fields |= {"size": size or (256, 256)} | ({"upsampling": upsampling} if upsampling else {})
     spec = _spec(path, fields)
     return spec, _checked(path, tensors, spec)
+
+
+def _told_statistics(path: Path, fields: Fields, told: Statistics | None) -> Statistics:
+    """Those that the file has, or, where it has both, those that are *told*; GancompError if they have to be."""
+    found: Statistics | None = fields.get("statistics", "running")
+    if found == "batch" and told == "running":
+        raise GancompError(f"{path}: statistics: running: its norms keep none (affine instance norm), so batch")
+    if found is None and told is None:
+        raise GancompError(
+            f"{path}: its norms have scales and running statistics, as batch norm has, and biases before them, as "
+            "pix2pix has before instance norm. Say by which statistics it draws: --statistics running (batch norm, or "
+            "model.eval()) or batch (each picture's own: instance norm as pix2pix's test.py runs it); in an experiment "
+            "the key statistics beside checkpoint"
+        )
+    return told or found or "running"
 
 
 def _told_norm(path: Path, fields: Fields, norm: Norm | None) -> Fields:
@@ -155,6 +170,8 @@ def _told_norm(path: Path, fields: Fields, norm: Norm | None) -> Fields:
         )
     if norm is None:
         return {}
+    if norm == "instance" and "statistics" in fields:
+        return {}  # affine, and read as batch norm by each picture's own statistics
     if (norm == "batch") != (found == "batch"):
         raise GancompError(f"{path}: --norm {norm}: the file's tensors are those of {found or 'another'} norm")
     if fields["family"] == "spade" and field == "norm" and norm != found:
@@ -211,7 +228,8 @@ def load_original(path: Path | str, spec: GeneratorSpec, stage: str = "original"
             fields["separable_norm"] = spec.separable_norm
         elif fields["family"] != "spade" and spec.norm == "none" and fields["norm"] == "instance":
             fields["norm"] = "none"
-        statistics = spec.statistics if fields["norm"] == "batch" else None
+        declared = "statistics" in spec.model_fields_set and fields["norm"] == "batch"
+        statistics = spec.statistics if declared else None
         found, tensors = _completed(path, fields, tensors, spec.size, spec.upsampling, statistics)
     shaped_by = _SHAPED_BY[found.family] if found.family == spec.family else ("family",)
     faults = [
@@ -233,7 +251,8 @@ def assumed(spec: GeneratorSpec) -> list[str]:
         + (
             "its running statistics, as pix2pix's test.py does with --eval (without: --statistics batch)"
             if spec.statistics == "running"
-            else "each picture's own, as pix2pix's test.py takes without --eval (dropout, on there too, left out)"
+            else "each picture's own, as affine instance norm takes, and pix2pix's test.py without --eval (dropout, on "
+            "there too, left out)"
         ),
     }
     if spec.family == "spade":
@@ -294,7 +313,7 @@ def detect_discriminator(path: Path | str, key: str | None = None) -> tuple[Disc
 
     *path* is gancomp's own `.safetensors`, or a `.pth` or `.safetensors` of pytorch-CycleGAN-and-pix2pix or SPADE; of
     several networks in it, *key* names one, or its own name does (`netD`). Raises GancompError saying what was found
-    instead, and for batch norm, which gancomp's discriminators have not.
+    instead, and for any norm but instance norm, which gancomp's discriminators have.
     """
     path = Path(path)
     try:

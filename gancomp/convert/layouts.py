@@ -100,9 +100,7 @@ def _resnet(tensors: Tensors) -> tuple[Fields, Tensors]:
         return f"{part}.{match[2]}" if match and part else None
 
     renamed = _renamed(tensors, rename)
-    norm = _norm(renamed, "stem.2", "stem.1", "down1.0", "down2.0", "up1.0", "output.0")
-    if norm != "batch":
-        renamed = _without_instance_statistics(renamed)
+    norm, renamed = _norm(renamed, "stem.2", "stem.1", "down1.0", "down2.0", "up1.0", "output.0")
     block = "separable" if "blocks1.0.branch.1.0.weight" in renamed else "dense"
     inner = "branch.1.2" if block == "separable" else "branch.1"
     _check_groups(renamed, inner, blocks)
@@ -119,8 +117,8 @@ def _resnet(tensors: Tensors) -> tuple[Fields, Tensors]:
         "block": block,
         "widths": widths,
         "blocks": blocks,
-        "norm": norm,
-        "separable_norm": _separable_norm(renamed, "blocks1.0.branch.1", norm),
+        **norm,
+        "separable_norm": _separable_norm(renamed, "blocks1.0.branch.1", norm["norm"]),
         "in_channels": _outputs(renamed, "stem.1", side=1),
         "out_channels": _outputs(renamed, "output.4"),
     }, renamed
@@ -161,14 +159,17 @@ def _unet(tensors: Tensors) -> tuple[Fields, Tensors]:
         return f"{parts[place]}.{match[3]}" if place in parts else None
 
     renamed = _renamed(tensors, rename)
-    norm = _norm(renamed, "up.1.norm", *(f"down.{level}.conv" for level in range(innermost + 1)))
-    if norm != "batch":
-        renamed = _without_instance_statistics(renamed)
+    norm, renamed = _norm(renamed, "up.1.norm", *(f"down.{level}.conv" for level in range(innermost + 1)))
+    if norm["norm"] == "batch" and "down.0.conv.bias" in renamed:
+        raise Refused(
+            "is a U-Net of affine instance norm (norms with scales, and convolutions with biases), which no U-Net of "
+            "pix2pix has, and none here: train it with --norm instance or batch"
+        )
     return {
         "family": "unet",
         "widths": (_outputs(renamed, "down.0.conv"),),
         "downs": innermost + 1,
-        "norm": norm,
+        **norm,
         "in_channels": _outputs(renamed, "down.0.conv", side=1),
         "out_channels": _outputs(renamed, "up.0.conv", side=1),
     }, renamed
@@ -259,14 +260,22 @@ def recognise_discriminator(tensors: Tensors) -> tuple[Fields, Tensors]:
     """A discriminator's shape (channels that it sees, ndf, layers, scales), and its tensors under gancomp's names.
 
     `scales` is missing for the PatchGAN of pix2pix and CycleGAN. gancomp's own names are known too. Raises Refused for
-    any other, and for batch norm: gancomp's discriminators have instance norm.
+    any other, and where the norm is not instance norm, which gancomp's discriminators have.
     """
     if any(name.startswith(("discriminator_0.", "scales.0.")) for name in tensors):
         return _multiscale_discriminator(tensors)
     return _patch_discriminator(tensors)
 
 
+#: What to do with a discriminator that is not taken.
+_WITHOUT = "go without it; students then begin against a fresh one"
+
+
 def _patch_discriminator(tensors: Tensors) -> tuple[Fields, Tensors]:
+    if "net.0.weight" in tensors:
+        raise Refused(
+            f"is a discriminator of single pixels (pix2pix's pixel), and those here judge patches: {_WITHOUT}"
+        )
     places = sorted(int(match[1]) for name in tensors if (match := re.fullmatch(r"model\.(\d{1,3})\.weight", name)))
     if places[:1] != [0] or len(places) < 3:
         raise Refused(
@@ -274,7 +283,11 @@ def _patch_discriminator(tensors: Tensors) -> tuple[Fields, Tensors]:
             "pytorch-CycleGAN-and-pix2pix and SPADE"
         )
     if "model.3.weight" in tensors:
-        raise Refused("is a discriminator with batch norm; gancomp's has instance norm, so leave it out")
+        raise Refused(f"is a discriminator with batch norm, and those here have instance norm: {_WITHOUT}")
+    if "model.2.weight" in tensors and "model.2.bias" not in tensors:
+        raise Refused(
+            f"is a discriminator without norm (no biases: pix2pix's none), and those here have one: {_WITHOUT}"
+        )
     layers = len(places) - 2
     if places != [0, *(3 * layer - 1 for layer in range(1, layers + 2))]:
         raise Refused(f"is not a PatchGAN of {layers} layers: it has weights at {places} of its Sequential")
@@ -308,15 +321,20 @@ def _multiscale_discriminator(tensors: Tensors) -> tuple[Fields, Tensors]:
 # --- shared ------------------------------------------------------------------------------------
 
 
-def _norm(tensors: Tensors, norm: str, *convolutions: str) -> str:
-    """Batch norm has parameters of its own; instance norm comes with a bias before it, and none without (pix2pix)."""
-    if f"{norm}.weight" in tensors:
-        if f"{norm}.running_mean" not in tensors:
-            raise Refused(
-                "has instance norm with scales and shifts of its own (affine); gancomp's has none: train without them"
-            )
-        return "batch"
-    return "instance" if any(f"{name}.bias" in tensors for name in convolutions) else "none"
+def _norm(tensors: Tensors, norm: str, *convolutions: str) -> tuple[Fields, Tensors]:
+    """What norm the generator has, and its tensors with the statistics that such a norm keeps here.
+
+    Scales and shifts are batch norm's, or an affine instance norm's, which is batch norm by each picture's own
+    statistics (`statistics: batch`): it keeps no others, or, where it does, comes with biases before it (pix2pix), and
+    then `statistics` is None: the file does not say. Without scales a norm with a bias before it is instance norm, and
+    none without.
+    """
+    biased = any(f"{name}.bias" in tensors for name in convolutions)
+    if f"{norm}.weight" not in tensors:
+        return {"norm": "instance" if biased else "none"}, _without_instance_statistics(tensors)
+    if not any(name.endswith("running_mean") for name in tensors):
+        return {"norm": "batch", "statistics": "batch"}, _with_unread_statistics(tensors)
+    return {"norm": "batch"} | ({"statistics": None} if biased else {}), tensors
 
 
 def _separable_norm(tensors: Tensors, convolution: str, usual: str) -> str | None:
@@ -338,6 +356,13 @@ def _renamed(tensors: Tensors, rename: Callable[[str], str | None]) -> Tensors:
     if unknown := [name for name, own in names.items() if own is None]:
         raise Refused(f"has tensors that the layout does not know: {some(unknown)}")
     return {own: tensors[name] for name, own in names.items() if own is not None}
+
+
+def _with_unread_statistics(tensors: Tensors) -> Tensors:
+    """With the running statistics that a fresh batch norm has; by each picture's own nothing reads them."""
+    norms = [name.removesuffix("weight") for name in tensors if name.endswith(".weight") and tensors[name].ndim == 1]
+    means = {f"{norm}running_mean": torch.zeros_like(tensors[f"{norm}weight"]) for norm in norms}
+    return tensors | means | {f"{norm}running_var": torch.ones_like(tensors[f"{norm}weight"]) for norm in norms}
 
 
 def _without_instance_statistics(tensors: Tensors) -> Tensors:

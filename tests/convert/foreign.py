@@ -37,12 +37,12 @@ def saved(module: nn.Module, path: Path, **options: Any) -> Path:
 
 
 def norm(kind: str, channels: int) -> nn.Module:
-    """instance; instance-tracked, as PyTorch before 0.4 saved it; batch; none."""
+    """instance; instance-tracked, as PyTorch before 0.4 saved it; instance-affine, also tracked; batch; none."""
     if kind == "none":
         return nn.Identity()
     if kind == "batch":
         return nn.BatchNorm2d(channels)
-    return nn.InstanceNorm2d(channels, track_running_stats=kind == "instance-tracked")
+    return nn.InstanceNorm2d(channels, affine="affine" in kind, track_running_stats="tracked" in kind)
 
 
 class Separable(nn.Module):
@@ -179,11 +179,26 @@ def patch_gan(channels: int, ndf: int, layers: int, kind: str = "instance") -> n
     for index in range(1, layers + 1):
         wider = ndf * min(2**index, 8)
         stride = 1 if index == layers else 2
-        modules += [nn.Conv2d(width, wider, 4, stride, 1, bias=kind != "batch"), norm(kind, wider)]
+        modules += [nn.Conv2d(width, wider, 4, stride, 1, bias=kind.startswith("instance")), norm(kind, wider)]
         modules += [nn.LeakyReLU(0.2, True)]
         width = wider
     network = nn.Module()
     network.model = nn.Sequential(*modules, nn.Conv2d(width, 1, 4, 1, 1))
+    return network
+
+
+def pixel_gan(channels: int, ndf: int, kind: str) -> nn.Module:
+    """A discriminator of single pixels, whose Sequential is called `net`."""
+    bias = kind.startswith("instance")
+    network = nn.Module()
+    network.net = nn.Sequential(
+        nn.Conv2d(channels, ndf, 1),
+        nn.LeakyReLU(0.2, True),
+        nn.Conv2d(ndf, 2 * ndf, 1, bias=bias),
+        norm(kind, 2 * ndf),
+        nn.LeakyReLU(0.2, True),
+        nn.Conv2d(2 * ndf, 1, 1, bias=bias),
+    )
     return network
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from tests.convert.foreign import (
     multiscale_patch_gan,
     multiscale_scores,
     patch_gan,
+    pixel_gan,
     saved,
 )
 
@@ -177,6 +179,58 @@ def test_batch_norm_by_the_statistics_of_each_picture(tmp_path: Path, foreign: n
         load_original(tmp_path / "ours.safetensors", declared)
 
 
+AFFINE = {
+    "resnet": lambda kind: Resnet(UNEVEN, 3, kind),
+    "mobile": lambda kind: Resnet(UNEVEN, 3, kind, separable=True),
+}
+
+
+@pytest.mark.parametrize("build", AFFINE.values(), ids=AFFINE)
+def test_affine_instance_norm_is_batch_norm_by_each_pictures_own_statistics(
+    tmp_path: Path, build: Callable[[str], nn.Module]
+) -> None:
+    foreign = lively(build("instance-affine"))
+    spec = same_pictures(foreign, tmp_path, photos(3, (64, 64)))  # two pictures at once
+    assert (spec.norm, spec.statistics) == ("batch", "batch")
+    path = tmp_path / "latest_net_G.pth"
+    assert detect(path, (64, 64), norm="instance")[0] == spec
+    with pytest.raises(GancompError, match=r"statistics: running: its norms keep none \(affine instance norm\)"):
+        detect(path, statistics="running")
+    assert load_original(path, spec).spec == spec
+    by_default = spec.model_copy(update={"statistics": "running"})
+    by_default = GeneratorSpec.model_validate(by_default.model_dump())
+    with pytest.raises(GancompError, match=r"would need original\.statistics: batch \(not running\)"):
+        load_original(path, by_default)
+
+
+@pytest.mark.parametrize("build", AFFINE.values(), ids=AFFINE)
+def test_statistics_of_affine_instance_norm_are_asked_for(tmp_path: Path, build: Callable[[str], nn.Module]) -> None:
+    """In evaluation mode it draws by the running ones, and in training mode, pix2pix's usual, by each picture's own."""
+    foreign, x = lively(build("instance-affine-tracked")), photos(3, (64, 64))
+    path = saved(foreign, tmp_path / "latest_net_G.pth")
+    asked = "Say by which statistics it draws: --statistics running .* or batch"
+    for norm in (None, "instance", "batch"):
+        with pytest.raises(GancompError, match=asked):
+            detect(path, norm=norm)
+    running = same_pictures(foreign, tmp_path, x, statistics="running")
+    own = convert(path, tmp_path / "own.safetensors", (64, 64), statistics="batch")
+    with torch.inference_mode():
+        expected = foreign.train()(x.clone())
+        assert (expected - foreign.eval()(x.clone())).abs().mean() > 1e-3
+        assert torch.allclose(load_generator(tmp_path / "own.safetensors")(x), expected, atol=1e-5)
+    by_default = GeneratorSpec.model_validate(running.model_dump())
+    with pytest.raises(GancompError, match=asked):
+        load_original(path, by_default)
+    for spec in (running, own):
+        assert load_original(path, spec).spec == spec
+
+
+@pytest.mark.parametrize("kind", ["instance-affine", "instance-affine-tracked"])
+def test_unets_of_affine_instance_norm_are_refused(tmp_path: Path, kind: str) -> None:
+    with pytest.raises(GancompError, match=r"is a U-Net of affine instance norm .* train it with --norm instance or"):
+        detect(saved(Unet(3, 5, kind), tmp_path / "net.pth"))
+
+
 # --- SPADE -------------------------------------------------------------------------------------
 
 
@@ -220,13 +274,6 @@ def test_a_separable_spade_file_does_not_say_its_norm(tmp_path: Path) -> None:
     path = saved(Spade((1,) * 8, 4, True, False, "instance"), tmp_path / "net.pth")
     with pytest.raises(GancompError, match=r"say which: --norm instance .* or none"):
         detect(path, upsampling="more")
-
-
-def test_affine_instance_norm_is_refused(tmp_path: Path) -> None:
-    tensors = Resnet((1,) * 8, 3).state_dict() | {"model.2.weight": torch.ones(1), "model.2.bias": torch.ones(1)}
-    torch.save(tensors, tmp_path / "net.pth")
-    with pytest.raises(GancompError, match=r"\(affine\); gancomp's has none"):
-        detect(tmp_path / "net.pth")
 
 
 @pytest.mark.parametrize("more", [True, False])
@@ -423,8 +470,14 @@ def test_discriminators_of_gaugan(tmp_path: Path, layers: int, scales: int) -> N
 
 
 def test_other_discriminators_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(GancompError, match=r"D\.pth: is a discriminator with batch norm; .* leave it out"):
-        detect_discriminator(saved(patch_gan(6, 4, 3, "batch"), tmp_path / "D.pth"))
+    for foreign, told in [
+        (patch_gan(6, 4, 3, "batch"), "with batch norm, and those here have instance norm"),
+        (patch_gan(6, 4, 3, "none"), "without norm"),
+        (pixel_gan(6, 4, "batch"), "of single pixels .*, and those here judge patches"),
+        (pixel_gan(6, 4, "instance"), "of single pixels .*, and those here judge patches"),
+    ]:
+        with pytest.raises(GancompError, match=rf"D\.pth: is a discriminator {told}.*: go without it; students then"):
+            detect_discriminator(saved(foreign, tmp_path / "D.pth"))
     path = saved(patch_gan(6, 4, 3), tmp_path / "D.pth")
     with pytest.raises(GancompError, match=r"sees 6 channels, of ndf 4 and 3 layers; the configuration"):
         load_discriminator(PatchDiscriminator(3, 4, 3), path)

@@ -235,7 +235,7 @@ def test_a_size_that_only_the_pickle_claims(tmp_path: Path) -> None:
         (lambda tensors: tensors.update({"model.11.conv_block.5.bias": torch.zeros(5)}), "branch.5.bias is (5,)"),
         (
             lambda tensors: tensors.update({"model.2.weight": torch.ones(1)}),
-            "instance norm with scales and shifts of its own",
+            "lacks blocks1.0.branch.2.bias",
         ),
     ],
 )
