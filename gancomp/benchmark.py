@@ -12,8 +12,7 @@ from gancomp.artifacts import provenance, write_json
 from gancomp.config import Config
 from gancomp.data.datasets import Pictures
 from gancomp.nets import load_generator
-from gancomp.pipeline import folder as stage_folder
-from gancomp.pipeline import stages_of
+from gancomp.pipeline import model_of, stages_of
 from gancomp.profile.latency import latency
 from gancomp.profile.macs import profile
 from gancomp.profile.memory import activation_bytes
@@ -40,8 +39,7 @@ def benchmark(config: Config, experiment: str, device: Device = "auto") -> None:
     rows = {}
     with Progress(f"benchmark {experiment}", len(measured), "generators") as progress:
         for stage in measured:
-            path = stage_folder(config, experiment, stage) / "model.safetensors"
-            generator = load_generator(path, where)
+            generator = load_generator(model_of(config, experiment, stage), where)
             counted = profile(generator.spec)
             rows[stage] = BenchmarkRow.model_validate(
                 {

@@ -22,7 +22,7 @@ from gancomp.metrics.scoring import Scorer
 from gancomp.metrics.segmentation import load_judge
 from gancomp.metrics.statistics import load_real_pair, load_statistics
 from gancomp.nets import Generator, load_generator
-from gancomp.pipeline import folder as stage_folder
+from gancomp.pipeline import model_of
 from gancomp.profile.macs import profile
 from gancomp.progress import Progress
 from gancomp.report.metrics import BY_KEY, led_by
@@ -139,7 +139,7 @@ def maker(generator: Generator, pictures: Pictures, device: torch.device) -> Mak
 def evaluate(config: Config, experiment: str, stage: str, device: Device = "auto") -> None:
     """Score the generator that *stage* left, in fp32, and write `evaluation.json` and `samples.png` beside it."""
     validation = Validation(config, experiment, device)
-    generator = load_generator(stage_folder(config, experiment, stage) / "model.safetensors", validation.device)
+    generator = load_generator(model_of(config, experiment, stage), validation.device)
     make = maker(generator, validation.pictures, validation.device)
     scores, samples = validation.score(make, f"evaluate {experiment} {stage}")
     counted = profile(generator.spec)

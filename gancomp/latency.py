@@ -33,8 +33,7 @@ from gancomp.export.formats import (
     real_inputs,
 )
 from gancomp.nets import build_generator, load_generator, save_generator
-from gancomp.pipeline import folder as stage_folder
-from gancomp.pipeline import generator_spec
+from gancomp.pipeline import generator_spec, model_of
 from gancomp.profile.latency import summary, timed
 from gancomp.profile.macs import profile
 from gancomp.profile.memory import peak_bytes
@@ -86,7 +85,7 @@ def measure_runtimes(config: Config, experiment: str) -> None:
     validation = Validation(config, experiment, "cpu")
     folder = paths.stage(experiment, "latency")
     sources: dict[Network, Path] = {
-        "original": stage_folder(config, experiment, "original") / "model.safetensors",
+        "original": model_of(config, experiment, "original"),
         "compressed": paths.stage(experiment, "export") / "model.safetensors",
     }
     direction = validation.dataset.direction

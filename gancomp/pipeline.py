@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from gancomp import paths
+from gancomp.artifacts import read_header
 from gancomp.config import Config, Experiment, spec_of
+from gancomp.errors import GancompError
 from gancomp.spec import NORM_PER_FAMILY, GeneratorSpec, Strict
 
 Stage = Literal[
@@ -195,3 +197,23 @@ def source(config: Config, experiment: str, stage: str) -> tuple[str, str]:
 def folder(config: Config, experiment: str, stage: str) -> Path:
     """Where the files of *stage* of *experiment* lie."""
     return paths.stage(*source(config, experiment, stage))
+
+
+def file_of(config: Config, experiment: str, stage: str, name: str) -> Path:
+    """The file *name* that *stage* of *experiment* left; GancompError if it is not there yet."""
+    path = folder(config, experiment, stage) / name
+    if not path.is_file():
+        raise GancompError(f"{path}: missing; run `gancomp {stage} {experiment}` first")
+    return path
+
+
+def model_of(config: Config, experiment: str, stage: str) -> Path:
+    """The generator that *stage* of *experiment* left; GancompError if it is not there yet, or is another stage's."""
+    path = file_of(config, experiment, stage, "model.safetensors")
+    written_by = source(config, experiment, stage)[1]
+    if (header := read_header(path)).stage != written_by:
+        raise GancompError(
+            f"{path}: holds the generator of the stage {header.stage!r} where that of {written_by!r} belongs; copy "
+            f"the right file there, or delete it and run `gancomp {written_by} {experiment}` again"
+        )
+    return path

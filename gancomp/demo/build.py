@@ -20,7 +20,7 @@ from gancomp.demo.web_runtime import FILES
 from gancomp.errors import GancompError
 from gancomp.export.formats import export_generator
 from gancomp.nets import load_generator
-from gancomp.pipeline import folder as stage_folder
+from gancomp.pipeline import model_of
 from gancomp.profile.macs import profile
 from gancomp.runtimes import Pixels
 from gancomp.spec import GeneratorSpec
@@ -49,7 +49,7 @@ def build_demo(config: Config, experiment: str, web_runtime: Path) -> Path:
     chosen = [every[place * len(every) // EXAMPLES] for place in range(min(EXAMPLES, len(every)))]
     inputs = pictures.inputs(list(dict.fromkeys(chosen)))
     models = [
-        Shown("original", "Original", stage_folder(config, experiment, "original") / "model.safetensors"),
+        Shown("original", "Original", model_of(config, experiment, "original")),
         Shown("compressed", "Compressed", paths.stage(experiment, "export") / "model.safetensors"),
     ]
     return write_page(

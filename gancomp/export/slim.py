@@ -11,8 +11,7 @@ from gancomp.data.datasets import Pictures
 from gancomp.elastic.slicing import extract
 from gancomp.errors import GancompError
 from gancomp.nets import load_generator, save_generator
-from gancomp.pipeline import folder as stage_folder
-from gancomp.pipeline import signature
+from gancomp.pipeline import model_of, signature
 from gancomp.profile.macs import profile
 
 #: Largest difference between two computations of the same picture, in [-1, 1]: 1/8 of an 8-bit step.
@@ -31,7 +30,7 @@ def export_slim(config: Config, experiment: str) -> None:
     """
 
     def upstream(stage: str) -> str:
-        return str(stage_folder(config, experiment, stage) / "model.safetensors")
+        return str(model_of(config, experiment, stage))
 
     settings = config.experiments[experiment]
     pictures = Pictures(paths.dataset(settings.dataset), ("val",), config.datasets[settings.dataset].direction)

@@ -121,7 +121,7 @@ def write_vote_page(config: Config, experiment: str, pictures: int = PICTURES, d
     from gancomp.data.datasets import Pictures, to_rgb
     from gancomp.evaluate import maker
     from gancomp.nets import load_generator
-    from gancomp.pipeline import folder as stage_folder
+    from gancomp.pipeline import model_of
 
     settings = config.experiments[experiment]
     dataset = config.datasets[settings.dataset]
@@ -132,7 +132,7 @@ def write_vote_page(config: Config, experiment: str, pictures: int = PICTURES, d
     given = shown.inputs(indices)
 
     def drawn(stage: str) -> Pixels:
-        generator = load_generator(stage_folder(config, experiment, stage) / "model.safetensors", where)
+        generator = load_generator(model_of(config, experiment, stage), where)
         make = maker(generator, shown, where)
         # One by one: how pictures are batched does not change the page.
         return to_rgb(np.concatenate([make(given[place : place + 1]) for place in range(count)]))

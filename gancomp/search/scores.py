@@ -24,8 +24,7 @@ from gancomp.metrics.segmentation import Judge, load_judge
 from gancomp.metrics.statistics import load_statistics
 from gancomp.nets import load_generator
 from gancomp.nets.generator import Generator
-from gancomp.pipeline import folder as stage_folder
-from gancomp.pipeline import generator_spec, signature
+from gancomp.pipeline import generator_spec, model_of, signature
 from gancomp.progress import Progress
 from gancomp.report.records import CHECKED_COLUMNS, JudgeMetrics, Scores, ShardRow, read, read_shard
 from gancomp.search.candidates import GROUP, as_shard_text, candidates, shard_of, shard_path, supernet_of
@@ -242,7 +241,7 @@ def _kept(path: Path, group: Sequence[Subnet]) -> list[ShardRow] | None:
 
 def _load_supernet(config: Config, experiment: str) -> Generator:
     """The once-for-all network; GancompError if the file holds another."""
-    path = stage_folder(config, experiment, "supernet") / "model.safetensors"
+    path = model_of(config, experiment, "supernet")
     generator, largest = load_generator(path), supernet_of(config, experiment).largest
     if generator.spec.widths != largest:
         raise GancompError(

@@ -22,8 +22,7 @@ from gancomp.nets.discriminators import PatchDiscriminator, build_discriminator
 from gancomp.nets.generator import Generator
 from gancomp.objectives.distill import MappedGenerator
 from gancomp.objectives.perceptual import PerceptualLoss
-from gancomp.pipeline import SECTION, signature, source, stage_settings, stages_of
-from gancomp.pipeline import folder as stage_folder
+from gancomp.pipeline import SECTION, file_of, model_of, signature, stage_settings, stages_of
 from gancomp.profile.memory import peak_bytes
 from gancomp.report.records import Selection, read
 from gancomp.search.candidates import supernet_of
@@ -87,16 +86,9 @@ class StageRun:
     def upstream(self, stage: str, name: str = "model.safetensors") -> Path:
         """A file of another stage, from the experiment that owns it; GancompError if it is not there yet, or holds the
         generator of another stage."""
-        path = stage_folder(self.config, self.experiment, stage) / name
-        if not path.is_file():
-            raise GancompError(f"{path}: missing; run `gancomp {stage} {self.experiment}` first")
-        written_by = source(self.config, self.experiment, stage)[1]
-        if name == "model.safetensors" and (header := read_header(path)).stage != written_by:
-            raise GancompError(
-                f"{path}: holds the generator of the stage {header.stage!r} where that of {written_by!r} belongs; copy "
-                f"the right file there, or delete it and run `gancomp {written_by} {self.experiment}` again"
-            )
-        return path
+        if name == "model.safetensors":
+            return model_of(self.config, self.experiment, stage)
+        return file_of(self.config, self.experiment, stage, name)
 
     def selection(self) -> Selection:
         """What the search chose; GancompError if the file is damaged, or of another once-for-all network."""

@@ -79,7 +79,7 @@ def another_subnet(path: Path) -> None:
 
 
 def of_other_widths(path: Path) -> None:
-    shutil.copy(path.parents[1] / "teacher" / path.name, path)
+    replace(path, load_generator(path.parents[1] / "teacher" / path.name))
 
 
 def cut_off(path: Path) -> None:
@@ -98,7 +98,7 @@ def gone(path: Path) -> None:
         (another_subnet, "its pictures differ"),
         (of_other_widths, "was not cut out of"),
         (cut_off, "cut off or damaged"),
-        (gone, "no such file"),
+        (gone, "missing; run `gancomp subnet"),
     ],
 )
 def test_harmed_subnet_is_named(workspace: Workspace, harm: object, message: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import re
-import shutil
 import time
 from pathlib import Path
 
@@ -25,7 +24,7 @@ from gancomp.metrics.pictures import l1
 from gancomp.metrics.scoring import Scorer, Tally
 from gancomp.metrics.segmentation import load_judge, mean_iou
 from gancomp.metrics.statistics import load_statistics
-from gancomp.nets import load_generator
+from gancomp.nets import load_generator, save_generator
 from gancomp.report.records import Selection, read, read_search, read_shard
 from gancomp.search import candidates as candidates_module
 from gancomp.search import scores as scores_module
@@ -231,7 +230,8 @@ def test_missing_supernet_is_named(workspace: Workspace) -> None:
 @pytest.mark.parametrize("stage", ["teacher", "original", "subnet"])
 def test_another_network_than_the_supernet_is_not_scored(workspace: Workspace, stage: str) -> None:
     path = workspace.stage("supernet") / "model.safetensors"
-    shutil.copy(workspace.stage(stage) / path.name, path)
+    other = load_generator(workspace.stage(stage) / path.name)
+    save_generator(path, other, experiment=EXPERIMENT, stage="supernet", signature="")
     with pytest.raises(
         GancompError, match=r"supernet/model\.safetensors: has widths .* run the stage 'supernet' again"
     ):
