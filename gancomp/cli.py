@@ -240,8 +240,14 @@ def known_dataset(config: Config, name: str) -> None:
 
 
 def end_of(minutes: float | None) -> float | None:
-    """When *minutes* from now are over, by `time.monotonic()`."""
-    return None if minutes is None else time.monotonic() + 60 * minutes
+    """When *minutes* from now are over, or earlier the Slurm job that this is part of, by `time.monotonic()`."""
+    if minutes is None:
+        return None
+    seconds = 60 * minutes
+    job_end = os.environ.get("SLURM_JOB_END_TIME", "")  # by the clock; the job has begun before this process did
+    if job_end.isdigit():
+        seconds = min(seconds, int(job_end) - time.time())
+    return time.monotonic() + seconds
 
 
 def _training_command(stage: str, function: str, doc: str) -> None:

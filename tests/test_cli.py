@@ -405,3 +405,15 @@ def test_profile_imports_no_torch() -> None:
     assert status == 0
     assert json.loads(text)["params"] == 11_378_179
     assert "torch" not in modules
+
+
+def test_the_end_of_a_slurm_job_ends_the_time_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The job began before this process, so what it has left is less than its minutes."""
+    monkeypatch.setattr(cli.time, "monotonic", lambda: 1000.0)
+    monkeypatch.setattr(cli.time, "time", lambda: 50_000.0)
+    monkeypatch.delenv("SLURM_JOB_END_TIME", raising=False)
+    assert cli.end_of(10) == 1600
+    monkeypatch.setenv("SLURM_JOB_END_TIME", "50540")
+    assert (cli.end_of(10), cli.end_of(5), cli.end_of(None)) == (1540, 1300, None)
+    monkeypatch.setenv("SLURM_JOB_END_TIME", "unknown")
+    assert cli.end_of(10) == 1600
