@@ -37,7 +37,7 @@ from gancomp.data.images import SUFFIXES
 from gancomp.errors import GancompError
 from gancomp.loading import merge, parse, read_yaml
 from gancomp.profile.macs import profile
-from gancomp.spec import GeneratorSpec, Norm, Statistics, Upsampling, format_widths
+from gancomp.spec import Block, GeneratorSpec, Norm, Statistics, Upsampling, format_widths
 
 Direction = Literal["AtoB", "BtoA"]
 Space = list[list[int]]
@@ -63,7 +63,7 @@ LADDERS = (
     ((2, 1), (2, 1), (2, 1)),
 )
 #: Which part of a ladder each of the eight widths takes.
-PLACES = {"resnet": (0, 0, 1, 1, 1, 1, 2, 2), "spade": (0, 0, 0, 0, 0, 2, 2, 2)}
+PLACES = {"resnet": (0, 0, 1, 1, 1, 1, 2, 2), "unet": (0, 0, 1, 1, 1, 1, 2, 2), "spade": (0, 0, 0, 0, 0, 2, 2, 2)}
 
 #: Table 5, by model. The perceptual network is the one that can be had wherever packages can.
 OBJECTIVES: dict[Model, dict[str, Any]] = {
@@ -229,22 +229,18 @@ def pictures_in(data: Path, spec: GeneratorSpec, direction: Direction = "AtoB") 
 
 
 def search_space(original: GeneratorSpec, budget: str) -> Space:
-    """Choices of the eight widths for a separable student of *original*, about 5,000 subnets at most.
+    """Choices of the eight widths for a student of *original* (`student_block`), about 5,000 subnets at most.
 
     The widest student is taken whose middling subnet meets the budget: about half of the space then competes, and no
     training is spent on widths that are far too wide. Raises GancompError where not even the smallest subnet of the
-    narrowest student meets it, with the largest reduction that one does, and for a generator that is not elastic.
+    narrowest student meets it, with the largest reduction that one does.
     """
-    if original.family not in PLACES:
-        raise GancompError(
-            f"the generator is {describe(original)}, whose channels cannot be searched; a resnet's or SPADE's can"
-        )
     try:
         parse_budget(budget)
     except ValueError as error:
         raise GancompError(str(error)) from None
     limit = budget_macs(budget, original)
-    student = GeneratorSpec.model_validate(original.model_dump() | {"block": "separable", "hidden": None})
+    student = GeneratorSpec.model_validate(original.model_dump() | {"block": student_block(original), "hidden": None})
 
     def macs(widths: Sequence[int]) -> int:
         return profile(student.with_widths(tuple(widths))).macs
@@ -252,6 +248,7 @@ def search_space(original: GeneratorSpec, budget: str) -> Space:
     for ladder in LADDERS:
         parts = (ladder[place] for place in PLACES[original.family])
         space = [_choices(width, part) for width, part in zip(original.widths, parts, strict=True)]
+        space = [choices[:1] if place in student.unused else choices for place, choices in enumerate(space)]
         if macs([choices[len(choices) // 2] for choices in space]) <= limit:
             return space
     least = macs([choices[-1] for choices in space])
@@ -262,6 +259,11 @@ def search_space(original: GeneratorSpec, budget: str) -> Space:
             f"has {least / 1e9:.3g}G; at most {int(10 * whole / least) / 10}x can be asked for"
         )
     return space
+
+
+def student_block(original: GeneratorSpec) -> Block:
+    """How a student's residual blocks are made: decomposed, where there are any."""
+    return "dense" if original.family == "unet" else "separable"
 
 
 def _choices(width: int, eighths: Sequence[int]) -> list[int]:
@@ -282,14 +284,15 @@ def _networks(
     declared: dict[str, int],
 ) -> dict[str, Any]:
     """The imported generator is the original, and teaches; statistics that were *told* the file may not say itself."""
-    architecture = {"upsampling": spec.upsampling} if spec.family == "spade" else {"blocks": spec.blocks}
+    own: dict[str, dict[str, Any]] = {"spade": {"upsampling": spec.upsampling}, "unet": {"downs": spec.downs}}
+    architecture = own.get(spec.family, {"blocks": spec.blocks})
     widths = spec.widths[0] if len(set(spec.widths)) == 1 else list(spec.widths)
     imported = {"checkpoint": str(generator), "widths": widths, "block": spec.block}
     imported |= {"statistics": spec.statistics} if told or spec.statistics == "batch" else {}
     imported |= {"hidden": spec.hidden} if spec.hidden else {}
     imported |= {"key": key} if key else {}
     return {
-        "generator": {"family": spec.family, "norm": spec.norm, **architecture},
+        "generator": {"family": spec.family, "block": student_block(spec), "norm": spec.norm, **architecture},
         "discriminator": declared,
         "original": imported,
         "teacher": imported | ({"discriminator": str(discriminator)} if discriminator else {}),
@@ -317,7 +320,7 @@ def _stages(pictures: Pictures, spec: GeneratorSpec, space: Space, epochs: int) 
     usual = steps | {"epochs_const": epochs // 2, "epochs_decay": epochs - epochs // 2}
     widest = [choices[0] for choices in space]
     # A dense teacher's filters do not fit a separable student's, nor do too few hidden channels; features still teach.
-    fits = spec.block == "separable" and spec.hidden_of(max(widest)) >= 2 * max(widest)
+    fits = spec.block == student_block(spec) and spec.hidden_of(max(widest)) >= 2 * max(widest)
     return {
         "objective": OBJECTIVES[pictures.model],
         "distill": usual | {"widths": widest, "prune": fits},
@@ -391,7 +394,7 @@ def summary(config: Config, name: str, pictures: Pictures) -> str:
             f"  discriminator  {kept}",
             f"  budget         {experiment.search.budget}: at most "
             f"{budget_macs(experiment.search.budget, original) / 1e9:.3f}G exact MACs",
-            f"  search         {experiment.supernet.subnets:,} separable subnets of {least / 1e9:.3f}G to "
+            f"  search         {experiment.supernet.subnets:,} {student.block} subnets of {least / 1e9:.3f}G to "
             f"{most / 1e9:.3f}G, student {format_widths(experiment.distill.widths)}",
             f"  trains         student {epochs('distill')} epochs, once-for-all network {epochs('supernet')}, winner "
             f"{epochs('finetune')}, narrow baseline {epochs('narrow')}",

@@ -17,7 +17,6 @@ from gancomp.data.settings import (
 from gancomp.errors import did_you_mean
 from gancomp.profile.macs import profile
 from gancomp.spec import (
-    ELASTIC_FAMILIES,
     Block,
     Family,
     GeneratorSpec,
@@ -460,10 +459,10 @@ def _check_model(where: str, experiment: Experiment, dataset: DatasetBase) -> No
             f"{where}.generator.family: {experiment.generator.family} does not go with {experiment.model}; gaugan has "
             "a spade generator, the others have not"
         )
-    if experiment.students and experiment.generator.family not in ELASTIC_FAMILIES:
+    if experiment.students and experiment.generator.family == "unet" and experiment.search.asks_latency:
         raise ValueError(
-            f"{where}.generator.family: a {experiment.generator.family} is not elastic, so it cannot be compressed; "
-            f"remove {', '.join(COMPRESSION)}, or use one of {', '.join(sorted(ELASTIC_FAMILIES))}"
+            f"{where}.search: the latency of a unet's subnets is not the sum of its segments', as its skip connections "
+            "run through all of them; search by MACs"
         )
     own_objective = experiment.model == "gaugan" or not experiment.objective.pseudo_pairs
     if own_objective and experiment.objective.distillation != "intermediate":
@@ -500,6 +499,11 @@ def _check_widths(where: str, experiment: Experiment, dataset: DatasetBase) -> N
                 raise ValueError(
                     f"{where}.supernet.space[{position}]: {choices[0]} is wider than the student's {width}; "
                     "lower it, or raise distill.widths"
+                )
+            if position in specs["distill"].unused and len(choices) > 1:
+                raise ValueError(
+                    f"{where}.supernet.space[{position}]: no layer of a unet of {specs['distill'].downs} downs has "
+                    "this width; give it one choice"
                 )
         _check_budget(where, experiment, experiment.supernet, specs["original"], specs["distill"])
     if experiment.distill is not None and experiment.distill.prune:

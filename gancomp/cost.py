@@ -7,6 +7,7 @@ Time is MACs by the speed of short training steps of the same networks, measured
 from __future__ import annotations
 
 import functools
+import itertools
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from gancomp.elastic.space import Subnet, Widths, draw_widths, enumerate_widths
 from gancomp.errors import GancompError
 from gancomp.metrics.inception_network import FEATURES, skeleton
 from gancomp.metrics.segmentation import SmallSegmenter
-from gancomp.nets import FAMILIES, build_generator
+from gancomp.nets import build_generator
 from gancomp.nets.discriminators import build_discriminator
 from gancomp.objectives.perceptual import BACKBONES
 from gancomp.pipeline import SECTION, generator_spec, stages_of
@@ -365,20 +366,32 @@ def _discriminator(settings: Experiment, channels: tuple[int, int], size: tuple[
 
 
 def shared_macs(subnets: Sequence[Subnet], student: GeneratorSpec) -> float:
-    """The mean MACs of a subnet on a picture when those of a group share their first segments, as the search runs."""
-    segments = FAMILIES[student.family].segments
+    """The mean MACs of a subnet on a picture when those of a group share what depends on their first widths alone, as
+    the search runs."""
+    prefixes = _prefixes(student)
     total, previous = 0, Widths()
     for place, subnet in enumerate(subnets):
-        own = dict.fromkeys((segment.name for segment in segments), 0)
-        for layer in subnet.profile.layers:
-            own[layer.name.split(".")[0]] += layer.macs
-        known = 0
-        for segment in segments:
-            known = max(known, *(index + 1 for index in segment.widths))
-            if place % GROUP == 0 or previous[:known] != subnet.widths[:known]:
-                total += own[segment.name]
+        for layer, needed in zip(subnet.profile.layers, prefixes, strict=True):
+            if place % GROUP == 0 or previous[:needed] != subnet.widths[:needed]:
+                total += layer.macs
         previous = subnet.widths
     return total / len(subnets)
+
+
+def _prefixes(student: GeneratorSpec) -> list[int]:
+    """How many of the first widths each layer's output depends on: its own, and those of the layers before it.
+
+    Its own are found by changing one width at a time.
+    """
+    largest, smallest = student.widths, (1,) * len(student.widths)
+    own = [0] * len(profile(student).layers)
+    for base, other in ((largest, smallest), (smallest, largest)):
+        before = profile(student.with_widths(base)).layers
+        for at in range(len(base)):
+            after = profile(student.with_widths((*base[:at], other[at], *base[at + 1 :]))).layers
+            changed = (a.params != b.params or a.macs_paper != b.macs_paper for a, b in zip(before, after, strict=True))
+            own = [max(known, at + 1) if new else known for known, new in zip(own, changed, strict=True)]
+    return list(itertools.accumulate(own, max))
 
 
 # --- what is said ------------------------------------------------------------------------------

@@ -24,12 +24,10 @@ Norm = Literal["instance", "batch", "none"]
 Statistics = Literal["running", "batch"]
 Upsampling = Literal["more", "normal"]
 
-#: Number of widths (K in the paper, Section 3.2) of each family; the U-Net has one, and is not elastic.
-WIDTHS_PER_FAMILY: dict[str, int] = {"resnet": 8, "unet": 1, "spade": 8}
+#: Number of widths (K in the paper, Section 3.2) of each family.
+WIDTHS_PER_FAMILY: dict[str, int] = {"resnet": 8, "unet": 8, "spade": 8}
 #: The normalisation of each family where none is named.
 NORM_PER_FAMILY: dict[str, Norm] = {"resnet": "instance", "unet": "batch", "spade": "batch"}
-#: Families whose widths can be searched: no channels are packed or concatenated in them.
-ELASTIC_FAMILIES = frozenset({"resnet", "spade"})
 
 
 class Strict(BaseModel):
@@ -132,8 +130,13 @@ class GeneratorSpec(Strict):
 
     @model_serializer(mode="wrap")
     def _without_what_is_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Only other people's generators have these three: headers and signatures of ours stay as they were."""
+        """Only other people's generators have these three: headers and signatures of ours stay as they were.
+
+        So does the one number of a U-Net whose widths are the same, which had no others once.
+        """
         fields: dict[str, Any] = handler(self)
+        if self.family == "unet" and isinstance(fields.get("widths"), str) and len(set(self.widths)) == 1:
+            fields["widths"] = str(self.widths[0])
         unset = [name for name in ("separable_norm", "statistics", "hidden") if fields[name] in (None, "running")]
         return {name: value for name, value in fields.items() if name not in unset}
 
@@ -167,7 +170,9 @@ class GeneratorSpec(Strict):
         if self.hidden and self.family != "spade":
             raise ValueError(f"hidden channels are a spade generator's, and this is a {self.family}")
         if self.family == "unet" and self.block != "dense":
-            raise ValueError("a unet generator has no residual blocks to decompose: block must be dense")
+            raise ValueError(
+                "a unet generator has no residual blocks to decompose: block must be dense (generator.block)"
+            )
         if self.family != "resnet" and self.block in ("separable-down", "separable-up"):
             raise ValueError(f"a {self.family} generator has no block {self.block}: a resnet has")
         if self.fitting(self.size) != self.size:
@@ -185,6 +190,24 @@ class GeneratorSpec(Strict):
     def hidden_of(self, width: int) -> int:
         """Hidden channels of the SPADE layers of a block of *width*."""
         return self.hidden or 2 * width
+
+    @property
+    def levels(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Channels that a unet's convolutions write at each level, from the outside: on the way down, and up again.
+
+        The three outer levels have a width of their own (c_1, 2 c_2, 4 c_3 down; 4 c_6, 2 c_7, c_8 up), and those
+        within share one (8 c_4 down, 8 c_5 up). On the way up, nothing is written at the innermost level.
+        """
+        c = self.widths
+        down = (c[0], 2 * c[1], 4 * c[2]) + (8 * c[3],) * (self.downs - 3)
+        up = (c[7], 2 * c[6], 4 * c[5]) + (8 * c[4],) * (self.downs - 3)
+        return down, up[: self.downs - 1]
+
+    @property
+    def unused(self) -> tuple[int, ...]:
+        """Positions of widths that no layer has: a unet of three or four downs has no levels for them."""
+        missing = {3: (3, 4, 5), 4: (4,)}
+        return missing.get(self.downs, ()) if self.family == "unet" else ()
 
     @property
     def groups(self) -> tuple[int, int, int]:

@@ -46,7 +46,7 @@ def unets(largest: int = 3, largest_side: int = 32) -> st.SearchStrategy[Generat
             GeneratorSpec,
             family=st.just("unet"),
             norm=st.sampled_from(["instance", "batch"]),
-            widths=st.integers(1, largest),
+            widths=widths((largest,) * WIDTHS),
             size=sides(2**downs, 2**downs, largest_side),
             in_channels=st.integers(1, 4),
             out_channels=st.integers(1, 4),
@@ -78,7 +78,7 @@ def spades(largest: int = 3, largest_side: int = 96) -> st.SearchStrategy[Genera
 
 def elastic_specs(largest: int = 4, largest_side: int = 12) -> st.SearchStrategy[GeneratorSpec]:
     """Generators whose widths can be searched."""
-    return st.one_of(resnets(largest, largest_side), spades(min(largest, 3), 64))
+    return st.one_of(resnets(largest, largest_side), unets(min(largest, 3)), spades(min(largest, 3), 64))
 
 
 def specs(largest: int = 6, largest_side: int = 20) -> st.SearchStrategy[GeneratorSpec]:

@@ -156,8 +156,8 @@ ALONE: dict[str, Any] = {"teacher": None, "distill": None, "supernet": None}
         ({}, {"generator": {"family": "spade"}}, r"mine\.generator\.family: spade does not go with pix2pix"),
         (
             {},
-            {"generator": {"family": "unet", "downs": 4}},
-            r"family: a unet is not elastic, so it cannot be compressed",
+            {"generator": {"family": "unet", "downs": 4, "block": "dense"}},
+            r"supernet\.space\[4\]: no layer of a unet of 4 downs has this width",
         ),
         ({}, {"teacher": None}, r"mine: a compression declares a teacher, and distill or supernet or both"),
         ({}, {"metric": "miou"}, r"mine\.metric: miou needs datasets\.pairs\.judge"),

@@ -99,7 +99,7 @@ def test_the_norm_is_the_familys_where_none_is_named() -> None:
         ({"family": "unet", "block": "separable"}, "block must be dense"),
         ({"family": "spade", "block": "separable-up"}, "a spade generator has no block separable-up"),
         ({"family": "spade", "norm": "none"}, "norm must be batch"),
-        ({"family": "unet", "widths": [4] * 8}, "a unet generator has 1 widths, not 8"),
+        ({"family": "unet", "widths": [4] * 7}, "a unet generator has 8 widths, not 7"),
         ({"family": "spade", "widths": [4] * 7}, "a spade generator has 8 widths, not 7"),
     ],
 )

@@ -2,122 +2,108 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import torch
 from torch import Tensor
 
+from gancomp.elastic.graph import Graph, Sizes, spans
+from gancomp.elastic.groups import Group, Layout, resolved
+from gancomp.elastic.of_spec import graph_of
+from gancomp.elastic.tape import Call, Weight
+from gancomp.nets import build_skeleton
 from gancomp.spec import GeneratorSpec
 
 Tensors = dict[str, Tensor]
 
 
-def prune(tensors: Tensors, spec: GeneratorSpec, widths: tuple[int, ...]) -> Tensors:
-    """Weights of a generator narrowed to *spec*'s at *widths*, under the same names.
+def prune(tensors: Tensors, whole: GeneratorSpec, student: GeneratorSpec) -> Tensors:
+    """Weights of *whole*'s generator narrowed to *student*, the same architecture at other widths.
 
-    Filters are ranked after their input channels were taken, so a norm counts what the student keeps. Descending
-    order makes the leading channels the important ones, which the once-for-all network's slicing relies on. What is
-    added has one order: a residual block writes its channels in the order in which it reads them, and a learned
-    shortcut in the order of its block. Everything that belongs to a channel follows it: depthwise filters, BatchNorm,
-    SPADE's scale and shift.
-
-    Raises ValueError for a family that is not elastic.
+    Raises ValueError if the student is wider, or of another architecture.
     """
-    if spec.family not in _FAMILIES:
-        raise ValueError(f"a {spec.family} generator has no narrower student to prune into")
-    pruning = _Pruning(tensors, spec)
-    _FAMILIES[spec.family](pruning, widths)
-    return pruning.pruned
+    graph = graph_of(whole)
+    shapes = {name: tensor.shape for name, tensor in build_skeleton(student).state_dict().items()}
+    return pruned(graph, tensors, graph.sizes_of(shapes))
 
 
-def _strongest(weight: Tensor, keep: int, dim: int) -> Tensor:
-    """Indices along *dim* of the *keep* slices of largest L1 norm, in descending order."""
-    norms = weight.abs().sum(dim=[axis for axis in range(weight.dim()) if axis != dim])
-    return norms.argsort(descending=True, stable=True)[:keep]
+def pruned(graph: Graph, tensors: Tensors, sizes: Sizes) -> Tensors:
+    """*tensors* narrowed to groups of *sizes*: of each group, the channels whose filters have the largest L1 norms.
+
+    A norm counts what the student keeps: the input channels were taken before. Descending order makes the leading
+    channels the important ones, which the once-for-all network's slicing relies on. Whatever belongs to a channel
+    follows it: depthwise filters, norms, buffers. Where several layers make one group, as the blocks of a residual
+    trunk do, the first of those with the largest kernel ranks it.
+    """
+    ranking = _Ranking(graph, tensors, sizes)
+    result = {}
+    for name, tensor in tensors.items():
+        for dim, layout in graph.weights.get(name, {}).items():
+            tensor = tensor.index_select(dim, ranking.order(layout))
+        result[name] = tensor.clone()
+    return result
 
 
-class _Pruning:
-    """Cuts layer after layer, in execution order, and remembers the result in `pruned`."""
-
-    def __init__(self, tensors: Tensors, spec: GeneratorSpec) -> None:
-        self.tensors, self.spec = tensors, spec
-        self.pruned: Tensors = {}
-
-    def convolution(
-        self, name: str, inputs: Tensor | None, outputs: int | Tensor, *, transposed: bool = False
-    ) -> Tensor:
-        """Cut to *inputs* (None: all) and to *outputs*, a count to rank by or an order to keep; the order kept.
-
-        A decomposed one is ranked by its pointwise part; depthwise it has one filter a channel, in the input's order.
-        """
-        if f"{name}.2.weight" in self.tensors:
-            seen = torch.arange(len(self.tensors[f"{name}.0.weight"])) if inputs is None else inputs
-            self.convolution(f"{name}.0", None, seen)
-            self.norm(f"{name}.1", seen)
-            return self.convolution(f"{name}.2", seen, outputs)
-        weight = self.tensors[f"{name}.weight"]
-        out_dim, in_dim = (1, 0) if transposed else (0, 1)
-        if inputs is not None:
-            weight = weight.index_select(in_dim, inputs)
-        order = _strongest(weight, outputs, out_dim) if isinstance(outputs, int) else outputs
-        self.pruned[f"{name}.weight"] = weight.index_select(out_dim, order)
-        if f"{name}.bias" in self.tensors:
-            self.pruned[f"{name}.bias"] = self.tensors[f"{name}.bias"][order]
-        return order
-
-    def norm(self, name: str, order: Tensor) -> None:
-        """What a normalisation has of its channels: nothing, or BatchNorm's parameters and statistics."""
-        for key in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked"):
-            own = self.tensors.get(f"{name}.{key}")
-            if own is not None:
-                self.pruned[f"{name}.{key}"] = own[order] if own.dim() else own.clone()
-
-    def modulation(self, name: str, order: Tensor, hidden: int) -> None:
-        """One SPADE layer, of channels in *order*."""
-        self.norm(f"{name}.norm", order)
-        seen = self.convolution(f"{name}.shared.0", None, hidden)
-        self.convolution(f"{name}.gamma", seen, order)
-        self.convolution(f"{name}.beta", seen, order)
+def energies(graph: Graph, tensors: Tensors) -> dict[Group, Tensor]:
+    """The L1 norms by which the channels of each free group are ranked where no group is narrowed."""
+    ranking = _Ranking(graph, tensors, {group: group.full for group in graph.free})
+    return {group: ranking.norms(group) for group in graph.free}
 
 
-def _prune_resnet(pruning: _Pruning, c: tuple[int, ...]) -> None:
-    def narrow(segment: str, index: int, inputs: Tensor | None, outputs: int, *, transposed: bool = False) -> Tensor:
-        order = pruning.convolution(f"{segment}.{index}", inputs, outputs, transposed=transposed)
-        pruning.norm(f"{segment}.{index + 1}", order)
-        return order
+class _Ranking:
+    """Orders of the groups' channels, found when they are asked for and remembered."""
 
-    order = narrow("stem", 1, None, c[0])
-    order = narrow("down1", 0, order, 2 * c[1])
-    trunk = narrow("down2", 0, order, 4 * c[2])
-    for group, (width, count) in enumerate(zip(c[3:6], pruning.spec.groups, strict=True), start=1):
-        for block in range(count):
-            branch = f"blocks{group}.{block}.branch"
-            inner = pruning.convolution(f"{branch}.1", trunk, 4 * width)
-            pruning.norm(f"{branch}.2", inner)
-            pruning.convolution(f"{branch}.5", inner, trunk)
-            pruning.norm(f"{branch}.6", trunk)
-    order = narrow("up1", 0, trunk, 2 * c[6], transposed=True)
-    order = narrow("output", 0, order, c[7], transposed=True)
-    pruning.convolution("output.4", order, torch.arange(pruning.spec.out_channels))  # colours keep their order
+    def __init__(self, graph: Graph, tensors: Tensors, sizes: Sizes) -> None:
+        self.graph, self.tensors, self.sizes = graph, tensors, sizes
+        self._orders: dict[Group, Tensor] = {}
+        self._asked: set[Group] = set()
+        self._makers: dict[Group, Call] = {}
+        for call, layout in graph.groups.producers:
+            for group, _ in resolved(layout):
+                first = self._makers.setdefault(group, call)
+                if _kernel(call) > _kernel(first):
+                    self._makers[group] = call
+
+    def order(self, layout: Layout) -> Tensor:
+        """Indices of the channels of *layout* that are kept, in their new order."""
+        return torch.cat(
+            [
+                offset + (self._order(group)[:, None] * factor + torch.arange(factor)).flatten()
+                for offset, group, factor in spans(layout)
+            ]
+        )
+
+    def _order(self, group: Group) -> Tensor:
+        if group.reason:
+            return torch.arange(group.full)
+        if group not in self._orders:
+            ranked = self.norms(group).argsort(descending=True, stable=True)
+            self._orders[group] = ranked[: self.sizes[group]].cpu()
+        return self._orders[group]
+
+    def norms(self, group: Group) -> Tensor:
+        """L1 norms (channels,) of the filters that make *group*."""
+        self._asked.add(group)
+        call = self._makers[group]
+        weight = _weight(call)
+        values, dims = self.tensors[weight.name], self.graph.weights[weight.name]
+        outputs, inputs = (1, 0) if call.name.startswith("conv_transpose") else (0, 1)
+        # Of a layer that reads what it makes, all inputs count.
+        if inputs in dims and not any(other in self._asked for other, _ in dims[inputs] if other not in self._orders):
+            values = values.index_select(inputs, self.order(dims[inputs]).to(values.device))
+        of_filters = values.abs().sum(dim=[axis for axis in range(values.dim()) if axis != outputs])
+        own = [
+            of_filters[offset : offset + piece.full * factor].view(piece.full, factor).sum(1)
+            for offset, piece, factor in spans(dims[outputs])
+            if piece is group
+        ]
+        return torch.stack(own).sum(0)
 
 
-def _prune_spade(pruning: _Pruning, c: tuple[int, ...]) -> None:
-    def narrow(name: str, inputs: Tensor, inner: int, outputs: int | Tensor, hidden: int) -> Tensor:
-        """One block; the order of its outputs."""
-        pruning.modulation(f"{name}.norm_0", inputs, hidden)
-        middle = pruning.convolution(f"{name}.conv_0", inputs, inner)
-        pruning.modulation(f"{name}.norm_1", middle, hidden)
-        return pruning.convolution(f"{name}.conv_1", middle, outputs)
-
-    trunk = pruning.convolution("fc", None, 16 * c[0])  # every class is kept
-    for name, width in (("head", c[1]), ("middle1", c[2]), ("middle2", c[3])):
-        narrow(name, trunk, 16 * width, trunk, pruning.spec.hidden_of(width))
-    order = trunk
-    for number, width in enumerate(c[4:], start=1):
-        name, inputs = f"up{number}", order
-        outputs = 2 ** (4 - number) * width
-        order = narrow(name, inputs, min(len(inputs), outputs), outputs, pruning.spec.hidden_of(width))
-        pruning.modulation(f"{name}.norm_s", inputs, pruning.spec.hidden_of(width))
-        pruning.convolution(f"{name}.conv_s", inputs, order)
-    pruning.convolution("output", order, torch.arange(pruning.spec.out_channels))  # colours keep their order
+def _weight(call: Call) -> Weight:
+    weight: Weight = call.args[1] if len(call.args) > 1 else call.kwargs["weight"]
+    return weight
 
 
-_FAMILIES = {"resnet": _prune_resnet, "spade": _prune_spade}
+def _kernel(call: Call) -> int:
+    return prod(_weight(call).shape[2:])

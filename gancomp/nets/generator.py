@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,8 +26,8 @@ class Generator(nn.Module):
     """A generator is one class a family, given its widths.
 
     `segments` run in order, each on the state that the one before left; the search shares the states of subnets that
-    agree in the widths of the first segments. `distilled` names the segments whose activations are matched with the
-    teacher's (Eq. 3). `ranges` are those of numbers that it reads or makes, which [-1, 1] stands for.
+    agree in the widths of the first segments. `distilled` names the modules whose outputs are matched with
+    the teacher's (Eq. 3). `ranges` are those of numbers that it reads or makes, which [-1, 1] stands for.
     """
 
     segments: Sequence[Segment]
@@ -42,24 +42,28 @@ class Generator(nn.Module):
         """The state after segment *index*, given the one before (the input, for the first); that one is not changed."""
         return getattr(self, self.segments[index].name)(state)
 
-    def activation(self, state: State) -> Tensor:
-        """The activation (n, c, h, w) in a state between segments."""
-        activation: Tensor = state
-        return activation
-
     def forward(self, x: Tensor) -> Tensor:
         """Inputs (n, in, h, w) → pictures (n, out, h, w) in [-1, 1]; pictures as inputs are in [-1, 1] too."""
-        return self.with_features(x)[0]
+        state: State = x
+        for index in range(len(self.segments)):
+            state = self.run_segment(index, state)
+        pictures: Tensor = state
+        return pictures
 
     def with_features(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """The pictures, and the activations that Eq. 3 matches."""
-        state: State = x
-        features = []
-        for index, segment in enumerate(self.segments):
-            state = self.run_segment(index, state)
-            if segment.name in self.distilled:
-                features.append(self.activation(state))
-        return state, features
+        """The pictures, and the activations that Eq. 3 matches: what the modules in `distilled` return."""
+        features: dict[str, Tensor] = {}
+
+        def keep(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
+            return lambda module, read, made: features.__setitem__(name, made)
+
+        hooks = [self.get_submodule(name).register_forward_hook(keep(name)) for name in self.distilled]
+        try:
+            pictures: Tensor = self(x)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return pictures, [features[name] for name in self.distilled]
 
     def feature_channels(self) -> list[int]:
         """Channels of each distilled activation."""

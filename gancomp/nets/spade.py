@@ -127,10 +127,6 @@ class SpadeGenerator(Generator):
             x = F.interpolate(x, scale_factor=2, mode="nearest")
         return getattr(self, name)(x, labels), labels
 
-    def activation(self, state: State) -> Tensor:
-        activation: Tensor = state[0]
-        return activation
-
     def feature_channels(self) -> list[int]:
         c = self.spec.widths
         return [16 * c[0], 16 * c[0], 4 * c[5]]

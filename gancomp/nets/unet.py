@@ -1,4 +1,4 @@
-"""The U-Net generator of pix2pix (the paper's Table 6). Its channels are concatenated, so it is not elastic."""
+"""The U-Net generator of pix2pix (the paper's Table 6), at any widths."""
 
 from __future__ import annotations
 
@@ -29,17 +29,18 @@ class Level(nn.Module):
 class UnetGenerator(Generator):
     """`downs` stride-2 convolutions and as many transposed ones; each takes its mirror image's activation as well.
 
-    Level i, counted from the outside, has min(2^i, 8) times the one width as channels. As in pix2pix, normalisation
-    is missing on the outside and at the bottom, and with batch norm no convolution but the last has a bias.
+    Level i, counted from the outside, has min(2^i, 8) times its width as channels: see `GeneratorSpec.levels` for
+    which width that is. As in pix2pix, normalisation is missing on the outside and at the bottom, and with batch norm
+    no convolution but the last has a bias.
     """
 
-    segments = (Segment("unet", (0,)),)
+    segments = (Segment("unet", tuple(range(8))),)
 
     def __init__(self, spec: GeneratorSpec) -> None:
         super().__init__(spec)
-        widths = level_widths(spec)
+        widths, ups = spec.levels
         bias = spec.norm != "batch"
-        bottom = len(widths) - 1
+        bottom = spec.downs - 1
 
         def down(level: int) -> Level:
             inputs = widths[level - 1] if level else spec.in_channels
@@ -47,14 +48,19 @@ class UnetGenerator(Generator):
             return Level(conv, normalisation(widths[level], spec.norm) if 0 < level < bottom else None)
 
         def up(level: int) -> Level:
-            inputs = widths[level] * (1 if level == bottom else 2)
-            outputs = widths[level - 1] if level else spec.out_channels
+            inputs = widths[level] + (ups[level] if level < bottom else 0)
+            outputs = ups[level - 1] if level else spec.out_channels
             conv = nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1, bias=bias or level == 0)
             return Level(conv, normalisation(outputs, spec.norm) if level else None)
 
         self.down = nn.ModuleList(down(level) for level in range(spec.downs))
         self.up = nn.ModuleList(up(level) for level in range(spec.downs))
+        self.distilled = [name for name in ("down.2", "up.3", "up.2", "up.1") if name != "up.3" or spec.downs > 3]
         initialise(self)
+
+    def feature_channels(self) -> list[int]:
+        down, up = self.spec.levels
+        return [(up[int(name[3:]) - 1] if name.startswith("up") else down[2]) for name in self.distilled]
 
     def run_segment(self, index: int, state: Tensor) -> Tensor:
         """The whole forward pass: what is concatenated late depends on what ran first."""
@@ -69,8 +75,3 @@ class UnetGenerator(Generator):
             if skips:
                 x = torch.cat((skips.pop(), x), dim=1)
         return torch.tanh(x)
-
-
-def level_widths(spec: GeneratorSpec) -> list[int]:
-    """Channels that each level's stride-2 convolution writes, from the outside."""
-    return [spec.widths[0] * min(2**level, 8) for level in range(spec.downs)]

@@ -143,7 +143,7 @@ def _unet(spec: GeneratorSpec) -> Iterator[Layer]:
     The paper's 18.1G (Table 6) are transposed convolutions at their output resolution; the exact count is 6.05G.
     Counting what the normalisations write (3.0M) would not change it, nor would InstanceNorm change 54.4M.
     """
-    widths = [spec.widths[0] * min(2**level, 8) for level in range(spec.downs)]
+    widths, ups = spec.levels
     bottom = spec.downs - 1
     pixels = [spec.size[0] * spec.size[1] // 4**level for level in range(spec.downs + 1)]
     bias = spec.norm != "batch"
@@ -154,8 +154,8 @@ def _unet(spec: GeneratorSpec) -> Iterator[Layer]:
         if 0 < level < bottom:
             yield _norm(f"down.{level}.norm", width, pixels[level + 1], spec.norm)
     for level in reversed(range(spec.downs)):
-        inputs = widths[level] * (1 if level == bottom else 2)
-        outputs = widths[level - 1] if level else spec.out_channels
+        inputs = widths[level] + (ups[level] if level < bottom else 0)
+        outputs = ups[level - 1] if level else spec.out_channels
         yield _convolution(
             f"up.{level}.conv",
             inputs,

@@ -1,100 +1,225 @@
-"""The tree walk: subnets that agree in their first widths share the activations of their first segments."""
+"""The tree walk: subnets that agree in their first widths share every activation that depends on those alone."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_map_only
 
-from gancomp.elastic.calibrate import estimating, has_batch_statistics
+from gancomp import ranks
+from gancomp.elastic.calibrate import has_batch_statistics
 from gancomp.elastic.slicing import extract
 from gancomp.elastic.space import Subnet, Widths
-from gancomp.nets.generator import Generator, State
+from gancomp.elastic.tape import Call, Tape, Value, Weight, record
+from gancomp.nets import build_skeleton
+from gancomp.nets.generator import Generator
+from gancomp.spec import GeneratorSpec
 
-#: A segment's place, and the widths that its output depends on: its own and those of all segments before it.
-Node = tuple[int, Widths]
 #: Batches of inputs, or what makes them anew each time that it is called.
 Batches = Sequence[Tensor] | Callable[[], Iterable[Tensor]]
 
 
-class TreeWalk:
-    """Runs the subnets of *whole* over pictures, depth first, holding one activation a segment.
+class Plan:
+    """How far each call of a forward pass depends on the widths, and which values are worth keeping.
 
-    Neighbours in tree order differ in their last widths, so most of each forward pass is done already.
+    `prefixes` holds, by call, how many of the first widths its value depends on, those of all calls before it that it
+    reads included. `kept` holds the calls whose values some later call reads that depends on more widths: the others
+    are needed only where they are computed.
+    """
+
+    def __init__(self, spec: GeneratorSpec, tape: Tape, pictures: Sequence[Value]) -> None:
+        self.calls = tape.calls
+        own = _prefixes_of_weights(spec)
+        made = {value: at for at, call in enumerate(tape.calls) for value in call.outputs}
+        aliases: dict[int, list[int]] = {}
+        for value, at in made.items():
+            aliases.setdefault(tape.storages[value], []).append(at)
+        self.prefixes = [0] * len(tape.calls)
+        changed = True
+        while changed:
+            changed = False
+            for at, call in enumerate(tape.calls):
+                needed = [self.prefixes[made[value]] for value in call.inputs() if value in made]
+                needed += [own[weight.name] for weight in call.inputs() if isinstance(weight, Weight)]
+                # What is overwritten later must not be taken for what it was: it is computed as often as that.
+                places = [at] if call.target is None else [at, *aliases[tape.storages[call.outputs[0]]]]
+                for place in places:
+                    if max(needed, default=0) > self.prefixes[place]:
+                        self.prefixes[place], changed = max(needed), True
+        kept = {made[value] for value in pictures if value in made}
+        for at, call in enumerate(tape.calls):
+            kept |= {
+                made[value]
+                for value in call.inputs()
+                if value in made and self.prefixes[made[value]] < self.prefixes[at]
+            }
+        # A value and what was made of it in place, or as a view, are one tensor.
+        self.kept = {
+            other for at in kept for value in tape.calls[at].outputs for other in aliases[tape.storages[value]]
+        } | kept
+
+    def of_layer(self, name: str) -> int:
+        """How many of the first widths the statistics of a norm depend on."""
+        return max(self.prefixes[at] for at, call in enumerate(self.calls) if call.module == name)
+
+
+def _prefixes_of_weights(spec: GeneratorSpec) -> dict[str, int]:
+    """How many of the first widths the shape of each weight depends on, found by changing one width at a time."""
+
+    def shapes(widths: Widths) -> dict[str, torch.Size]:
+        return {name: tensor.shape for name, tensor in build_skeleton(spec.with_widths(widths)).state_dict().items()}
+
+    largest, smallest = spec.widths, (1,) * len(spec.widths)
+    prefixes: dict[str, int] = {}
+    for base, other in ((largest, smallest), (smallest, largest)):
+        before = shapes(base)
+        for position in range(len(base)):
+            after = shapes((*base[:position], other[position], *base[position + 1 :]))
+            for name, shape in before.items():
+                prefixes[name] = max(prefixes.get(name, 0), position + 1 if after[name] != shape else 0)
+    return prefixes
+
+
+class _Replay(TorchFunctionMode):
+    """Runs forward passes of one plan, each taking what it has in common with the one before from there.
+
+    What is not computed is returned as a tensor of the right shape without memory, unless a call that is computed may
+    read it.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__()
+        self._plan = plan
+        self._values: dict[int, Any] = {}
+        self._next = 0
+        self._shared = 0
+
+    def run(self, network: nn.Module, x: Tensor, shared: int) -> Tensor:
+        """The pictures of *network*, whose first *shared* widths are those of the network before."""
+        self._next, self._shared = 0, shared
+        with self:
+            pictures: Tensor = network(x)
+        return pictures
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        at, self._next = self._next, self._next + 1
+        call: Call = self._plan.calls[at]
+        assert call.name == func.__name__.strip("_"), f"{func.__name__} where the plan has {call.name}"
+        if not call.outputs:
+            return func(*args, **(kwargs or {}))
+        if self._plan.prefixes[at] <= self._shared:
+            return self._values[at]
+        self._values.pop(at, None)  # before the new one takes memory
+        out = func(*args, **(kwargs or {}))
+        self._values[at] = out if at in self._plan.kept else tree_map_only(Tensor, _placeholder, out)
+        return out
+
+
+def _placeholder(tensor: Tensor) -> Tensor:
+    return tensor.new_empty(()).expand(tensor.shape)
+
+
+class TreeWalk:
+    """Runs the subnets of *whole* over pictures, depth first, holding the activations that later subnets need.
+
+    Neighbours in tree order differ in their last widths, so most of each forward pass is done already. What a call
+    depends on is read from the network's own forward pass (`Plan`).
 
     Where the network has BatchNorm, the statistics of each subnet are first estimated anew over *calibration*, batches
     of encoded inputs on the network's device, once for each group of subnets. They are shared like the activations: a
-    segment's statistics depend on the same widths as its output. What comes out equals, for each subnet,
-    `extract`, `calibrate` and a forward pass in evaluation mode; it does not depend on the grouping.
+    norm's statistics depend on the same widths as its output. What comes out equals, for each subnet, `extract`,
+    `calibrate` and a forward pass in evaluation mode; it does not depend on the grouping.
     """
 
     def __init__(self, whole: Generator, calibration: Batches = ()) -> None:
         self._whole = whole
         self._calibration = calibration
         self._statistics = has_batch_statistics(whole)
-        # Subnets cut out of the whole, by what they run: a segment at its widths where nothing else matters, a node
-        # of the current group where statistics belong to it.
-        self._runners: dict[Node, Generator] = {}
+        self._plan: Plan | None = None
+        self._subnets: dict[Widths, Generator] = {}
         self._group: list[Widths] = []
-        needed = 0
-        self._prefix = [needed := max(needed, *(index + 1 for index in segment.widths)) for segment in whole.segments]
 
     def __call__(self, subnets: Sequence[Subnet], x: Tensor) -> Iterator[tuple[Subnet, Tensor]]:
         """Each subnet, in the order given, with its pictures for the batch *x* of encoded inputs.
 
         Raises ValueError if statistics must be estimated and there is no batch to do it.
         """
+        group = [subnet.widths for subnet in subnets]
+        if group != self._group:
+            self._prepare(group)
+        yield from zip(subnets, self._walk(group, x), strict=True)
+
+    def _prepare(self, group: list[Widths]) -> None:
+        """Cut the subnets of *group* out of the whole, and estimate their statistics."""
+        self._group = []
+        self._subnets = {widths: extract(self._whole, widths) for widths in group}
         if self._statistics:
-            self._calibrate([subnet.widths for subnet in subnets])
-        yield from zip(subnets, self._walk([subnet.widths for subnet in subnets], x), strict=True)
+            self._calibrate(sorted(self._subnets))  # so that each node runs once a batch
+        self._group = group
 
     def _walk(self, group: Sequence[Widths], x: Tensor) -> Iterator[Tensor]:
         """The pictures of each subnet."""
-        states: list[State] = []
-        previous: Widths = ()
+        if not group:
+            return
+        plan = self._plan = self._plan or plan_of(self._whole.spec)
+        replay, previous = _Replay(plan), None
         for widths in group:
-            del states[self._shared(previous, widths) :]
-            for index in range(len(states), len(self._whole.segments)):
-                before = states[-1] if states else x
-                states.append(self._runner(index, widths).run_segment(index, before))
+            shared = -1 if previous is None else _common(previous, widths)
             previous = widths
-            yield states[-1]
-
-    def _shared(self, previous: Widths, widths: Widths) -> int:
-        """How many leading segments the two subnets have in common."""
-        return sum(previous[:length] == widths[:length] for length in self._prefix) if previous else 0
-
-    def _runner(self, index: int, widths: Widths) -> Generator:
-        """A subnet that has segment *index* at these widths, with this node's statistics; its others do not matter."""
-        if self._statistics:
-            return self._runners[index, widths[: self._prefix[index]]]
-        key = (index, tuple(widths[position] for position in self._whole.segments[index].widths))
-        if key not in self._runners:
-            self._runners[key] = extract(self._whole, widths)
-        return self._runners[key]
+            yield replay.run(self._subnets[widths], x, shared)
 
     @torch.no_grad()
-    def _calibrate(self, group: list[Widths]) -> None:
-        """Estimate the statistics of every node of *group*; done already for all batches but the first."""
-        if group == self._group:
-            return
-        self._group = []
-        ordered = sorted(set(group))  # so that each node runs once a batch
-        owners = {widths: extract(self._whole, widths) for widths in ordered}
-        self._runners = {
-            (index, widths[:length]): owners[widths] for widths in ordered for index, length in enumerate(self._prefix)
-        }
+    def _calibrate(self, ordered: list[Widths]) -> None:
+        """Estimate the running statistics of the subnets: cumulative averages over the batches of calibration.
+
+        Subnets that share a norm's input share its statistics, and the first of them gathers these.
+        """
+        plan = self._plan = self._plan or plan_of(self._whole.spec)
+        shared: dict[tuple[str, Widths], nn.BatchNorm2d] = {}
+        layers: list[nn.BatchNorm2d] = []
+        for widths in ordered:
+            for name, layer in self._subnets[widths].named_modules():
+                if not isinstance(layer, nn.BatchNorm2d):
+                    continue
+                layer.reset_running_stats()
+                owner = shared.setdefault((name, widths[: plan.of_layer(name)]), layer)
+                layer.running_mean, layer.running_var = owner.running_mean, owner.running_var
+                layer.num_batches_tracked = None  # batches are counted here, once for all
+                layers.append(layer)
+        before = [layer.momentum for layer in layers]
         batches = self._calibration() if callable(self._calibration) else self._calibration
         seen = 0
-        with ExitStack() as stack:
-            for owner in owners.values():
-                stack.enter_context(estimating(owner))
+        with ranks.apart():  # all see the same pictures
             for batch in batches:
+                seen += 1
+                for layer in layers:
+                    layer.train()
+                    layer.momentum = 1 / seen
                 for _ in self._walk(ordered, batch):
                     pass
-                seen += 1
         if ordered and not seen:
             raise ValueError("no batch to estimate BatchNorm's statistics from")
-        self._group = group
+        for layer, momentum in zip(layers, before, strict=True):
+            layer.eval()
+            layer.momentum = momentum
+
+
+def plan_of(spec: GeneratorSpec) -> Plan:
+    """The plan of *spec*'s generator, from its forward pass on the meta device."""
+    skeleton = build_skeleton(spec).eval()
+    for layer in skeleton.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.num_batches_tracked = None
+    tape, pictures = record(skeleton, torch.empty(2, spec.in_channels, *spec.size, device="meta"))
+    return Plan(spec, tape, pictures)
+
+
+def _common(previous: Widths, widths: Widths) -> int:
+    """How many of the first widths two subnets have in common."""
+    return next((at for at, (a, b) in enumerate(zip(previous, widths, strict=True)) if a != b), len(widths))

@@ -15,7 +15,7 @@ from gancomp.config import Config, DistillTraining, ImportableTraining, Supernet
 from gancomp.convert import load_discriminator, load_original
 from gancomp.data.datasets import Pictures, to_float
 from gancomp.elastic.pruning import prune
-from gancomp.elastic.slicing import Elastic, Widths, cut, extract
+from gancomp.elastic.slicing import Elastic, Widths, cut, extract, pieces_of
 from gancomp.elastic.space import draw_widths
 from gancomp.errors import GancompError
 from gancomp.nets import build_generator, load_generator, load_weights
@@ -138,7 +138,7 @@ def train_distilled(config: Config, experiment: str, machine: Machine = ANY_MACH
     run.seed("generator")
     generator = build_generator(spec)
     if settings.prune:
-        generator.load_state_dict(prune(teacher.state_dict(), spec, spec.widths))
+        generator.load_state_dict(prune(teacher.state_dict(), teacher.spec, spec))
     run.seed("maps")
     student = MappedGenerator(generator, teacher.feature_channels())
     _train_student(run, student, teacher, "teacher", inherit_discriminator=settings.inherit_discriminator)
@@ -241,14 +241,18 @@ def _load_student(run: StageRun, stage: str, teacher: Generator) -> MappedGenera
 
 def _elastic(student: MappedGenerator, teacher: Generator) -> Elastic:
     spec, channels = student.generator.spec, teacher.feature_channels()
-    return Elastic(student, lambda widths: MappedGenerator(build_generator(spec.with_widths(widths)), channels))
+
+    def build(widths: Widths) -> MappedGenerator:
+        return MappedGenerator(build_generator(spec.with_widths(widths)), channels)
+
+    return Elastic(student, build, pieces_of(spec, "generator."))
 
 
 def _narrowed(student: MappedGenerator, widths: Widths, teacher: Generator) -> MappedGenerator:
     """The leading blocks of a student as a student of its own."""
     spec = student.generator.spec.with_widths(widths)
     narrow = MappedGenerator(build_generator(spec), teacher.feature_channels())
-    narrow.load_state_dict(cut(student.state_dict(), narrow))
+    narrow.load_state_dict(cut(student.state_dict(), narrow, pieces_of(student.generator.spec, "generator.")))
     return narrow
 
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
+from torch import Tensor, nn
 
-from gancomp.elastic.slicing import KEPT_SKELETONS, Elastic, cut, extract
+from gancomp.elastic.slicing import KEPT_SKELETONS, Elastic, cut, extract, pieces_of
 from gancomp.nets import Generator, build_generator, build_skeleton, load_generator, save_generator
 from gancomp.objectives.distill import MappedGenerator
 from gancomp.spec import GeneratorSpec
@@ -28,13 +28,21 @@ BATCH_NORMED = [
 
 
 def elastic_of(whole: Generator) -> Elastic:
-    return Elastic(whole, lambda narrow: build_generator(whole.spec.with_widths(narrow)))
+    return Elastic(whole, lambda narrow: build_generator(whole.spec.with_widths(narrow)), pieces_of(whole.spec))
 
 
 @st.composite
 def subnets(draw: st.DrawFn) -> tuple[GeneratorSpec, tuple[int, ...]]:
     spec = draw(elastic_specs(largest=5, largest_side=12))
     return spec, draw(widths(spec.widths))
+
+
+def both_pieces(weight: Tensor, level: int, wide: GeneratorSpec, narrow: GeneratorSpec) -> Tensor:
+    """What a unet's transposed convolution reads of its mirror image, and of the level below."""
+    if level == wide.downs - 1:
+        return weight
+    mirrored = wide.levels[0][level]
+    return torch.cat((weight[: narrow.levels[0][level]], weight[mirrored : mirrored + narrow.levels[1][level]]))
 
 
 @settings(deadline=None, max_examples=20)
@@ -51,7 +59,10 @@ def test_once_for_all_extracted_and_saved_give_the_same_picture(
     # The same cut by hand, from the shapes that the widths ask for.
     by_hand = build_generator(spec.with_widths(narrow))
     for name, own in by_hand.state_dict().items():
-        own.copy_(whole.state_dict()[name][tuple(slice(length) for length in own.shape)])
+        tensor = whole.state_dict()[name]
+        if spec.family == "unet" and name.startswith("up.") and name.endswith("conv.weight"):
+            tensor = both_pieces(tensor, int(name.split(".")[1]), spec, by_hand.spec)
+        own.copy_(tensor[tuple(slice(length) for length in own.shape)])
 
     with torch.inference_mode():
         picture = elastic_of(whole)(x, narrow)
@@ -68,7 +79,11 @@ def test_every_activation_that_is_distilled_is_the_same_too(drawn: tuple[Generat
     generator = lively(spec)
     teacher_channels = [5, 6, 7, 8][: len(generator.distilled)]
     whole = MappedGenerator(generator, teacher_channels).eval()
-    elastic = Elastic(whole, lambda own: MappedGenerator(build_generator(spec.with_widths(own)), teacher_channels))
+    elastic = Elastic(
+        whole,
+        lambda own: MappedGenerator(build_generator(spec.with_widths(own)), teacher_channels),
+        pieces_of(spec, "generator."),
+    )
     x = pictures(spec)
     with torch.inference_mode():
         picture, mapped = elastic(x, narrow)

@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gancomp.elastic.slicing import extract
 from gancomp.nets import Generator, build_skeleton
 from gancomp.spec import GeneratorSpec
 from tests.strategies import lively, pictures, unets
@@ -62,9 +61,3 @@ def test_biases_and_norms_are_where_pix2pix_has_them(norm: str) -> None:
     kind = nn.BatchNorm2d if norm == "batch" else nn.InstanceNorm2d
     normed = {name for name, level in levels.items() if isinstance(level.get_submodule("norm"), kind)}
     assert normed == set(levels) - {"down.0", "down.3", "up.0"}
-
-
-def test_it_is_not_elastic() -> None:
-    whole = lively(GeneratorSpec.model_validate({"family": "unet", "widths": 2, "size": 8, "downs": 3}))
-    with pytest.raises(ValueError, match="a unet generator has no subnets"):
-        extract(whole, (1,))

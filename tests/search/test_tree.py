@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import random
 from collections import Counter
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from gancomp.elastic.calibrate import calibrate
 from gancomp.elastic.slicing import extract
 from gancomp.elastic.space import Subnet, Widths, enumerate_widths
-from gancomp.nets.generator import Generator, State
+from gancomp.nets.generator import Generator
 from gancomp.profile.macs import profile
 from gancomp.search.tree import TreeWalk
 from gancomp.spec import GeneratorSpec
 from tests.strategies import lively
 from tests.strategies import pictures as inputs
 
-#: How many leading widths each segment's output depends on, its own and those before it.
-PREFIXES = {"stem": 1, "down1": 2, "down2": 3, "blocks1": 4, "blocks2": 5, "blocks3": 6, "up1": 7, "output": 8}
+#: How many leading widths each convolution's output depends on: its own, and those before it.
+PREFIXES = {"stem.1": 1, "down1.0": 2, "down2.0": 3, "up1.0": 7, "output.0": 8, "output.4": 8}
+#: A decomposed convolution's depthwise part depends on what it reads alone.
+SEPARABLE = {
+    f"blocks{group}.0.branch.{place}": length
+    for group in (1, 2, 3)
+    for place, length in (("1.0", group + 2), ("1.2", group + 3), ("5.0", group + 3))
+}
+DENSE = {f"blocks{group}.0.branch.{place}": group + 3 for group in (1, 2, 3) for place in (1, 5)}
 
 
 RESNET = GeneratorSpec(widths=3, block="separable", size=16, blocks=3)
@@ -30,11 +38,13 @@ SPECS = {
     "separable": RESNET,
     "dense": RESNET.model_copy(update={"block": "dense"}),
     "batch norm": RESNET.model_copy(update={"norm": "batch"}),
+    "unet": GeneratorSpec(family="unet", widths=3, size=32, downs=5),
+    "unet, instance norm": GeneratorSpec(family="unet", widths=3, size=32, downs=5, norm="instance"),
     "spade": GeneratorSpec.model_validate(
         {"family": "spade", "widths": 3, "size": 64, "in_channels": 4, "upsampling": "normal", "block": "separable"}
     ),
 }
-NORMED = ["batch norm", "spade"]
+NORMED = ["batch norm", "unet", "spade"]
 
 
 def network(kind: str = "separable") -> Generator:
@@ -72,39 +82,43 @@ def pictures() -> Tensor:
     return torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(1)) * 2 - 1
 
 
-@pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """How often each segment ran."""
-    counter: Counter[str] = Counter()
-    run_segment = Generator.run_segment
+class Convolutions(TorchDispatchMode):
+    """Counts how often each convolution of *whole* runs, in whatever subnet; a subnet's weights are views of it."""
 
-    def counted(self: Generator, index: int, state: State) -> State:
-        counter[self.segments[index].name] += 1
-        return run_segment(self, index, state)
+    def __init__(self, whole: Generator) -> None:
+        super().__init__()
+        self.ran: Counter[str] = Counter()
+        self._names = {
+            parameter.data_ptr(): name.removesuffix(".weight")
+            for name, parameter in whole.named_parameters()
+            if parameter.dim() == 4
+        }
 
-    monkeypatch.setattr(Generator, "run_segment", counted)
-    return counter
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if "conv" in func.overloadpacket.__name__ and not args[1].is_meta:
+            self.ran[self._names.get(args[1].data_ptr(), "of joined pieces")] += 1
+        return func(*args, **(kwargs or {}))
 
 
 @torch.inference_mode()
 @pytest.mark.parametrize(("block", "seed"), [("separable", 0), ("separable", 1), ("dense", 2)])
-def test_every_subnet_of_a_space(block: str, seed: int, calls: Counter[str]) -> None:
+def test_every_subnet_of_a_space(block: str, seed: int) -> None:
     whole, x = network(block), pictures()
     space = random_space(seed)
     chosen = subnets(whole, list(enumerate_widths(space)))
-    walked = [(subnet, out.clone()) for subnet, out in TreeWalk(whole)(chosen, x)]
+    with Convolutions(whole) as counted:
+        walked = [(subnet, out.clone()) for subnet, out in TreeWalk(whole)(chosen, x)]
     assert [subnet for subnet, _ in walked] == chosen
-    ran = Counter(calls)
     for subnet, out in walked:
         assert torch.allclose(out, extract(whole, subnet.widths)(x), atol=1e-5, rtol=0), subnet.widths
-    assert ran == {name: len({subnet.widths[:length] for subnet in chosen}) for name, length in PREFIXES.items()}, (
-        "a prefix that several subnets share runs once"
-    )
+    prefixes = PREFIXES | (SEPARABLE if block == "separable" else DENSE)
+    expected = {name: len({subnet.widths[:length] for subnet in chosen}) for name, length in prefixes.items()}
+    assert {name: counted.ran[name] for name in prefixes} == expected, "a prefix that several subnets share runs once"
 
 
 @torch.inference_mode()
 @pytest.mark.parametrize("seed", range(2))
-def test_some_subnets_in_any_order(seed: int, calls: Counter[str]) -> None:
+def test_some_subnets_in_any_order(seed: int) -> None:
     """As under a budget: gaps in the tree, and even an order that shares nothing, change no picture."""
     whole, x = network(), pictures()
     everything = list(enumerate_widths([(3, 1), (3,), (2, 1), (3, 2), (3, 2, 1), (2,), (3, 1), (2, 1)]))
@@ -114,7 +128,29 @@ def test_some_subnets_in_any_order(seed: int, calls: Counter[str]) -> None:
 
 
 @torch.inference_mode()
-def test_one_walker_serves_many_batches(calls: Counter[str]) -> None:
+def test_a_unets_skip_connections_are_shared() -> None:
+    whole = network("unet, instance norm")
+    x, chosen = (
+        inputs(whole.spec),
+        subnets(whole, list(enumerate_widths([(3, 1), (2,), (3, 1), (3, 1), *[(2, 1)] * 2, (3,), (2, 1)]))),
+    )
+    with Convolutions(whole) as counted:
+        for subnet, out in TreeWalk(whole)(chosen, x):
+            assert torch.allclose(out, extract(whole, subnet.widths)(x), atol=1e-5, rtol=0), subnet.widths
+    alone_too = len(chosen)
+    # The other convolutions on the way up read two pieces, so their weights are copies.
+    prefixes = {"down.0.conv": 1, "down.2.conv": 3, "down.4.conv": 4, "up.4.conv": 5}
+    expected = {
+        name: len({subnet.widths[:length] for subnet in chosen}) + alone_too for name, length in prefixes.items()
+    }
+    assert {name: counted.ran[name] for name in prefixes} == expected
+    joined = {"up.3": 6, "up.2": 7, "up.1": 8, "up.0": 8}
+    walked = sum(len({subnet.widths[:length] for subnet in chosen}) for length in joined.values())
+    assert counted.ran["of joined pieces"] == walked + len(joined) * alone_too
+
+
+@torch.inference_mode()
+def test_one_walker_serves_many_batches() -> None:
     """Nothing of one batch of pictures is taken for another's, though the first subnet follows the same one."""
     whole = network()
     walk = TreeWalk(whole)
@@ -126,11 +162,12 @@ def test_one_walker_serves_many_batches(calls: Counter[str]) -> None:
 
 
 @torch.inference_mode()
-def test_the_same_subnet_twice_runs_nothing(calls: Counter[str]) -> None:
+def test_the_same_subnet_twice_runs_nothing() -> None:
     whole, x = network(), pictures()
-    (first, _), (second, _) = itertools.islice(TreeWalk(whole)(subnets(whole, [(2,) * 8] * 2), x), 2)
-    assert first.widths == second.widths
-    assert sum(calls.values()) == 8
+    with Convolutions(whole) as counted:
+        (_, first), (_, second) = TreeWalk(whole)(subnets(whole, [(2,) * 8] * 2), x)
+    assert torch.equal(first, second)
+    assert set(counted.ran.values()) == {1}
 
 
 # --- statistics of BatchNorm -------------------------------------------------------------------
@@ -152,29 +189,22 @@ def test_each_subnet_has_statistics_of_its_own(kind: str, shuffled: bool) -> Non
                 torch.testing.assert_close(out, expected[subnet.widths], atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("kind", NORMED)
+@pytest.mark.parametrize("kind", ["batch norm", "spade"])
 @torch.inference_mode()
-def test_statistics_are_estimated_once_a_group(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_statistics_are_estimated_once_a_group(kind: str) -> None:
     """And each node of the tree runs once a batch, though the group is out of order."""
     whole = network(kind)
-    ran: Counter[tuple[str, bool]] = Counter()
-    hidden = type(whole).run_segment
-
-    def counted(self: Generator, index: int, state: State) -> State:
-        estimating = any(module.training for module in getattr(self, self.segments[index].name).modules())
-        ran[self.segments[index].name, estimating] += 1
-        return hidden(self, index, state)
-
-    monkeypatch.setattr(type(whole), "run_segment", counted)
     chosen = subnets(whole, [(3,) * 8, (3, 1, *[3] * 6), (3, 3, 3, 3, 3, 3, 3, 1), (3,) * 8])
-    walk = TreeWalk(whole, lambda: iter(batches(whole)))
-    for _ in range(3):
-        assert len(list(walk(chosen, inputs(whole.spec)))) == 4
-    name = whole.segments[-2].name
-    before = 2 if kind == "batch norm" else 3  # distinct prefixes up to there
-    assert ran[name, True] == before * len(batches(whole))
-    list(walk(chosen[:2], inputs(whole.spec)))
-    assert ran[name, True] == (before + 2) * len(batches(whole))
+    walk, distinct = TreeWalk(whole, lambda: iter(batches(whole))), 3
+    last = {"batch norm": "output.4", "spade": "output"}[kind]
+    with Convolutions(whole) as counted:
+        for _ in range(3):
+            assert len(list(walk(chosen, inputs(whole.spec)))) == 4
+    pictures_alone = 3 * 4  # out of order, each subnet of a batch of pictures runs to its end
+    assert counted.ran[last] == distinct * len(batches(whole)) + pictures_alone
+    with counted:
+        list(walk(chosen[:2], inputs(whole.spec)))
+    assert counted.ran[last] == (distinct + 2) * len(batches(whole)) + pictures_alone + 2
 
 
 @pytest.mark.parametrize("kind", NORMED)

@@ -163,7 +163,10 @@ def all_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> b
 
 def test_student_begins_as_the_pruned_teacher(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     teacher = load_generator(workspace.stage("teacher") / "model.safetensors")
-    pruned = {f"generator.{k}": v for k, v in prune(teacher.state_dict(), teacher.spec, (4,) * 8).items()}
+    pruned = {
+        f"generator.{k}": v
+        for k, v in prune(teacher.state_dict(), teacher.spec, teacher.spec.with_widths((4,) * 8)).items()
+    }
     inherited = load_tensors(workspace.stage("teacher") / "discriminator.safetensors")[0]
 
     begun = first_networks(workspace.config(), "distill", monkeypatch)
