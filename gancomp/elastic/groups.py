@@ -20,8 +20,8 @@ from gancomp.elastic.tape import Call, Constant, Tape, Value, Weight
 class Group:
     """Channels that are narrowed together, *full* of them; *reason* says why, where they cannot be."""
 
-    def __init__(self, full: int, name: str = "", reason: str = "") -> None:
-        self.full, self.name, self.reason = full, name, reason
+    def __init__(self, full: int, reason: str = "") -> None:
+        self.full, self.reason, self.name = full, reason, ""
         #: What it turned out to be made of: another group (joined), or several (split).
         self.layout: Layout | None = None
 
@@ -88,8 +88,6 @@ def _becomes(group: Group, layout: Layout) -> None:
     """Join *group* to the one of *layout*, which takes over what is known of it."""
     if group.reason:
         freeze(layout, group.reason)
-    heir = layout[0][0]
-    heir.name = heir.name or group.name
     group.layout = layout
 
 
@@ -98,7 +96,7 @@ def _split(group: Group, factor: int, channels: int) -> Layout | None:
     if channels % factor:
         return None
     part = channels // factor
-    group.layout = [(Group(part, group.name, group.reason), 1), (Group(group.full - part, "", group.reason), 1)]
+    group.layout = [(Group(part, group.reason), 1), (Group(group.full - part, group.reason), 1)]
     return group.layout
 
 
@@ -112,11 +110,11 @@ def equal_parts(layout: Layout, count: int, reason: str) -> Layout:
         if factor % count == 0:
             return [(group, factor // count)]
         if factor == 1 and group.full % count == 0:
-            part = Group(group.full // count, group.name, group.reason)
+            part = Group(group.full // count, group.reason)
             group.layout = [(part, 1)] * count
             return [(part, 1)]
     freeze(pieces, reason)
-    return [(Group(max(length(pieces) // count, 1), "", reason), 1)]
+    return [(Group(max(length(pieces) // count, 1), reason), 1)]
 
 
 def _divided(layout: Layout, factor: int, reason: str) -> Layout:
@@ -126,12 +124,12 @@ def _divided(layout: Layout, factor: int, reason: str) -> Layout:
         if times % factor == 0:
             units.append((group, times // factor))
         elif times == 1 and group.full % factor == 0 and group.layout is None:
-            unit = Group(group.full // factor, group.name, group.reason)
+            unit = Group(group.full // factor, group.reason)
             group.layout = [(unit, factor)]
             units.append((unit, 1))
         else:
             freeze(layout, reason)
-            return [(Group(max(length(layout) // factor, 1), "", reason), 1)]
+            return [(Group(max(length(layout) // factor, 1), reason), 1)]
     return units
 
 
@@ -174,13 +172,19 @@ class Groups:
         #: Calls that make a group's channels, in order of execution.
         self.producers: list[tuple[Call, Layout]] = []
         for value in tape.inputs:
-            self.values[value] = {1: [(Group(value.shape[1], "input", "the input's channels are given"), 1)]}
+            self.values[value] = {1: [(Group(value.shape[1], "the input's channels are given"), 1)]}
         for call in tape.calls:
             if call.outputs:
                 self._read(call)
         for value in outputs:
             for layout in self.values.get(value, {}).values():
                 freeze(layout, "the output's channels are given")
+        named: set[Group] = set()
+        for call, layout in self.producers:  # a group is called after the first layer that makes it
+            for group, _ in resolved(layout):
+                if group not in named:
+                    group.name = call.module or call.name
+                    named.add(group)
 
     def dims(self, tensor: Any) -> Dims:
         """Layouts of a value or weight, in groups that are neither joined nor split."""
@@ -216,7 +220,7 @@ class Groups:
             self.values[value] = {}
 
     def _fixed(self, size: int, reason: str) -> Layout:
-        return [(Group(size, "", reason), 1)]
+        return [(Group(size, reason), 1)]
 
     def _govern(self, weight: Weight, dim: int, layout: Layout) -> None:
         """*layout* is that of a weight's dimension; where the weight is used again, both uses are joined."""
@@ -315,12 +319,12 @@ class Groups:
             part = equal_parts(inputs, count, f"{_at(call)} has {count} groups that do not fit")
             if length(part) * count != length(inputs):
                 part = self._fixed(length(inputs) // count, f"{_at(call)} has {count} groups that do not fit")
-            own: Layout = self._made(call, channels // count)
+            own: Layout = self._made(channels // count)
             outputs = own * count
             self._govern(weight, 0, part * count if transposed else outputs)
             self._govern(weight, 1, own if transposed else part)
         else:
-            outputs = self._made(call, channels)
+            outputs = self._made(channels)
             self._govern(weight, 1 if transposed else 0, outputs)
             self._govern(weight, 0 if transposed else 1, inputs)
         # A weight that is used twice may have had its outputs' layout before.
@@ -332,8 +336,8 @@ class Groups:
             freeze(outputs, f"the bias of {_at(call)} is computed")
         self.values[written] = {1: outputs}
 
-    def _made(self, call: Call, channels: int) -> Layout:
-        return [(Group(channels, call.module or call.name), 1)]
+    def _made(self, channels: int) -> Layout:
+        return [(Group(channels), 1)]
 
     def _linear(self, call: Call) -> None:
         x, weight, bias = call.args[0], _argument(call, 1, "weight"), _argument(call, 2, "bias")
@@ -342,7 +346,7 @@ class Groups:
         if not isinstance(weight, Weight):
             self._unknown(call, f"the weights of {_at(call)} are computed")
             return
-        outputs = self._made(call, weight.shape[0])
+        outputs = self._made(weight.shape[0])
         self.producers.append((call, outputs))
         self._govern(weight, 0, outputs)
         self._govern(weight, 1, dims.get(last) or self._fixed(weight.shape[1], "what it reads is fixed"))
