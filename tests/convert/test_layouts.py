@@ -127,7 +127,7 @@ def test_unets(tmp_path: Path, kind: str, downs: int, dropout: bool, inputs: int
     # The innermost level of an instance norm needs more than one pixel to have a variance.
     x = photos(inputs, (2**downs, 2 ** (downs + 1)))
     spec = same_pictures(lively(Unet(2, downs, kind, dropout, inputs)), tmp_path, x)
-    assert (spec.family, spec.widths, spec.downs, spec.norm) == ("unet", (2,), downs, kind)
+    assert (spec.family, spec.widths, spec.downs, spec.norm) == ("unet", (2,) * 8, downs, kind)
     assert (spec.in_channels, spec.out_channels) == (inputs, 3)
 
 
