@@ -122,7 +122,7 @@ def test_a_fault_of_an_experiment_is_told_by_its_key(fault: dict[str, Any], told
         ({"run": ["mime"]}, r"run: no experiment 'mime' \(did you mean 'mine'\?\)"),
         ({"run": "mine"}, r"run: .*not 'mine'"),
         ({"datasets": {"pairs": {"flop": True}}}, r"datasets\.pairs\.flop: unknown key \(did you mean 'flip'\?\)"),
-        ({"datasets": {"pairs": {"source": "web"}}}, r"datasets\.pairs: .*'web'.*'openmoji', 'aligned'"),
+        ({"datasets": {"pairs": {"source": "web"}}}, r"datasets\.pairs: .*'web'.*'openmoji', 'fluent'"),
         ({"datasets": {"aligned": {"source": "aligned"}}}, r"datasets\.aligned\.path: Field required"),
         ({"datasets": {"pairs": {"size": "8x8x8"}}}, r"datasets\.pairs\.size: .*at most 2 items"),
         ({"datasets": {"pairs": {"size": "tall"}}}, r"datasets\.pairs\.size: size 'tall': expected H or HxW"),

@@ -15,7 +15,7 @@ from typing import Any, get_args
 import numpy as np
 
 from gancomp import artifacts, paths
-from gancomp.data import aligned, cityscapes, earth, folders, labels, manifest, openmoji, published
+from gancomp.data import aligned, cityscapes, earth, fluent, folders, labels, manifest, openmoji, published
 from gancomp.data.images import encode_png
 from gancomp.data.manifest import Manifest, hash_of, load_manifest, verify
 from gancomp.data.plan import Picture, Plan, Side
@@ -25,6 +25,7 @@ from gancomp.data.settings import (
     Dataset,
     DownloadDataset,
     EarthDataset,
+    FluentDataset,
     FoldersDataset,
     LabelsDataset,
     OpenmojiDataset,
@@ -133,6 +134,8 @@ def _plan(dataset: Dataset, downloads: Path) -> Plan:
     match dataset:
         case OpenmojiDataset():
             return openmoji.plan(dataset, downloads)
+        case FluentDataset():
+            return fluent.plan(dataset, downloads)
         case AlignedDataset():
             return aligned.plan(dataset)
         case FoldersDataset():

