@@ -742,7 +742,7 @@ def compress(
 ) -> None:
     """From a trained generator and a folder of pictures to a compressed generator and its report."""
     shape = _parsed_size(size)
-    from gancomp.compress import compress as run
+    from gancomp.compression import compress as run
 
     run(
         generator,

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import nn
 
-from gancomp import compress as module
-from gancomp.compress import compress, pictures_in, search_space, student_block
+from gancomp import compression as module
+from gancomp.compression import compress, pictures_in, search_space, student_block
 from gancomp.config import Config, budget_macs, spec_of
 from gancomp.convert import convert
 from gancomp.errors import GancompError
