@@ -6,7 +6,6 @@ import json
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from scipy.ndimage import gaussian_gradient_magnitude
 
 from gancomp.data.archives import each_member
 from gancomp.data.images import decode_rgb, fit_on_white
@@ -120,6 +119,8 @@ _WHO = frozenset({"200d", "1f468", "1f469", "1f9d1", "2640", "2642"})
 
 def edges(picture: Picture) -> Picture:
     """Where the colours of a picture (h, w, 3) change at once, as dark lines on white, uint8 of the same shape."""
+    from scipy.ndimage import gaussian_gradient_magnitude  # slow to import, and needed here alone
+
     values = picture.astype(np.float32)
     change = np.max([gaussian_gradient_magnitude(values[..., channel], EDGE_SIGMA) for channel in range(3)], axis=0)
     darkness = np.clip(change / EDGE_STRENGTH, 0, 1) ** 2  # the square lets shading, which changes slowly, fade
