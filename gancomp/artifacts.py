@@ -20,7 +20,8 @@ from pydantic import Field, ValidationError
 
 from gancomp import __version__
 from gancomp.errors import GancompError
-from gancomp.spec import GeneratorSpec, Role, Strict, ValueRange
+from gancomp.spec import GeneratorSpec, Role, ValueRange
+from gancomp.strict import Strict
 
 if TYPE_CHECKING:
     import torch

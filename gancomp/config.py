@@ -7,16 +7,30 @@ import re
 from typing import Annotated, Any, Literal
 
 import pydantic
-from pydantic import AfterValidator, BeforeValidator, Field, Tag, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    Tag,
+    ValidationError,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
+from gancomp import builders
 from gancomp.data.settings import (
     Dataset,
     DatasetBase,
     Kind,
 )
 from gancomp.errors import did_you_mean
+from gancomp.network import Network, read_description
 from gancomp.profile.macs import profile
 from gancomp.spec import (
+    NORM_PER_FAMILY,
+    WIDTH_NAMES,
     Block,
     Family,
     GeneratorSpec,
@@ -24,11 +38,12 @@ from gancomp.spec import (
     Norm,
     PositiveInt,
     Statistics,
-    Strict,
     Upsampling,
     Widths,
     format_widths,
+    parse_widths,
 )
+from gancomp.strict import Strict
 
 #: Folders beside the data sets.
 RESERVED_DATASET_NAMES = {"downloads", "inception", "logs", "lpips", "perceptual"}
@@ -115,7 +130,12 @@ class SupernetTraining(Training):
     )
     space: Annotated[
         tuple[tuple[PositiveInt, ...], ...],
-        Field(min_length=1, description="the choices of each width, such as [48, 32]"),
+        Field(
+            min_length=1,
+            description="the choices of each width, such as [48, 32], in order; or by name, such as {trunk: [48, 32]}, "
+            "where those that are not named keep the student's",
+            json_schema_extra={"type": ["array", "object"]},
+        ),
     ]
 
     @field_validator("space", mode="after")
@@ -267,12 +287,46 @@ class Discriminator(Strict):
 class Architecture(Strict):
     """What the experiment's generators share."""
 
-    family: Family = "resnet"
+    family: Family = Field("resnet", description="module: a network of one's own, which generator.network describes")
+    network: Annotated[
+        Network | None,
+        BeforeValidator(lambda value: read_description(value) if isinstance(value, str) else value),
+        PlainSerializer(lambda network: network and network.key, when_used="json"),
+        WithJsonSchema({"type": "string"}),
+    ] = Field(None, description="module: the file that `gancomp compress` or `gancomp groups --save` wrote")
+    builder: str | None = Field(
+        None, description="module: the function that makes the network (package.module:function), which will be run"
+    )
     blocks: Annotated[int, Field(ge=3, le=99)] = 9
     norm: Norm | None = Field(None, description="instance, batch or none; the family's own if unset")
     downs: Annotated[int, Field(ge=3, le=12)] = Field(8, description="unet: stride-2 convolutions (8 for 256x256)")
     upsampling: Upsampling = Field("more", description="spade: six doublings, or five (normal) for small pictures")
     block: Block = Field("separable", description="of the teacher and its students; dense is Figure 7b's ablation")
+
+    @model_validator(mode="after")
+    def _builder_is_named(self) -> Architecture:
+        """What a description says is run because the configuration says so too."""
+        if (self.family == "module") != (self.network is not None):
+            raise ValueError("network: goes with family: module, and that with a network")
+        if self.network and self.builder is None and self.network.builder not in builders.OWN:
+            raise ValueError(
+                f"builder: missing; the network is made by {self.network.builder}, which is code that will run. If you "
+                "trust it, name it here"
+            )
+        if self.builder and (not self.network or self.builder != self.network.builder):
+            made_by = self.network.builder if self.network else "no function"
+            raise ValueError(f"builder: is {self.builder}, and the network is made by {made_by}")
+        return self
+
+    @property
+    def width_names(self) -> tuple[str, ...]:
+        """The names by which widths can be given choices in `supernet.space`."""
+        return self.network.names if self.network else WIDTH_NAMES[self.family]
+
+    @property
+    def usual_norm(self) -> Norm:
+        """The norm that the generators have: the declared one, or the network's or the family's own."""
+        return self.norm or (self.network.norm if self.network else NORM_PER_FAMILY[self.family])
 
 
 class Calibration(Strict):
@@ -341,6 +395,33 @@ class Experiment(Strict):
     finetune: Training = Training()
     narrow: Training = Field(Training(), description="of what is trained from scratch to compare with")
     benchmark: Benchmark = Benchmark()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _space_in_order(cls, data: Any) -> Any:
+        """Choices that are given by the names of widths, in the order of the widths."""
+        supernet = data.get("supernet") if isinstance(data, dict) else None
+        space = supernet.get("space") if isinstance(supernet, dict) else None
+        if not isinstance(supernet, dict) or not isinstance(space, dict):
+            return data
+        try:
+            architecture = Architecture.model_validate(data.get("generator") or {})
+        except ValidationError:
+            return data  # told of the generator itself
+        names = architecture.width_names
+        for name in space:
+            if name not in names:
+                raise ValueError(f"supernet.space.{name}: no such width{did_you_mean(str(name), names)}")
+        distill = data.get("distill")
+        own = parse_widths(distill.get("widths")) if isinstance(distill, dict) and "widths" in distill else None
+        if own is None and architecture.network:
+            own = architecture.network.full
+        if isinstance(own, (tuple, list)):
+            own = dict(zip(names, tuple(own) * (len(names) if len(own) == 1 else 1), strict=False))
+        if missing := [name for name in names if name not in space and name not in (own or {})]:
+            raise ValueError(f"supernet.space: has no choices for {', '.join(missing)}; give some, or distill.widths")
+        ordered = [space[name] if name in space else [(own or {})[name]] for name in names]
+        return {**data, "supernet": {**supernet, "space": ordered}}
 
     @property
     def compressed(self) -> bool:
@@ -431,13 +512,16 @@ def spec_of(experiment: Experiment, dataset: DatasetBase, stage: str) -> Generat
     else:
         section = getattr(experiment, stage)
     architecture = experiment.generator
+    widths = section.widths
+    if architecture.network and "widths" not in section.model_fields_set:
+        widths = architecture.network.full
     own = section.block if isinstance(section, ImportableTraining) else None
     imported = section.model_dump(include={"statistics", "hidden"}) if isinstance(section, ImportableTraining) else {}
     return GeneratorSpec.model_validate(
         {
-            **architecture.model_dump(exclude={"block"}),
+            **{name: value for name, value in architecture if name not in ("block", "builder")},
             "block": own or ("dense" if stage == "original" else architecture.block),
-            "widths": section.widths,
+            "widths": widths,
             "size": dataset.size,
             "in_channels": dataset.input_channels,
             "out_channels": dataset.output_channels,
@@ -459,10 +543,10 @@ def _check_model(where: str, experiment: Experiment, dataset: DatasetBase) -> No
             f"{where}.generator.family: {experiment.generator.family} does not go with {experiment.model}; gaugan has "
             "a spade generator, the others have not"
         )
-    if experiment.students and experiment.generator.family == "unet" and experiment.search.asks_latency:
+    if experiment.students and experiment.generator.family in ("unet", "module") and experiment.search.asks_latency:
         raise ValueError(
-            f"{where}.search: the latency of a unet's subnets is not the sum of its segments', as its skip connections "
-            "run through all of them; search by MACs"
+            f"{where}.search: the latency of a {experiment.generator.family} generator's subnets is not the sum of its "
+            "segments', as its connections run through all of them; search by MACs"
         )
     own_objective = experiment.model == "gaugan" or not experiment.objective.pseudo_pairs
     if own_objective and experiment.objective.distillation != "intermediate":

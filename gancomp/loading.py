@@ -10,10 +10,11 @@ from typing import Any, get_args
 import yaml
 from pydantic import ValidationError
 
+from gancomp import builders
 from gancomp.config import Config, Experiment, ImportableTraining, Study
 from gancomp.data.settings import Dataset, DatasetBase
 from gancomp.errors import GancompError, did_you_mean
-from gancomp.spec import Strict
+from gancomp.strict import Strict
 
 #: More values than any configuration has.
 MOST_VALUES = 100_000
@@ -63,11 +64,18 @@ def _expands_beyond(data: Any, limit: int) -> bool:
 
 
 def parse(data: Mapping[str, Any], source: str = "configuration") -> Config:
-    """Resolve every `base:` and check every value; GancompError names the key at fault."""
+    """Resolve every `base:` and check every value; GancompError names the key at fault.
+
+    The functions that `generator.builder` names may be imported from here on (`gancomp.builders`).
+    """
     try:
-        return Config.model_validate(_resolve_bases(data, source))
+        config = Config.model_validate(_resolve_bases(data, source))
     except ValidationError as error:
         raise GancompError(_explain(error, source)) from None
+    for experiment in config.experiments.values():
+        if experiment.generator.builder:
+            builders.allow(experiment.generator.builder)
+    return config
 
 
 def load(paths: Sequence[Path | str], overrides: Mapping[str, Any] | None = None) -> Config:

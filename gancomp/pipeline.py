@@ -11,7 +11,8 @@ from gancomp import paths
 from gancomp.artifacts import read_header
 from gancomp.config import Config, Experiment, spec_of
 from gancomp.errors import GancompError
-from gancomp.spec import NORM_PER_FAMILY, GeneratorSpec, Strict
+from gancomp.spec import GeneratorSpec
+from gancomp.strict import Strict
 
 Stage = Literal[
     "dataset",
@@ -119,7 +120,7 @@ def _own_settings(config: Config, experiment: str, stage: str) -> dict[str, Any]
         unused = set[str]() if declared.search.method == "halving" else {"halving"}
         return {
             "search": declared.search.model_dump(mode="json", exclude=NOT_OF_SCORES | unused) | {"scored": scored},
-            "original": generator_spec(config, experiment, "original").model_dump(mode="json"),
+            "original": _told(generator_spec(config, experiment, "original")),
             "calibration": _calibration(declared),
             "seed": declared.seed,
             "precision": declared.precision,
@@ -134,15 +135,21 @@ def _own_settings(config: Config, experiment: str, stage: str) -> dict[str, Any]
         value = _calibration(declared) if key == "calibration" else getattr(declared, key)
         exclude = set(UNUSED.get(stage, {}).get(key) or ())
         # As before there were such choices.
-        exclude |= {name for name in ("statistics", "key", "hidden") if getattr(value, name, "") is None}
+        newer = ("statistics", "key", "hidden", "network", "builder")
+        exclude |= {name for name in newer if getattr(value, name, "") is None}
         own[key] = value.model_dump(mode="json", exclude=exclude) if isinstance(value, Strict) else value
     return own
 
 
+def _told(spec: GeneratorSpec) -> dict[str, Any]:
+    """*spec* as a signature knows it: a network of one's own by its hash."""
+    told = spec.model_dump(mode="json")
+    return told | {"network": spec.network.key} if spec.network else told
+
+
 def _calibration(declared: Experiment) -> dict[str, Any]:
     """How BatchNorm's statistics are estimated. Generators without any stand as before the version changed."""
-    architecture = declared.generator
-    estimated = (architecture.norm or NORM_PER_FAMILY[architecture.family]) == "batch"
+    estimated = declared.generator.usual_norm == "batch"
     return declared.calibration.model_dump(mode="json") | ({"version": 2} if estimated else {})
 
 

@@ -87,6 +87,8 @@ def _type(value: dict[str, Any]) -> str:
     if "enum" in value or "const" in value:
         return ", ".join(f"`{one}`" for one in value.get("enum", [value.get("const")]))
     kind = value.get("type")
+    if isinstance(kind, list):
+        return " or ".join(_type(value | {"type": one}) for one in kind)
     if kind == "array":
         return f"list of {_type(value['items'])}" if isinstance(value.get("items"), dict) else "list"
     if kind == "object":

@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PlainSerializer,
     SerializerFunctionWrapHandler,
@@ -15,7 +13,11 @@ from pydantic import (
     model_validator,
 )
 
-Family = Literal["resnet", "unet", "spade"]
+from gancomp.network import Network
+from gancomp.strict import Strict
+
+#: `module` is a network of one's own, which a function builds (`gancomp.network`).
+Family = Literal["resnet", "unet", "spade", "module"]
 #: Which convolutions are decomposed: none; the residual blocks'; or, to see what that costs (Table 4), only those of a
 #: resnet that make the picture smaller or larger.
 Block = Literal["dense", "separable", "separable-down", "separable-up"]
@@ -24,16 +26,14 @@ Norm = Literal["instance", "batch", "none"]
 Statistics = Literal["running", "batch"]
 Upsampling = Literal["more", "normal"]
 
-#: Number of widths (K in the paper, Section 3.2) of each family.
-WIDTHS_PER_FAMILY: dict[str, int] = {"resnet": 8, "unet": 8, "spade": 8}
+#: The widths (c_1 … c_K in the paper, Section 3.2) of each family, by the layers that have them.
+WIDTH_NAMES: dict[str, tuple[str, ...]] = {
+    "resnet": ("stem", "down1", "trunk", "blocks1", "blocks2", "blocks3", "up1", "output"),
+    "unet": ("down1", "down2", "down3", "down4", "up4", "up3", "up2", "up1"),
+    "spade": ("fc", "head", "middle1", "middle2", "up1", "up2", "up3", "up4"),
+}
 #: The normalisation of each family where none is named.
 NORM_PER_FAMILY: dict[str, Norm] = {"resnet": "instance", "unet": "batch", "spade": "batch"}
-
-
-class Strict(BaseModel):
-    """A frozen model that refuses unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def parse_widths(value: Any) -> Any:
@@ -111,7 +111,8 @@ class GeneratorSpec(Strict):
     doublings, for 256x512) or `normal` (five, for small pictures). A spade generator's input channels are its classes
     and the edge channel. `separable_norm` lies between depthwise and pointwise convolutions where it is not the usual
     one of the family (`between`), and `hidden` is the number of channels from which a SPADE layer makes scale and
-    shift, where it is not twice the block's width (`hidden_of`).
+    shift, where it is not twice the block's width (`hidden_of`). A generator of the family `module` is *network*, whose
+    size, channels and norm it has; its blocks are separable where the network's decomposed convolutions are.
     """
 
     family: Family = "resnet"
@@ -127,42 +128,53 @@ class GeneratorSpec(Strict):
     separable_norm: Norm | None = None
     statistics: Statistics = "running"
     hidden: Hidden | None = None
+    network: Network | None = None
 
     @model_serializer(mode="wrap")
     def _without_what_is_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Only other people's generators have these three: headers and signatures of ours stay as they were.
+        """Only other people's generators have these four: headers and signatures of ours stay as they were.
 
         So does the one number of a U-Net whose widths are the same, which had no others once.
         """
         fields: dict[str, Any] = handler(self)
         if self.family == "unet" and isinstance(fields.get("widths"), str) and len(set(self.widths)) == 1:
             fields["widths"] = str(self.widths[0])
-        unset = [name for name in ("separable_norm", "statistics", "hidden") if fields[name] in (None, "running")]
+        foreign = ("separable_norm", "statistics", "hidden", "network")
+        unset = [name for name in foreign if fields[name] in (None, "running")]
         return {name: value for name, value in fields.items() if name not in unset}
 
     @model_validator(mode="before")
     @classmethod
     def _defaults_of_the_family(cls, data: Any) -> Any:
-        """One width means all of them; a norm that is not named is the family's."""
+        """One width means all of them; a norm that is not named is the family's, a network's own are its own."""
         if not isinstance(data, dict):
             return data
         family = data.get("family", "resnet")
-        if not isinstance(family, str) or family not in WIDTHS_PER_FAMILY:
+        if family == "module" and data.get("network") is not None:
+            network = Network.model_validate(data["network"])
+            known = {"network": network, "size": network.size, "norm": network.norm, "widths": network.full}
+            known |= {"in_channels": network.in_channels, "out_channels": network.out_channels}
+            return known | {name: value for name, value in data.items() if name != "network" and value is not None}
+        if not isinstance(family, str) or family not in WIDTH_NAMES:
             return data
         if data.get("norm") is None:
             data = {**data, "norm": NORM_PER_FAMILY[family]}
         if "widths" in data:
             widths = parse_widths(data["widths"])
             if isinstance(widths, (tuple, list)) and len(widths) == 1:
-                widths = tuple(widths) * WIDTHS_PER_FAMILY[family]
+                widths = tuple(widths) * len(WIDTH_NAMES[family])
             data = {**data, "widths": widths}
         return data
 
     @model_validator(mode="after")
     def _consistent(self) -> GeneratorSpec:
-        count = WIDTHS_PER_FAMILY[self.family]
+        if (self.network is not None) != (self.family == "module"):
+            raise ValueError("generator.network: goes with the family module, and that with a network")
+        count = len(self.width_names)
         if len(self.widths) != count:
             raise ValueError(f"a {self.family} generator has {count} widths, not {len(self.widths)}")
+        if self.network:
+            self._as_the_network(self.network)
         if self.family == "spade" and self.norm == "none":
             raise ValueError("a spade generator normalises before it modulates: norm must be batch or instance")
         if self.statistics == "batch" and self.norm != "batch":
@@ -173,7 +185,7 @@ class GeneratorSpec(Strict):
             raise ValueError(
                 "a unet generator has no residual blocks to decompose: block must be dense (generator.block)"
             )
-        if self.family != "resnet" and self.block in ("separable-down", "separable-up"):
+        if self.family in ("unet", "spade") and self.block in ("separable-down", "separable-up"):
             raise ValueError(f"a {self.family} generator has no block {self.block}: a resnet has")
         if self.fitting(self.size) != self.size:
             raise ValueError(
@@ -181,6 +193,27 @@ class GeneratorSpec(Strict):
                 f"{self.least}, for this {self.family} generator"
             )
         return self
+
+    def _as_the_network(self, network: Network) -> None:
+        """Raises ValueError where another size, other channels, or wider widths are declared than were read."""
+        for name in ("size", "in_channels", "out_channels", "norm"):
+            own, read = getattr(self, name), getattr(network, name)
+            if own != read:
+                shown = ["x".join(map(str, value)) if name == "size" else value for value in (own, read)]
+                raise ValueError(
+                    f"{name} is {shown[0]}, and the network was read with {shown[1]}; read it anew "
+                    f"(`gancomp groups {network.builder} --save FILE`), or declare what it has"
+                )
+        for width, full, name in zip(self.widths, network.full, network.names, strict=True):
+            if width > full:
+                raise ValueError(f"width {name} is {width}, and the network has {full}: it can only be narrowed")
+        if self.block not in ("dense", "separable"):
+            raise ValueError(f"a network of one's own has no block {self.block}: dense or separable")
+
+    @property
+    def width_names(self) -> tuple[str, ...]:
+        """The layers or groups that have the widths, in order."""
+        return self.network.names if self.network else WIDTH_NAMES.get(self.family, ())
 
     @property
     def between(self) -> Norm:
@@ -218,6 +251,8 @@ class GeneratorSpec(Strict):
     @property
     def stride(self) -> int:
         """Spatial reduction: height and width are multiples of it."""
+        if self.network:
+            return self.network.stride
         if self.family == "resnet":
             return 4
         if self.family == "unet":
@@ -227,6 +262,8 @@ class GeneratorSpec(Strict):
     @property
     def least(self) -> int:
         """The least side; of two strides where one pixel would have no surroundings to reflect, and no variance."""
+        if self.network:
+            return self.network.least
         return self.stride * (1 if self.family == "unet" else 2)
 
     def fitting(self, size: tuple[int, int]) -> tuple[int, int]:
@@ -236,4 +273,4 @@ class GeneratorSpec(Strict):
 
     def with_widths(self, widths: tuple[int, ...]) -> GeneratorSpec:
         """The same generator at other widths."""
-        return GeneratorSpec.model_validate({**self.model_dump(), "widths": widths})
+        return GeneratorSpec.model_validate({**dict(self), "widths": widths})

@@ -14,7 +14,8 @@ from gancomp.artifacts import file_sha256, read_json
 from gancomp.data.classes import LabelClass
 from gancomp.data.settings import Kind, Split
 from gancomp.errors import GancompError
-from gancomp.spec import Role, Strict, ValueRange
+from gancomp.spec import Role, ValueRange
+from gancomp.strict import Strict
 
 NAME = "manifest.json"
 _FILE = re.compile(r"(train|val|truth)/[\w-][\w.-]*\.png")

@@ -155,7 +155,8 @@ REDUCTIONS = {"mean", "sum", "amax", "amin", "var", "std", "norm", "max", "min",
 RESHAPES = {"view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "view_as", "reshape_as"}
 CONVOLUTIONS = {"conv1d", "conv2d", "conv3d"}
 TRANSPOSED = {"conv_transpose1d", "conv_transpose2d", "conv_transpose3d"}
-NORMS = {"batch_norm", "instance_norm", "group_norm"}
+#: How the reason ends for which a picture's channels are frozen.
+GIVEN = "are given"
 
 
 class Groups:
@@ -172,13 +173,13 @@ class Groups:
         #: Calls that make a group's channels, in order of execution.
         self.producers: list[tuple[Call, Layout]] = []
         for value in tape.inputs:
-            self.values[value] = {1: [(Group(value.shape[1], "the input's channels are given"), 1)]}
+            self.values[value] = {1: [(Group(value.shape[1], f"the input's channels {GIVEN}"), 1)]}
         for call in tape.calls:
             if call.outputs:
                 self._read(call)
         for value in outputs:
             for layout in self.values.get(value, {}).values():
-                freeze(layout, "the output's channels are given")
+                freeze(layout, f"the output's channels {GIVEN}")
         named: set[Group] = set()
         for call, layout in self.producers:  # a group is called after the first layer that makes it
             for group, _ in resolved(layout):

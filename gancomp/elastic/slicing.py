@@ -5,7 +5,7 @@ Where channels are concatenated, it is the leading channels of every piece.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -13,9 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from gancomp.elastic.graph import Graph, spans
-from gancomp.elastic.groups import Group, Layout
 from gancomp.elastic.of_spec import graph_of
+from gancomp.elastic.pieces import Pieces, cut
 from gancomp.nets import build_skeleton
 from gancomp.nets.generator import Generator
 from gancomp.spec import GeneratorSpec
@@ -26,62 +25,9 @@ Widths = tuple[int, ...]
 KEPT_SKELETONS = 64
 
 
-class Pieces:
-    """Where channels lie in pieces, as behind a concatenation: which tensors' dimensions, and how long each piece is.
-
-    Names of tensors begin with *prefix* in the network that holds the one of *graph*.
-    """
-
-    def __init__(self, graph: Graph, prefix: str = "") -> None:
-        self._layouts: dict[str, dict[int, Layout]] = {}
-        #: Of each group, a dimension that is made of it alone, from which its length can be read.
-        self._known: dict[Group, tuple[str, int, int]] = {}
-        for name, dims in graph.weights.items():
-            for dim, layout in dims.items():
-                if len(layout) > 1:
-                    self._layouts.setdefault(prefix + name, {})[dim] = layout
-                if len({group for group, _ in layout}) == 1:
-                    total = sum(factor for _, factor in layout)
-                    self._known.setdefault(layout[0][0], (prefix + name, dim, total))
-
-    def spans(self, name: str, dim: int, shapes: Mapping[str, torch.Size]) -> list[tuple[int, int]]:
-        """(offset, length) of what a network with *shapes* takes of the whole's dimension: one span, or several."""
-        layout = self._layouts.get(name, {}).get(dim)
-        if layout is None:
-            return [(0, shapes[name][dim])]
-        taken = []
-        for offset, group, factor in spans(layout):
-            known, at, total = self._known[group]
-            taken.append((offset, shapes[known][at] // total * factor))
-        return taken
-
-
 def pieces_of(spec: GeneratorSpec, prefix: str = "") -> Pieces:
     """The pieces of the generator of *spec*."""
     return Pieces(graph_of(spec), prefix)
-
-
-def cut(tensors: Mapping[str, Tensor], skeleton: nn.Module, pieces: Pieces | None = None) -> dict[str, Tensor]:
-    """The leading block of every tensor (of every piece, where it has *pieces*), in the shapes of *skeleton*.
-
-    Views, so gradients reach the whole; where several pieces are joined, copies, which gradients pass.
-
-    Raises ValueError if the names differ, or if a tensor of the skeleton is larger than the whole's.
-    """
-    shapes = {name: tensor.shape for name, tensor in skeleton.state_dict(keep_vars=True).items()}
-    if shapes.keys() != tensors.keys():
-        raise ValueError(f"topologies differ in {sorted(shapes.keys() ^ tensors.keys())}")
-    blocks = {}
-    for name, shape in shapes.items():
-        whole = tensors[name]
-        if len(shape) != whole.dim() or any(part > all_ for part, all_ in zip(shape, whole.shape, strict=True)):
-            raise ValueError(f"{name}: {tuple(shape)} is not a leading block of {tuple(whole.shape)}")
-        for dim in range(len(shape)):
-            taken = pieces.spans(name, dim, shapes) if pieces else [(0, shape[dim])]
-            parts = [whole.narrow(dim, *span) for span in taken]
-            whole = parts[0] if len(parts) == 1 else torch.cat(parts, dim)
-        blocks[name] = whole
-    return blocks
 
 
 def _cut_network(whole: nn.Module, skeleton: nn.Module, pieces: Pieces | None) -> dict[str, Tensor]:

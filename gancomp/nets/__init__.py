@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch.overrides import TorchFunctionMode
 
 from gancomp.artifacts import Header, load_tensors, read_header, save_tensors
 from gancomp.errors import GancompError
 from gancomp.nets.generator import Generator, Segment
-from gancomp.nets.layers import BatchNorm
+from gancomp.nets.layers import BatchNorm, WithoutWeights
+from gancomp.nets.module import ModuleGenerator
 from gancomp.nets.resnet import ResnetGenerator
 from gancomp.nets.spade import SpadeGenerator
 from gancomp.nets.unet import UnetGenerator
@@ -24,6 +22,7 @@ FAMILIES: dict[str, type[Generator]] = {
     "resnet": ResnetGenerator,
     "unet": UnetGenerator,
     "spade": SpadeGenerator,
+    "module": ModuleGenerator,
 }
 
 
@@ -36,20 +35,9 @@ def build_generator(spec: GeneratorSpec) -> Generator:
     return generator
 
 
-class _WithoutWeights(TorchFunctionMode):
-    """Draws no initial weights: on the meta device that takes most of the time in which a network is built."""
-
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        if getattr(func, "__module__", None) == "torch.nn.init":
-            return args[0] if args else (kwargs or {})["tensor"]
-        return func(*args, **(kwargs or {}))
-
-
 def build_skeleton(spec: GeneratorSpec) -> Generator:
     """A generator's topology on the meta device: shapes and no weights."""
-    with torch.device("meta"), _WithoutWeights():
+    with torch.device("meta"), WithoutWeights():
         return build_generator(spec)
 
 

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 
 from gancomp import ranks
 from gancomp.ranks import summed
 from gancomp.spec import Block, Norm
 
 INIT_STD = 0.02
+
+
+class WithoutWeights(TorchFunctionMode):
+    """Draws no initial weights: on the meta device that takes most of the time in which a network is built."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return args[0] if args else (kwargs or {})["tensor"]
+        return func(*args, **(kwargs or {}))
 
 
 def initialise(module: nn.Module) -> None:

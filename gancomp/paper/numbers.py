@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from gancomp.loading import read_yaml
-from gancomp.spec import Strict
+from gancomp.strict import Strict
 
 
 class Row(Strict):

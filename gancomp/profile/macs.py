@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from gancomp.network import value_of
 from gancomp.spec import GeneratorSpec, Norm
 
 
@@ -207,4 +208,11 @@ def _spade(spec: GeneratorSpec) -> Iterator[Layer]:
     yield _convolution("output", inputs, spec.out_channels, 3, pixels)
 
 
-_LAYERS = {"resnet": _resnet, "unet": _unet, "spade": _spade}
+def _module(spec: GeneratorSpec) -> Iterator[Layer]:
+    """A network of one's own in one piece: its costs are known as sums over all layers (`gancomp.network`)."""
+    assert spec.network
+    costs = spec.network.costs(spec.block)
+    yield Layer("network", *(value_of(terms, spec.widths) for terms in (costs.params, costs.macs, costs.macs_paper)))
+
+
+_LAYERS = {"resnet": _resnet, "unet": _unet, "spade": _spade, "module": _module}

@@ -513,8 +513,8 @@ def label(evaluation: Evaluation) -> str:
     """How tables and figures call a compared generator."""
     if evaluation.stage == "narrow":
         widths = evaluation.spec.widths
-        ngf = widths[0] if len(set(widths)) == 1 else format_widths(widths)
-        return f"Uniform narrow, ngf {ngf} (from scratch)"
+        own = f"ngf {widths[0]}" if len(set(widths)) == 1 else f"widths {format_widths(widths)}"
+        return f"Uniform narrow, {own} (from scratch)"
     return {"original": "Original", "subnet": "Ours (w/o fine-tuning)", "finetune": "Ours"}[evaluation.stage]
 
 

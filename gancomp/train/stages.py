@@ -14,8 +14,9 @@ from gancomp.artifacts import save_tensors, write_json
 from gancomp.config import Config, DistillTraining, ImportableTraining, SupernetTraining
 from gancomp.convert import load_discriminator, load_original
 from gancomp.data.datasets import Pictures, to_float
+from gancomp.elastic.pieces import cut
 from gancomp.elastic.pruning import prune
-from gancomp.elastic.slicing import Elastic, Widths, cut, extract, pieces_of
+from gancomp.elastic.slicing import Elastic, Widths, extract, pieces_of
 from gancomp.elastic.space import draw_widths
 from gancomp.errors import GancompError
 from gancomp.nets import build_generator, load_generator, load_weights
@@ -71,10 +72,11 @@ def train_scratch(config: Config, experiment: str, machine: Machine = ANY_MACHIN
 
 
 def uniform_of_about(original: GeneratorSpec, macs: int) -> GeneratorSpec:
-    """The generator of one width throughout whose exact MACs are closest to *macs*."""
+    """The generator whose widths are all the same share of the original's, with exact MACs closest to *macs*."""
     usual = original.model_copy(update={"hidden": None})  # hidden channels shrink with the width
-    candidates = [usual.with_widths((width,) * len(original.widths)) for width in range(1, max(original.widths) + 1)]
-    return min(candidates, key=lambda spec: abs(profile(spec).macs - macs))
+    most = max(original.widths)
+    shares = [tuple(max(1, round(width * part / most)) for width in original.widths) for part in range(1, most + 1)]
+    return min(map(usual.with_widths, shares), key=lambda spec: abs(profile(spec).macs - macs))
 
 
 def _from_scratch_or_elsewhere(run: StageRun, spec: GeneratorSpec) -> None:

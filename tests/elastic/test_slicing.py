@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from gancomp.elastic.slicing import KEPT_SKELETONS, Elastic, cut, extract, pieces_of
+from gancomp.elastic.pieces import cut
+from gancomp.elastic.slicing import KEPT_SKELETONS, Elastic, extract, pieces_of
 from gancomp.nets import Generator, build_generator, build_skeleton, load_generator, save_generator
 from gancomp.objectives.distill import MappedGenerator
 from gancomp.spec import GeneratorSpec

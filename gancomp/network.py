@@ -1,0 +1,139 @@
+"""What is known of a generator of somebody's own: who builds it, its widths, and what it costs at any of them.
+
+It is read from the network once (`gancomp.elastic.reading`) and kept in a file, NAME.network.json, so that a workflow
+can plan without torch and without anybody's code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from math import prod
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError
+
+from gancomp.errors import GancompError
+from gancomp.strict import Strict
+
+#: `package.module:function`: what makes the network, called with the arguments.
+Builder = Annotated[
+    str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$", max_length=200)
+]
+Count = Annotated[int, Field(ge=0, le=1 << 60)]
+Position = Annotated[int, Field(ge=0, lt=4096)]
+MAX_BYTES = 16 << 20
+
+
+class Width(Strict):
+    """A width that is searched: channels of the free groups at *groups* (in the graph's order), *full* in the whole."""
+
+    name: Annotated[str, Field(max_length=200)]
+    full: Annotated[int, Field(gt=0, le=4096)]
+    groups: tuple[Position, ...]
+
+
+class Term(Strict):
+    """*times* x the product of the widths at these positions; the same position may stand twice."""
+
+    times: Count
+    widths: tuple[Position, ...]
+
+
+Polynomial = tuple[Term, ...]
+
+
+class Costs(Strict):
+    """Parameters and multiply-accumulates of one picture, by the widths; conventions as in `gancomp.profile.macs`."""
+
+    params: Polynomial
+    macs: Polynomial
+    macs_paper: Polynomial
+
+
+class Network(Strict):
+    """A generator that *builder* makes of *arguments* (JSON), as it was read at *size* (height, width).
+
+    Inputs are multiples of *stride*, and at least *least*. The outputs of the modules *distilled* are matched with the
+    teacher's; the convolutions *decomposed* are the ones that a separable student makes of a depthwise and a pointwise
+    one, and *separable* is what it then costs.
+    """
+
+    builder: Builder
+    arguments: Annotated[str, Field(max_length=100_000)] = "{}"
+    size: tuple[Annotated[int, Field(gt=0)], Annotated[int, Field(gt=0)]]
+    in_channels: Annotated[int, Field(gt=0, le=256)]
+    out_channels: Annotated[int, Field(gt=0, le=64)]
+    norm: Literal["instance", "batch", "none"]
+    stride: Annotated[int, Field(gt=0)]
+    least: Annotated[int, Field(gt=0)]
+    widths: Annotated[tuple[Width, ...], Field(min_length=1)]
+    distilled: Annotated[tuple[str, ...], Field(min_length=1)]
+    decomposed: tuple[str, ...] = ()
+    dense: Costs
+    separable: Costs | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(width.name for width in self.widths)
+
+    @property
+    def full(self) -> tuple[int, ...]:
+        """The whole network's widths."""
+        return tuple(width.full for width in self.widths)
+
+    @cached_property
+    def key(self) -> str:
+        """A hash of all of it, by which signatures know it."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def costs(self, block: str) -> Costs:
+        """Those of the network as it is, or with its convolutions decomposed."""
+        return self.separable if block == "separable" and self.separable else self.dense
+
+    def keywords(self) -> dict[str, Any]:
+        """The arguments of the builder."""
+        return dict(json.loads(self.arguments))
+
+
+def value_of(polynomial: Polynomial, widths: Sequence[int]) -> int:
+    """What *polynomial* comes to at *widths*."""
+    return sum(term.times * prod(widths[at] for at in term.widths) for term in polynomial)
+
+
+def polynomial_of(terms: Mapping[tuple[int, ...], int]) -> Polynomial:
+    """The sum of the products of widths (sorted positions), each so many times."""
+    return tuple(Term(times=times, widths=widths) for widths, times in sorted(terms.items()) if times)
+
+
+def read_description(path: Path | str) -> Network:
+    """The network that *path* describes; GancompError naming the file where it is missing or describes none."""
+    path = Path(path)
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise GancompError(f"{path}: has more than {MAX_BYTES:,} bytes, as no description of a network has")
+        network = Network.model_validate_json(path.read_text(encoding="utf-8"))
+        if not isinstance(json.loads(network.arguments), dict):
+            raise GancompError(f"{path}: arguments: are no JSON object")
+        beyond = [at for costs in (network.dense, network.separable) if costs for at in _positions(costs)]
+        if any(at >= len(network.widths) for at in beyond):
+            raise GancompError(f"{path}: counts widths that it does not have")
+    except FileNotFoundError:
+        raise GancompError(f"{path}: no such file; `gancomp groups BUILDER --save {path}` writes one") from None
+    except OSError as error:
+        raise GancompError(f"{path}: cannot be read: {error.strerror}") from None
+    except (ValidationError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        first = error.errors()[0] if isinstance(error, ValidationError) else None
+        told = f"{'.'.join(map(str, first['loc']))}: {first['msg']}" if first else str(error)
+        raise GancompError(f"{path}: does not describe a network ({told})") from None
+    return network
+
+
+def _positions(costs: Costs) -> list[int]:
+    return [at for terms in (costs.params, costs.macs, costs.macs_paper) for term in terms for at in term.widths]
