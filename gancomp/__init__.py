@@ -6,14 +6,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "load_generator", "open_model", "translate"]
+__all__ = ["__version__", "compress", "load_generator", "open_model", "translate"]
 
 if TYPE_CHECKING:
     from gancomp.apply import translate
+    from gancomp.compression import compress
     from gancomp.nets import load_generator
     from gancomp.runtimes import open_model
 
-_HOMES = {"load_generator": "gancomp.nets", "open_model": "gancomp.runtimes", "translate": "gancomp.apply"}
+_HOMES = {
+    "compress": "gancomp.compression",
+    "load_generator": "gancomp.nets",
+    "open_model": "gancomp.runtimes",
+    "translate": "gancomp.apply",
+}
 
 
 def __getattr__(name: str) -> Any:

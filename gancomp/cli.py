@@ -26,13 +26,26 @@ if TYPE_CHECKING:
     from gancomp.config import Config
 
 app = typer.Typer(
-    help="Compress conditional GANs: every stage turns files into files. Plain `snakemake` runs them all in order.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+@app.callback()
+def options(
+    builder: Annotated[
+        list[str] | None,
+        typer.Option(help="package.module:function that may be run to build a generator of one's own; repeatable"),
+    ] = None,
+) -> None:
+    """Compress conditional GANs: every stage turns files into files. Plain `snakemake` runs them all in order."""
+    from gancomp.builders import allow
+
+    for reference in builder or ():
+        allow(reference)
 
 
 class Device(StrEnum):
@@ -718,13 +731,39 @@ def convert(
             print("\n".join(f"  taken to have  {line}" for line in module.assumed(spec)))
 
 
+WeightsOption = Annotated[
+    Path | None, typer.Option(help="of a builder's network: its state dict, .pth or .safetensors")
+]
+ArgumentsOption = Annotated[str | None, typer.Option(help="of a builder: JSON, such as '{\"ngf\": 32}'")]
+ChannelsOption = Annotated[
+    int | None, typer.Option(min=1, help="of a builder's input, where its first convolution does not tell")
+]
+
+
+def _parsed_arguments(text: str | None) -> dict[str, object] | None:
+    if text is None:
+        return None
+    try:
+        arguments = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise GancompError(f"--arguments {text}: not JSON: {error}") from None
+    if not isinstance(arguments, dict):
+        raise GancompError(f"--arguments {text}: expected a JSON object")
+    return arguments
+
+
 @app.command()
 def compress(
-    generator: Annotated[Path, typer.Option(help="a trained generator: .pth or .safetensors")],
+    generator: Annotated[
+        str, typer.Option(help="a trained generator: .pth, .safetensors, or package.module:function that builds it")
+    ],
     data: Annotated[
         Path, typer.Option(help="a folder of pictures: train/ + val/, trainA/ + trainB/, images/ + labels/")
     ],
     budget: Annotated[str, typer.Option(help="10x fewer exact MACs, or at most 5.7G")] = "10x",
+    weights: WeightsOption = None,
+    arguments: ArgumentsOption = None,
+    channels: ChannelsOption = None,
     name: Annotated[str | None, typer.Option(help="of the experiment, its folders and NAME.yaml")] = None,
     discriminator: Annotated[Path | None, typer.Option(help="the one that the generator was trained with")] = None,
     size: SizeOption = None,
@@ -742,12 +781,16 @@ def compress(
 ) -> None:
     """From a trained generator and a folder of pictures to a compressed generator and its report."""
     shape = _parsed_size(size)
+    keywords = _parsed_arguments(arguments)
     from gancomp.compression import compress as run
 
     run(
         generator,
         data,
         budget,
+        weights=weights,
+        arguments=keywords,
+        channels=channels,
         name=name,
         discriminator=discriminator,
         size=shape,

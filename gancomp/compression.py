@@ -5,21 +5,24 @@ It writes a configuration, which can be read and run by hand as any other, and c
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
+from torch import nn
 
 from gancomp import paths
-from gancomp.artifacts import is_own, read_json, write_text
+from gancomp.artifacts import atomic, is_own, read_json, write_text
+from gancomp.builders import allow
 from gancomp.config import Config, ImportableTraining, Model, budget_macs, parse_budget, spec_of
 from gancomp.convert import (
     DiscriminatorShape,
@@ -34,8 +37,11 @@ from gancomp.convert import (
 from gancomp.cost import estimate
 from gancomp.data.build import check
 from gancomp.data.images import SUFFIXES
+from gancomp.elastic.reading import read_network
 from gancomp.errors import GancompError
 from gancomp.loading import merge, parse, read_yaml
+from gancomp.nets.module import built_by
+from gancomp.network import BUILDER_PATTERN
 from gancomp.profile.macs import profile
 from gancomp.spec import Block, GeneratorSpec, Norm, Statistics, Upsampling, format_widths
 
@@ -62,8 +68,10 @@ LADDERS = (
     ((3, 2), (3, 2, 1), (3, 2, 1)),
     ((2, 1), (2, 1), (2, 1)),
 )
-#: Which part of a ladder each of the eight widths takes.
+#: Which part of a ladder each of the eight widths takes; of a network of one's own the ends are two widths each.
 PLACES = {"resnet": (0, 0, 1, 1, 1, 1, 2, 2), "unet": (0, 0, 1, 1, 1, 1, 2, 2), "spade": (0, 0, 0, 0, 0, 2, 2, 2)}
+#: Of more subnets not all are scored: they evolve.
+MOST_SCORED = 10_000
 
 #: Table 5, by model. The perceptual network is the one that can be had wherever packages can.
 OBJECTIVES: dict[Model, dict[str, Any]] = {
@@ -101,10 +109,14 @@ class Pictures:
 
 
 def compress(
-    generator: Path,
-    data: Path,
-    budget: str,
+    generator: Path | str | nn.Module,
+    data: Path | str,
+    budget: str = "10x",
     *,
+    weights: Path | None = None,
+    builder: str | None = None,
+    arguments: Mapping[str, Any] | None = None,
+    channels: int | None = None,
     name: str | None = None,
     discriminator: Path | None = None,
     size: tuple[int, int] | None = None,
@@ -118,51 +130,72 @@ def compress(
     cores: int | None = None,
     dry_run: bool = False,
 ) -> None:
-    """Compress *generator*, a checkpoint that `gancomp.convert` reads, on the pictures of *data* (see LAYOUTS).
+    """Compress *generator* on the pictures of *data* (see LAYOUTS).
+
+    *generator* is a checkpoint that `gancomp.convert` reads; or a module; or the function `package.module:function`
+    that builds it from *arguments* (JSON), and *weights* its state dict. Of a module, *builder* is that function: the
+    workflow's stages are processes of their own, and build it anew; by its class if it is not given. *channels* are
+    those of its input, where its first convolution does not tell.
 
     Writes NAME.yaml into the current folder, runs the workflow on it, and says where the compressed generator and its
     report are. The same command after a stop continues; with *dry_run* it only says what it would do, and what each
     stage would cost here. *epochs* are those of distillation and fine-tuning; the once-for-all network trains twice as
     long. *key* names the generator in a checkpoint of several networks, *sample* an input and what the original drew of
-    it (`check_sample`). Raises GancompError, before anything is written, for a checkpoint, discriminator or folder that
-    is not known, pictures that make no data set, a budget that no subnet meets and a NAME.yaml of other content; and
-    when the workflow stops, with the error of the stage that failed.
+    it (`check_sample`). Raises GancompError, before anything but a module's weights is written, for a checkpoint,
+    discriminator or folder that is not known, pictures that make no data set, a budget that no subnet meets and a
+    NAME.yaml of other content; and when the workflow stops, with the error of the stage that failed.
     """
-    spec, _ = detect(generator, size, upsampling, norm, statistics, key)
+    data = Path(data)
+    name = name or re.sub(r"[^A-Za-z0-9._-]", "_", f"{data.resolve().name}-{budget}").lstrip("._-")
+    if isinstance(generator, nn.Module):
+        builder = builder or builder_of(generator, arguments or {})
+        weights = _write_weights(Path(f"{name}.weights.safetensors"), generator)
+    elif is_builder(generator):
+        builder = str(generator)
+    if builder:
+        if weights is None:
+            raise GancompError(f"{builder}: builds a network without what it learned; name its state dict by --weights")
+        if told := [option for option, value in (("upsampling", upsampling), ("norm", norm)) if value is not None]:
+            raise GancompError(f"--{told[0]}: is what a checkpoint may not say, and {builder} does; leave it out")
+        allow(builder)
+        checkpoint = weights
+        network = read_network(builder, arguments, size or (256, 256), channels)
+        spec = GeneratorSpec.model_validate({"family": "module", "network": network, "statistics": statistics})
+    else:
+        if given := [option for option, value in (("weights", weights), ("arguments", arguments)) if value is not None]:
+            raise GancompError(f"--{given[0]}: goes with a builder (package.module:function), not with a checkpoint")
+        checkpoint = Path(str(generator))
+        spec, _ = detect(checkpoint, size, upsampling, norm, statistics, key)
     shape = detect_discriminator(discriminator)[0] if discriminator else None
     pictures = pictures_in(data, spec, direction)
     keys = {"input": "range", "target": "target_range"}
-    ranges = {keys[role]: [found.low, found.high] for role, found in ranges_of(generator).items()}
-    name = name or re.sub(r"[^A-Za-z0-9._-]", "_", f"{data.resolve().name}-{budget}").lstrip("._-")
+    ranges = {keys[role]: [found.low, found.high] for role, found in ranges_of(checkpoint).items()}
+    space = search_space(spec, budget)
     experiment = {
-        "title": f"{generator.name}, {budget} on {data.name}",
+        "title": f"{builder or checkpoint.name}, {budget} on {data.name}",
         "model": pictures.model,
         "dataset": name,
-        **_networks(generator, key, spec, statistics, discriminator, _discriminator(pictures.model, spec, shape)),
-        **_stages(pictures, spec, search_space(spec, budget), epochs or _usual_epochs(pictures.count)),
-        "search": {"budget": budget, "shards": 8},
+        **_networks(checkpoint, key, spec, statistics, discriminator, _discriminator(pictures.model, spec, shape)),
+        **_stages(pictures, spec, space, epochs or _usual_epochs(pictures.count)),
+        "search": {"budget": budget, "shards": 8, **_method(space)},
     }
     settings = {"run": [name], "datasets": {name: pictures.declared | ranges}, "experiments": {name: experiment}}
     config = _checked(settings, name)
-    original = load_original(generator, spec_of(config.experiments[name], config.datasets[name], "original"), key=key)
+    original = load_original(checkpoint, spec_of(config.experiments[name], config.datasets[name], "original"), key=key)
     if sample:
         check_sample(original, *sample, assumed(spec))
     check(name, config.datasets[name], paths.dataset(name), paths.DOWNLOADS)
     print(summary(config, name, pictures))
-    if not is_own(generator):
+    if not is_own(checkpoint):
         print("\n".join(f"  taken to have  {line}" for line in assumed(spec)))
-    text = f"# Written by `gancomp compress`; run it by hand with: snakemake --configfile {name}.yaml\n\n" + _yaml(
-        settings
-    )
     if dry_run:
-        print(f"\nwould write {name}.yaml:\n\n{text}", flush=True)
+        print(f"\nwould write {name}.yaml:\n\n{_text(settings, name, Path())}", flush=True)
         with tempfile.TemporaryDirectory() as folder:
-            write_text(Path(folder) / f"{name}.yaml", text)
-            _snakemake(Path(folder) / f"{name}.yaml", cores, "--dry-run", "--quiet", "rules", "progress")
+            written = _write(settings, name, spec, Path(folder))
+            _snakemake(written, cores, "--dry-run", "--quiet", "rules", "progress")
         print(estimate(config, name))
         return
-    _write_once(Path(f"{name}.yaml"), text)
-    _snakemake(Path(f"{name}.yaml"), cores)
+    _snakemake(_write(settings, name, spec, Path()), cores)
     print(closing(config, name))
 
 
@@ -228,8 +261,41 @@ def pictures_in(data: Path, spec: GeneratorSpec, direction: Direction = "AtoB") 
     return Pictures(model, {key: value for key, value in declared.items() if value is not None}, count)
 
 
+def is_builder(generator: Path | str) -> bool:
+    """Whether *generator* is `package.module:function`, and no file."""
+    return re.fullmatch(BUILDER_PATTERN, str(generator)) is not None and not Path(generator).exists()
+
+
+def builder_of(module: nn.Module, arguments: Mapping[str, Any]) -> str:
+    """The reference of *module*'s class, where that makes the like of it; GancompError where it does not."""
+    kind = type(module)
+    reference = f"{kind.__module__}:{kind.__qualname__}"
+    wanted = "name a function that makes it: compress(..., builder='package.module:function', arguments={...})"
+    if kind.__module__ == "__main__" or not re.fullmatch(BUILDER_PATTERN, reference):
+        raise GancompError(f"{reference}: cannot be imported by the stages of the workflow; {wanted}")
+    allow(reference)
+    try:
+        like = built_by(reference, arguments).state_dict()
+    except GancompError as error:
+        raise GancompError(f"{error}; {wanted}") from None
+    own = module.state_dict()
+    if {name: tensor.shape for name, tensor in like.items()} != {name: tensor.shape for name, tensor in own.items()}:
+        raise GancompError(f"{reference}: called with {dict(arguments)} makes another network than the given; {wanted}")
+    return reference
+
+
+def _write_weights(path: Path, module: nn.Module) -> Path:
+    """The state dict of *module* in a file of its own, for the stages to read."""
+    from safetensors.torch import save
+
+    own = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in sorted(module.state_dict().items())}
+    with atomic(path) as temporary:
+        temporary.write_bytes(save(own))
+    return path
+
+
 def search_space(original: GeneratorSpec, budget: str) -> Space:
-    """Choices of the eight widths for a student of *original* (`student_block`), about 5,000 subnets at most.
+    """Choices of the widths for a student of *original* (`student_block`): of eight, about 5,000 subnets at most.
 
     The widest student is taken whose middling subnet meets the budget: about half of the space then competes, and no
     training is spent on widths that are far too wide. Raises GancompError where not even the smallest subnet of the
@@ -240,13 +306,13 @@ def search_space(original: GeneratorSpec, budget: str) -> Space:
     except ValueError as error:
         raise GancompError(str(error)) from None
     limit = budget_macs(budget, original)
-    student = GeneratorSpec.model_validate(original.model_dump() | {"block": student_block(original), "hidden": None})
+    student = GeneratorSpec.model_validate({**dict(original), "block": student_block(original), "hidden": None})
 
     def macs(widths: Sequence[int]) -> int:
         return profile(student.with_widths(tuple(widths))).macs
 
     for ladder in LADDERS:
-        parts = (ladder[place] for place in PLACES[original.family])
+        parts = (ladder[place] for place in _places(original))
         space = [_choices(width, part) for width, part in zip(original.widths, parts, strict=True)]
         space = [choices[:1] if place in student.unused else choices for place, choices in enumerate(space)]
         if macs([choices[len(choices) // 2] for choices in space]) <= limit:
@@ -261,8 +327,20 @@ def search_space(original: GeneratorSpec, budget: str) -> Space:
     return space
 
 
+def _places(original: GeneratorSpec) -> Sequence[int]:
+    count = len(original.widths)
+    own = [0 if at < min(2, count - 1) else 2 if at >= count - 2 else 1 for at in range(count)]
+    return PLACES.get(original.family, own)
+
+
+def _method(space: Space) -> dict[str, str]:
+    return {"method": "evolution"} if math.prod(map(len, space)) > MOST_SCORED else {}
+
+
 def student_block(original: GeneratorSpec) -> Block:
     """How a student's residual blocks are made: decomposed, where there are any."""
+    if original.network:
+        return "separable" if original.network.decomposed else "dense"
     return "dense" if original.family == "unet" else "separable"
 
 
@@ -284,19 +362,30 @@ def _networks(
     declared: dict[str, int],
 ) -> dict[str, Any]:
     """The imported generator is the original, and teaches; statistics that were *told* the file may not say itself."""
-    own: dict[str, dict[str, Any]] = {"spade": {"upsampling": spec.upsampling}, "unet": {"downs": spec.downs}}
-    architecture = own.get(spec.family, {"blocks": spec.blocks})
-    widths = spec.widths[0] if len(set(spec.widths)) == 1 else list(spec.widths)
-    imported = {"checkpoint": str(generator), "widths": widths, "block": spec.block}
+    if spec.network:
+        architecture = {"network": spec.network, "builder": spec.network.builder}
+        shape: dict[str, Any] = {"block": spec.block} | (
+            {"widths": list(spec.widths)} if spec.widths != spec.network.full else {}
+        )
+    else:
+        architecture, shape = _of_the_family(spec)
+    imported = {"checkpoint": str(generator), **shape}
     imported |= {"statistics": spec.statistics} if told or spec.statistics == "batch" else {}
     imported |= {"hidden": spec.hidden} if spec.hidden else {}
     imported |= {"key": key} if key else {}
     return {
-        "generator": {"family": spec.family, "block": student_block(spec), "norm": spec.norm, **architecture},
+        "generator": {"family": spec.family, "block": student_block(spec), **architecture},
         "discriminator": declared,
         "original": imported,
         "teacher": imported | ({"discriminator": str(discriminator)} if discriminator else {}),
     }
+
+
+def _of_the_family(spec: GeneratorSpec) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What an experiment says of its generators, and of the imported one alone."""
+    own: dict[str, dict[str, Any]] = {"spade": {"upsampling": spec.upsampling}, "unet": {"downs": spec.downs}}
+    widths = spec.widths[0] if len(set(spec.widths)) == 1 else list(spec.widths)
+    return {"norm": spec.norm, **own.get(spec.family, {"blocks": spec.blocks})}, {"widths": widths, "block": spec.block}
 
 
 def _discriminator(model: Model, spec: GeneratorSpec, found: DiscriminatorShape | None) -> dict[str, int]:
@@ -351,6 +440,29 @@ def _yaml(settings: dict[str, Any]) -> str:
             return True
 
     return yaml.dump(settings, Dumper=Plain, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
+
+
+def _text(settings: dict[str, Any], name: str, folder: Path) -> str:
+    """The configuration as a file in *folder*, beside which a network of one's own is described."""
+    generator = settings["experiments"][name]["generator"]
+    if "network" in generator:
+        told = generator | {"network": str(_description(folder, name))}
+        settings = merge(settings, {"experiments": {name: {"generator": told}}})
+    about = f"# Written by `gancomp compress`; run it by hand with: snakemake --configfile {name}.yaml\n\n"
+    return about + _yaml(settings)
+
+
+def _description(folder: Path, name: str) -> Path:
+    return folder / f"{name}.network.json"
+
+
+def _write(settings: dict[str, Any], name: str, spec: GeneratorSpec, folder: Path) -> Path:
+    """Write the configuration into *folder*, and the description of a network of one's own; returns the former."""
+    path = folder / f"{name}.yaml"
+    _write_once(path, _text(settings, name, folder))
+    if spec.network:
+        _write_once(_description(folder, name), spec.network.model_dump_json(indent=1) + "\n")
+    return path
 
 
 def _write_once(path: Path, text: str) -> None:

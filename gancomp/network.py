@@ -20,9 +20,8 @@ from gancomp.errors import GancompError
 from gancomp.strict import Strict
 
 #: `package.module:function`: what makes the network, called with the arguments.
-Builder = Annotated[
-    str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$", max_length=200)
-]
+BUILDER_PATTERN = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$"
+Builder = Annotated[str, Field(pattern=BUILDER_PATTERN, max_length=200)]
 Count = Annotated[int, Field(ge=0, le=1 << 60)]
 Position = Annotated[int, Field(ge=0, lt=4096)]
 MAX_BYTES = 16 << 20

@@ -15,6 +15,7 @@ from gancomp.convert.sample import check_sample
 from gancomp.errors import GancompError
 from gancomp.nets import Generator, build_skeleton, load_generator, save_generator
 from gancomp.nets.discriminators import MultiscaleDiscriminator, PatchDiscriminator
+from gancomp.nets.module import PREFIX, built_by, plain
 from gancomp.spec import GeneratorSpec, Norm, Role, Statistics, Upsampling, ValueRange, format_widths
 
 __all__ = [
@@ -40,6 +41,7 @@ _KEYS = {
     "upsampling": "generator.upsampling",
     "statistics": "{stage}.statistics",
     "hidden": "{stage}.hidden",
+    "network": "generator.network",
     "block": "{stage}.block",
     "widths": "{stage}.widths",
     "in_channels": "input channels",
@@ -52,6 +54,7 @@ _SHAPED_BY = {
         *("upsampling", "norm", "statistics", "separable_norm", "hidden", "block", "widths"),
         *("in_channels", "out_channels"),
     ),
+    "module": ("network", "statistics", "separable_norm", "block", "widths"),
 }
 
 #: Of a discriminator; the configuration allows 6.
@@ -217,7 +220,9 @@ def load_original(path: Path | str, spec: GeneratorSpec, stage: str = "original"
     """
     path = Path(path)
     if is_own(path):
-        found, tensors = detect(path, spec.size, key=key)
+        found, tensors = detect(path, None if spec.network else spec.size, key=key)
+    elif spec.network:
+        return _of_the_builder(path, spec, stage, key)
     else:
         fields, tensors = _recognised(path, key)
         # What is declared decides where tensors do not show it, but instance norm may be declared by default alone.
@@ -242,8 +247,34 @@ def load_original(path: Path | str, spec: GeneratorSpec, stage: str = "original"
     return _filled(spec, tensors)
 
 
+def _of_the_builder(path: Path, spec: GeneratorSpec, stage: str, key: str | None) -> Generator:
+    """The network that *spec*'s builder makes, with the tensors in *path*, which must be all of its own."""
+    network = spec.network
+    assert network
+    if spec.block != "dense" or spec.widths != network.full:
+        raise GancompError(
+            f"{path}: is a checkpoint of {network.builder}, whole as it builds it; the configuration would need "
+            f"{stage}.block: dense, and no {stage}.widths"
+        )
+    whole = built_by(network.builder, network.keywords())
+    like = whole.state_dict()
+    try:
+        tensors = read_state(path, key=key)
+        if missing := sorted(name for name in like.keys() - tensors.keys() if not name.endswith(COUNTER)):
+            raise Refused(f"lacks {some(missing)}")
+        whole.load_state_dict(_fitted(tensors, like))
+    except Refused as refusal:
+        raise GancompError(f"{path}: is none of {network.builder}'s networks: {refusal}") from None
+    except RuntimeError as error:
+        raise GancompError(f"{path}: cannot be loaded into {network.builder}'s network: {error}") from None
+    return _filled(spec, {PREFIX + name: tensor.detach() for name, tensor in plain(whole).state_dict().items()})
+
+
 def assumed(spec: GeneratorSpec) -> list[str]:
     """What the imported generator *spec* is taken to have that its tensors do not say, one line each."""
+    if spec.network:
+        by = " by each picture's own statistics" if spec.statistics == "batch" else ", evaluation mode"
+        return [f"the layers that {spec.network.builder} makes: {spec.norm} norm{by}", "pictures in [-1, 1] both ways"]
     norms = {
         "instance": "instance norm without parameters, eps 1e-5 (no norm: --norm none)",
         "none": "no norm, as pix2pix leaves the biases out with it (instance norm: --norm instance)",
@@ -268,6 +299,11 @@ def assumed(spec: GeneratorSpec) -> list[str]:
 
 def describe(spec: GeneratorSpec) -> str:
     """*spec* in words, without its size."""
+    if spec.network:
+        return (
+            f"a {spec.block} network of {spec.network.builder} with {spec.norm} norm, {len(spec.widths)} widths "
+            f"{format_widths(spec.widths)}, {spec.in_channels} → {spec.out_channels} channels"
+        )
     kinds = {
         "resnet": f"a {spec.block} resnet with {spec.blocks} blocks and {spec.norm} norm",
         "unet": f"a unet with {spec.downs} downs and {spec.norm} norm",
@@ -278,6 +314,8 @@ def describe(spec: GeneratorSpec) -> str:
 
 def _shown(spec: GeneratorSpec, field: str) -> str:
     value = getattr(spec, field)
+    if field == "network":
+        return f"{value.builder} ({value.key})" if value else "none"
     if field == "widths":
         return str(value[0]) if len(set(value)) == 1 else format_widths(value)
     return str(value)

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from gancomp.artifacts import Header, load_tensors, read_header, save_tensors
+from gancomp.builders import allow
 from gancomp.errors import GancompError
 from gancomp.nets.generator import Generator, Segment
 from gancomp.nets.layers import BatchNorm, WithoutWeights
@@ -53,11 +54,15 @@ def save_generator(path: Path | str, generator: Generator, *, experiment: str, s
     save_tensors(path, generator.state_dict(), header.model_dump(mode="json"))
 
 
-def load_generator(path: Path | str, device: torch.device | str = "cpu") -> Generator:
+def load_generator(path: Path | str, device: torch.device | str = "cpu", *, builder: str | None = None) -> Generator:
     """The generator that a checkpoint holds, in evaluation mode, without being told its architecture.
 
-    Raises GancompError naming *path* if it is missing, damaged, foreign, or its tensors do not fit its header.
+    Of a network of one's own, *builder* is the function that builds it (`package.module:function`), which is run: no
+    file alone has it run. Raises GancompError naming *path* if it is missing, damaged, foreign, its tensors do not fit
+    its header, or nobody named its builder.
     """
+    if builder is not None:
+        allow(builder)
     header = read_header(path)
     generator = build_skeleton(header.spec)
     generator.ranges = header.ranges
