@@ -21,7 +21,7 @@ import typer
 from numpy.typing import NDArray
 
 from gancomp import paths, rng
-from gancomp.artifacts import write_csv, write_text
+from gancomp.artifacts import read_csv, write_csv, write_text
 from gancomp.config import Config, Halving
 from gancomp.data.calibration import calibration_batches
 from gancomp.data.datasets import Pictures, to_rgb
@@ -113,14 +113,12 @@ def read(path: Path) -> tuple[Search, Values]:
 
 def keep(scores: Path, pictures: int, path: Path) -> None:
     """Write what is simulated from, to two decimals, of a search that ranked by FID and left its *scores*."""
-    with (scores / "search.csv").open(encoding="utf-8") as stream:
-        fids = {row["index"]: row["fid"] for row in csv.DictReader(stream)}
+    fids = {row["index"]: row["fid"] for row in read_csv(scores / "search.csv")[1]}
     rows = []
-    with (scores / "replicates.csv").open(encoding="utf-8") as stream:
-        for row in csv.DictReader(stream):
-            index = row.pop("index")
-            drawn = {name: f"{float(value):.2f}" for name, value in row.items()}
-            rows.append({"index": index, "pictures": pictures, "fid": f"{float(fids[index]):.4f}", **drawn})
+    for row in read_csv(scores / "replicates.csv")[1]:
+        index = row.pop("index")
+        drawn = {name: f"{float(value):.2f}" for name, value in row.items()}
+        rows.append({"index": index, "pictures": pictures, "fid": f"{float(fids[index]):.4f}", **drawn})
     write_csv(path, list(rows[0]), rows)
 
 

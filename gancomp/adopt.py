@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from gancomp import paths
-from gancomp.artifacts import file_sha256, read_header, read_json
+from gancomp.artifacts import file_sha256, read_csv, read_header, read_json
 from gancomp.config import Config
 from gancomp.data.manifest import load_manifest
 from gancomp.errors import GancompError
@@ -19,6 +19,8 @@ from gancomp.pipeline import owner, signature, stage_settings, stages_of
 SUMS = "SHA256SUMS"
 #: Files that say on which pictures they were made.
 OF_THE_DATA = ("metrics.json", "evaluation.json")
+#: What tells a file that is not what was written.
+READERS = {".json": read_json, ".csv": read_csv}
 
 
 def verify_results(config: Config, experiment: str) -> None:
@@ -26,7 +28,8 @@ def verify_results(config: Config, experiment: str) -> None:
 
     Settings are those of each stage's `config.json` and of the checkpoints' headers, pictures those of the data hash
     in `metrics.json` and `evaluation.json`, hashes those of `SHA256SUMS` (where it lies there) and of the exported
-    generator's card. Stages that a base owns are verified under the base's name. Reads no weights but to hash them.
+    generator's card, checksums those within JSON and CSV files. Stages that a base owns are verified under the base's
+    name. Reads no weights but to hash them.
     Raises GancompError that lists every file at fault, or says that there is nothing.
     """
     root = paths.RESULTS / experiment
@@ -48,6 +51,9 @@ def verify_results(config: Config, experiment: str) -> None:
 
 def _stage_faults(config: Config, experiment: str, stage: str, data_hash: str) -> Iterator[str]:
     folder = paths.stage(experiment, stage)
+    if damaged := list(_damaged(folder)):
+        yield from damaged
+        return
     if stage not in ("export", "reference"):
         expected = json.loads(json.dumps(stage_settings(config, experiment, stage)))
         if difference := first_difference(read_json(folder / "config.json"), expected):
@@ -66,6 +72,15 @@ def _stage_faults(config: Config, experiment: str, stage: str, data_hash: str) -
     card = folder / "card.json"
     if card.is_file() and model.is_file() and _value(card, "sha256") != file_sha256(model):
         yield f"{model}: is not the file that {card.name} describes (its sha256 differs)"
+
+
+def _damaged(folder: Path) -> Iterator[str]:
+    for path in sorted(folder.rglob("*")):
+        if path.suffix in READERS:
+            try:
+                READERS[path.suffix](path)
+            except GancompError as error:
+                yield str(error)
 
 
 def _value(path: Path, key: str) -> Any:

@@ -10,7 +10,8 @@ import os
 import platform
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 HEADER_KEY = "gancomp"
 #: Where the header says the hash of its file's content.
 DIGEST_KEY = "sha256"
+#: The key of a JSON mapping that holds the checksum of the rest, and the last column of a CSV whose rows have one.
+CHECKSUM = "crc32"
 
 
 class Header(Strict):
@@ -131,28 +134,77 @@ def write_text(path: Path | str, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def json_text(data: Any) -> str:
+    """JSON as files hold it: equal data are equal bytes."""
+    return json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
 def write_json(path: Path | str, data: Any) -> None:
-    write_text(path, json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+    """JSON that gancomp reads again: a mapping also gets a checksum of its content."""
+    if isinstance(data, Mapping):
+        data = {**data, CHECKSUM: _checksum_of_json(json.loads(json.dumps(data)))}
+    write_text(path, json_text(data))
 
 
 def read_json(path: Path | str) -> Any:
-    """Raises GancompError naming *path* when it is missing or not JSON."""
+    """What `write_json` wrote, without its checksum; a file that has none is taken as it is.
+
+    Raises GancompError naming *path* when it is missing, not JSON, or not what was written.
+    """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        data = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise GancompError(f"{path}: missing; run the stage that writes it first") from None
     except OSError as error:
         raise GancompError(f"{path}: cannot be read: {error.strerror}") from None
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise GancompError(f"{path}: not valid JSON ({error}); delete it and run its stage again") from None
+    if isinstance(data, dict) and CHECKSUM in data and data.pop(CHECKSUM) != _checksum_of_json(data):
+        raise GancompError(
+            f"{path}: damaged, or changed by hand: its checksum is another; delete it and run its stage again"
+        )
+    return data
 
 
-def write_csv(path: Path | str, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Rows as CSV in the order given; a key outside *columns* raises ValueError."""
+def _checksum_of_json(data: Any) -> str:
+    return _crc32(json.dumps(data, sort_keys=True))
+
+
+def write_csv(
+    path: Path | str, columns: Sequence[str], rows: Iterable[Mapping[str, Any]], *, checked: bool = False
+) -> None:
+    """Rows as CSV in the order given, each with a checksum in a last column where *checked*.
+
+    A key outside *columns* raises ValueError.
+    """
     with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, columns, lineterminator="\n")
+        writer = csv.DictWriter(stream, [*columns, CHECKSUM] if checked else columns, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows)
+        for row in rows:
+            writer.writerow({**row, CHECKSUM: _crc32(",".join(str(row[name]) for name in columns))} if checked else row)
+
+
+def read_csv(path: Path | str) -> tuple[tuple[str, ...], list[dict[str, str]]]:
+    """Columns and rows of a CSV, without its checksums; one that has none is taken as it is.
+
+    Raises GancompError naming *path*, and the line, where it cannot be read or a row is not what was written.
+    """
+    try:
+        with Path(path).open(newline="", encoding="utf-8") as stream:
+            columns, *lines = list(csv.reader(stream)) or [[]]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise GancompError(f"{path}: cannot be read ({error}); delete it and run its stage again") from None
+    checked = columns[-1:] == [CHECKSUM]
+    for number, line in enumerate(lines, start=2):
+        if len(line) != len(columns) or (checked and line.pop() != _crc32(",".join(line))):
+            fault = "its checksum is another" if checked else "it has too few or too many cells"
+            raise GancompError(f"{path}, line {number}: damaged: {fault}; delete the file and run its stage again")
+    columns = columns[:-1] if checked else columns
+    return tuple(columns), [dict(zip(columns, line, strict=True)) for line in lines]
+
+
+def _crc32(text: str) -> str:
+    return f"{zlib.crc32(text.encode()):08x}"
 
 
 def file_sha256(path: Path | str) -> str:

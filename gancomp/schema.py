@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from gancomp.artifacts import write_json, write_text
+from gancomp.artifacts import json_text, write_text
 from gancomp.config import Config
 
 PATH = Path("workflow/schemas/config.schema.json")
@@ -101,5 +101,5 @@ def _type(value: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    write_json(PATH, config_schema())
+    write_text(PATH, json_text(config_schema()))
     write_text(PAGE, config_page())

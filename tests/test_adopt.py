@@ -9,7 +9,7 @@ import pytest
 
 from gancomp import paths
 from gancomp.adopt import first_difference, verify_results
-from gancomp.artifacts import file_sha256, read_json, write_json, write_text
+from gancomp.artifacts import file_sha256, read_json, write_csv, write_json, write_text
 from gancomp.config import Config
 from gancomp.data.manifest import hash_of
 from gancomp.errors import GancompError
@@ -111,6 +111,21 @@ def test_a_changed_file_is_refused(config: Config) -> None:
     card = RESULTS / "export/card.json"
     card.write_text(card.read_text(encoding="utf-8") + "\n", encoding="utf-8")
     assert "export/card.json: cut off or changed" in refused(config)
+
+
+def test_every_damaged_file_is_named_without_sums(config: Config) -> None:
+    (RESULTS / "SHA256SUMS").unlink()
+    write_csv(RESULTS / "teacher/table.csv", ["fid"], [{"fid": "98.4"}], checked=True)
+    for file, old, new in (
+        ("teacher/metrics.json", '"data_hash": "', '"data_hash": "f'),
+        ("teacher/table.csv", "98.4", "18.4"),
+        ("reference/evaluation.json", '"data_hash": "', '"data_hash": "f'),
+    ):
+        path = RESULTS / file
+        path.write_text(path.read_text().replace(old, new))
+    message = refused(config)
+    for file in ("teacher/metrics.json: damaged", "teacher/table.csv, line 2: damaged", "evaluation.json: damaged"):
+        assert file in message
 
 
 def test_a_missing_file_is_refused(config: Config) -> None:

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from gancomp import artifacts
 from gancomp.artifacts import (
+    CHECKSUM,
     HEADER_KEY,
     Header,
     atomic,
@@ -29,6 +30,7 @@ from gancomp.artifacts import (
     file_sha256,
     load_tensors,
     provenance,
+    read_csv,
     read_header,
     read_json,
     save_tensors,
@@ -246,6 +248,38 @@ def test_equal_json_is_equal_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "a").read_text(encoding="utf-8").endswith("}\n")
 
 
+def test_a_flipped_bit_of_json_is_refused_or_harmless(tmp_path: Path) -> None:
+    path, data = tmp_path / "metrics.json", {"fid": 98.4, "l1": -6.33e-2, "of": [{"λ": True}, None], "images": 313}
+    write_json(path, data)
+    whole, refused = path.read_bytes(), 0
+    for place in range(8 * len(whole)):
+        damaged = bytearray(whole)
+        damaged[place // 8] ^= 1 << place % 8
+        path.write_bytes(damaged)
+        try:
+            found = read_json(path)
+        except GancompError as error:
+            refused += 1
+            assert str(path) in str(error)  # noqa: PT017
+        else:  # white space, an exponent's e as E, or the checksum's own name
+            assert {name: value for name, value in found.items() if value != json.loads(whole)[CHECKSUM]} == data
+    assert refused > 0.9 * 8 * len(whole)
+
+
+def test_json_from_before_there_was_a_checksum_is_read(tmp_path: Path) -> None:
+    (tmp_path / "metrics.json").write_text('{"fid": 98.4}')
+    assert read_json(tmp_path / "metrics.json") == {"fid": 98.4}
+
+
+def test_a_changed_number_in_json_says_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.json"
+    write_json(path, {"fid": 98.4, "by epoch": {10: 1, 9: 2}})
+    assert read_json(path) == {"fid": 98.4, "by epoch": {"10": 1, "9": 2}}
+    path.write_text(path.read_text().replace("98.4", "18.4"))
+    with pytest.raises(GancompError, match=r"metrics\.json: damaged, or changed by hand: .* delete it and run its"):
+        read_json(path)
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"{", b"{'a': 1}", b"\xff\xfe", b"[" * 100_000], ids=["empty", "cut", "other", "bytes", "deep"]
 )
@@ -267,6 +301,18 @@ def test_csv_in_the_order_given(tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
     write_csv(path, ["b", "a"], [{"a": 1, "b": 'x, "y"'}, {"a": 2, "b": "λ"}])
     assert path.read_bytes() == 'b,a\n"x, ""y""",1\nλ,2\n'.encode()
+
+
+def test_checked_csv_reads_as_it_was_written(tmp_path: Path) -> None:
+    path, rows = tmp_path / "search.csv", [{"b": 'x, "y"', "a": "1"}, {"b": "λ\n", "a": ""}]
+    for checked in (False, True):
+        write_csv(path, ["b", "a"], rows, checked=checked)
+        assert read_csv(path) == (("b", "a"), rows)
+    path.write_text(path.read_text().replace(",1,", ",7,"))
+    with pytest.raises(
+        GancompError, match=r"search\.csv, line 2: damaged: its checksum .* delete the file and run its"
+    ):
+        read_csv(path)
 
 
 def test_csv_refuses_a_column_that_it_was_not_told(tmp_path: Path) -> None:

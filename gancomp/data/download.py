@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import json
 import os
 import re
 import socket
@@ -20,7 +19,7 @@ from urllib.parse import urljoin, urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from gancomp import __version__
-from gancomp.artifacts import file_sha256, write_json, write_text
+from gancomp.artifacts import file_sha256, read_json, write_json, write_text
 from gancomp.errors import GancompError
 from gancomp.progress import Progress
 
@@ -295,8 +294,8 @@ class _Partial:
     def read_origin(self) -> dict[str, Any]:
         """{url, validator, total}; empty where it is missing or damaged, so that the file is begun anew."""
         try:
-            origin = json.loads(self._origin.read_bytes())
-        except (OSError, ValueError, RecursionError):
+            origin = read_json(self._origin)
+        except GancompError:
             return {}
         return origin if isinstance(origin, dict) and origin.keys() == {"url", "validator", "total"} else {}
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import math
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from gancomp.artifacts import read_json
+from gancomp.artifacts import read_csv, read_json
 from gancomp.config import Metric
 from gancomp.errors import GancompError
 from gancomp.spec import GeneratorSpec, Widths, format_widths
@@ -226,9 +225,6 @@ SPACE_COLUMNS: tuple[str, ...] = (*SEARCH_COLUMNS, "latency_ms", "latency_ms_low
 #: A shard also says what its subnets score in each draw of the pictures, by the metric that chooses.
 REPLICATES = "replicates"
 SHARD_COLUMNS: tuple[str, ...] = (*SEARCH_COLUMNS, REPLICATES)
-#: And ends each row by its checksum; files from before there was one lack it.
-CHECKSUM = "crc32"
-CHECKED_COLUMNS: tuple[str, ...] = (*SHARD_COLUMNS, CHECKSUM)
 
 
 class ShardRow(SubnetRow):
@@ -367,29 +363,12 @@ def read_space(path: Path) -> list[SpaceRow]:
 
 def read_shard(path: Path) -> list[ShardRow]:
     """The rows of one shard, which may hold none; GancompError where a row is not what was written."""
-    return _read_rows(path, ShardRow, (CHECKED_COLUMNS, SHARD_COLUMNS))
-
-
-def checksum(row: Mapping[str, str]) -> str:
-    """Of a shard's row as text."""
-    return f"{zlib.crc32(','.join(row[name] for name in SHARD_COLUMNS).encode()):08x}"
+    return _read_rows(path, ShardRow, (SHARD_COLUMNS,))
 
 
 def _read_rows(path: Path, kind: type[RecordType], accepted: Sequence[tuple[str, ...]]) -> list[RecordType]:
-    try:
-        with require(path, "search").open(newline="", encoding="utf-8") as stream:
-            reader = csv.DictReader(stream)
-            columns = tuple(reader.fieldnames or ())
-            rows = list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise GancompError(f"{path}: cannot be read ({error}); delete it and run the search again") from None
-    if columns == CHECKED_COLUMNS:
-        for line, row in enumerate(rows, start=2):
-            if None in row or None in row.values() or row.pop(CHECKSUM) != checksum(row):
-                raise GancompError(
-                    f"{path}, line {line}: damaged: its checksum is another; delete the file and run the search again"
-                )
-    elif columns not in accepted:
+    columns, rows = read_csv(require(path, "search"))
+    if columns not in accepted:
         raise GancompError(f"{path}: its columns are not {', '.join(accepted[0])}; delete it and run the search again")
     return [_validated(row, kind, f"{path}, line {line}", "search") for line, row in enumerate(rows, start=2)]
 

@@ -10,7 +10,7 @@ from gancomp.config import Config, SupernetTraining, budget_macs
 from gancomp.elastic.space import Subnet, under_budget
 from gancomp.errors import GancompError
 from gancomp.pipeline import generator_spec
-from gancomp.report.records import CHECKSUM, INTERVAL_COLUMNS, REPLICATES, ShardRow, SubnetRow, checksum
+from gancomp.report.records import INTERVAL_COLUMNS, REPLICATES, ShardRow, SubnetRow
 from gancomp.spec import format_widths
 
 #: Subnets whose features are held together; a constant, so that scores do not depend on the shards.
@@ -65,5 +65,4 @@ def as_text(row: SubnetRow) -> dict[str, str]:
 
 def as_shard_text(row: ShardRow) -> dict[str, str]:
     """A row as a shard writes it."""
-    text = as_text(row) | {REPLICATES: " ".join(f"{value:.9g}" for value in row.replicates)}
-    return text | {CHECKSUM: checksum(text)}
+    return as_text(row) | {REPLICATES: " ".join(f"{value:.9g}" for value in row.replicates)}

@@ -26,7 +26,7 @@ from gancomp.nets import load_generator
 from gancomp.nets.generator import Generator
 from gancomp.pipeline import generator_spec, model_of, signature
 from gancomp.progress import Progress
-from gancomp.report.records import CHECKED_COLUMNS, JudgeMetrics, Scores, ShardRow, read, read_shard
+from gancomp.report.records import SHARD_COLUMNS, JudgeMetrics, Scores, ShardRow, read, read_shard
 from gancomp.search.candidates import GROUP, as_shard_text, candidates, shard_of, shard_path, supernet_of
 from gancomp.search.evolution import Candidates, evolve
 from gancomp.search.select import cost_of, ranked, write_scores
@@ -138,7 +138,7 @@ def score_shard(
     """
     subnets = shard_of(candidates(config, experiment), index, count)
     rows = _score_in_groups(config, experiment, subnets, device, until)
-    write_csv(shard_path(experiment, index, count), CHECKED_COLUMNS, [as_shard_text(row) for row in rows])
+    write_csv(shard_path(experiment, index, count), SHARD_COLUMNS, [as_shard_text(row) for row in rows], checked=True)
 
 
 def _score_in_groups(
@@ -157,7 +157,7 @@ def _score_in_groups(
     allotted = Allotted(until)
     for done, place in enumerate(left, start=1):
         rows = list(islice(fresh, len(groups[place])))
-        write_csv(places[place], CHECKED_COLUMNS, [as_shard_text(row) for row in rows])
+        write_csv(places[place], SHARD_COLUMNS, [as_shard_text(row) for row in rows], checked=True)
         known += rows
         allotted.stepped()
         if done < len(left) and allotted.is_over():
@@ -208,7 +208,7 @@ def evolve_scores(config: Config, experiment: str, device: Device = "auto") -> N
         fresh = [subnet for subnet in subnets if subnet.widths not in rows]
         if fresh:
             rows.update((row.widths, row) for row in score(generator, fresh, config, experiment, device))
-            write_csv(kept, CHECKED_COLUMNS, [as_shard_text(row) for row in rows.values()])
+            write_csv(kept, SHARD_COLUMNS, [as_shard_text(row) for row in rows.values()], checked=True)
         return [cost_of(rows[subnet.widths], settings.metric) for subnet in subnets]
 
     candidates = Candidates(space, generator_spec(config, experiment, "distill"), limit)

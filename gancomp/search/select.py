@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from operator import contains
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gancomp import paths
-from gancomp.artifacts import write_csv, write_json
+from gancomp.artifacts import read_csv, write_csv, write_json
 from gancomp.config import Config, budget_macs
 from gancomp.data.build import load_manifest
 from gancomp.errors import GancompError
@@ -47,24 +46,31 @@ def merge(config: Config, experiment: str, shards: int) -> None:
 def write_scores(config: Config, experiment: str, rows: Iterable[ShardRow]) -> None:
     """`search.csv` and `replicates.csv` of *rows*, by index. What was kept of the search under way is forgotten."""
     folder, rows = paths.stage(experiment, "scores"), sorted(rows, key=lambda row: row.index)
-    draws = [f"draw{place}" for place in range(len(rows[0].replicates))]
+    draws = draw_names(len(rows[0].replicates))
     replicates = [
         {"index": str(row.index)} | {draw: f"{value:.9g}" for draw, value in zip(draws, row.replicates, strict=True)}
         for row in rows
     ]
     write_json(folder / "config.json", stage_settings(config, experiment, "scores"))
-    write_csv(folder / "replicates.csv", ("index", *draws), replicates)
-    write_csv(folder / "search.csv", SEARCH_COLUMNS, [as_text(row) for row in rows])
+    write_csv(folder / "replicates.csv", ("index", *draws), replicates, checked=True)
+    write_csv(folder / "search.csv", SEARCH_COLUMNS, map(as_text, rows), checked=True)
     shutil.rmtree(paths.resume(experiment, "scores"), ignore_errors=True)
 
 
 def read_replicates(path: Path) -> dict[int, NDArray[np.float64]]:
     """What each subnet scores in each draw, by its index; GancompError where a cell is no number."""
+    columns, rows = read_csv(path)
     try:
-        with path.open(newline="", encoding="utf-8") as stream:
-            return {int(row[0]): np.asarray(row[1:], np.float64) for row in list(csv.reader(stream))[1:]}
-    except (OSError, ValueError, IndexError, UnicodeDecodeError, csv.Error) as error:
+        if columns != ("index", *draw_names(len(columns) - 1)):
+            raise ValueError("its columns are others")
+        return {int(row.pop("index")): np.asarray(list(row.values()), np.float64) for row in rows}
+    except ValueError as error:
         raise GancompError(f"{path}: cannot be read ({error}); delete it and run the search again") from None
+
+
+def draw_names(count: int) -> list[str]:
+    """The columns of as many draws of the pictures."""
+    return [f"draw{place}" for place in range(count)]
 
 
 def pareto_front(rows: Sequence[SubnetRow], metric: str) -> list[SubnetRow]:

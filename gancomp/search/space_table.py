@@ -43,7 +43,7 @@ def write_space(config: Config, experiment: str, device: Device = "auto") -> Non
     ]
     machine = provenance() | {"device": torch.cuda.get_device_name() if on_gpu else "cpu", "threads": threads}
     write_json(folder / "space.json", {"experiment": experiment, "subnets": len(rows), "machine": machine})
-    write_csv(folder / "space.csv", SPACE_COLUMNS, table)
+    write_csv(folder / "space.csv", SPACE_COLUMNS, table, checked=True)
 
 
 def _visited(student: GeneratorSpec, every: list[Widths], where: torch.device, seed: int) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gancomp.artifacts import file_sha256
+from gancomp.artifacts import file_sha256, read_json
 from gancomp.data import aligned, openmoji
 from gancomp.data.build import build, load_manifest, verify
 from gancomp.data.settings import AlignedDataset, FoldersDataset, LabelsDataset, OpenmojiDataset
@@ -30,7 +29,7 @@ def mine(folder: Path, **settings: Any) -> AlignedDataset:
 def test_emoji_end_to_end(downloads: Path, tmp_path: Path) -> None:
     root = tmp_path / "emoji"
     built = build("emoji", EMOJI, root, downloads)
-    assert built == json.loads((root / "manifest.json").read_text())
+    assert built == read_json(root / "manifest.json")
     manifest = verify(root)
     files = [file for split in manifest.splits.values() for file in split]
     assert len(files) == len(set(files)) == 59

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections import Counter
@@ -16,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from gancomp.artifacts import read_json, write_json
 from gancomp.data.build import build
 from gancomp.data.datasets import STORED, Pictures, as_channels, batch_indices, to_float, to_rgb, to_uint8
 from gancomp.data.images import as_image, read_input
@@ -164,12 +164,12 @@ def test_the_orders_of_both_sides_are_independent(tmp_path: Path) -> None:
 
 def test_validation_may_be_paired_where_training_is_not(unpaired_root: Path) -> None:
     path = unpaired_root / "manifest.json"
-    manifest = json.loads(path.read_text())
+    manifest = read_json(path)
     for file in manifest["splits"]["val"] + manifest["splits_b"].pop("val"):
         pair = np.asarray(Image.open(unpaired_root / file))
         Image.fromarray(np.concatenate([pair, 255 - pair], axis=1)).save(unpaired_root / file)
     manifest["splits"]["val"] = [file for file in manifest["sha256"] if file.startswith("val/")]
-    path.write_text(json.dumps(manifest))
+    write_json(path, manifest)
     val = Pictures(unpaired_root, ["val"], "AtoB")
     assert val.paired
     inputs, targets = val.batch(range(len(val)))
@@ -243,11 +243,11 @@ def test_a_colour_of_no_class_is_refused_by_name(labels_root: Path) -> None:
 
 def test_truth_of_a_larger_size_takes_precedence(root: Path) -> None:
     path = root / "manifest.json"
-    manifest = json.loads(path.read_text())
+    manifest = read_json(path)
     file = manifest["splits"]["val"][1]
     manifest["truth"] = {f"truth/{Path(file).name}": "0"}
     manifest["data_hash"] = hash_of(manifest["sha256"] | manifest["truth"])
-    path.write_text(json.dumps(manifest))
+    write_json(path, manifest)
     truth = np.random.default_rng(0).integers(0, 256, (24, 32), dtype=np.uint8)
     (root / "truth").mkdir()
     Image.fromarray(truth).save(root / "truth" / Path(file).name)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gancomp.artifacts import read_json, write_json
 from gancomp.data.build import build
 from gancomp.data.manifest import hash_of, load_manifest, verify
 from gancomp.data.settings import AlignedDataset
@@ -56,9 +56,9 @@ def twice(data: dict[str, Any]) -> None:
     ],
 )
 def test_a_spoilt_manifest_is_refused(root: Path, spoil: Callable[[dict[str, Any]], Any], message: str) -> None:
-    data = json.loads((root / "manifest.json").read_text())
+    data = read_json(root / "manifest.json")
     spoil(data)
-    (root / "manifest.json").write_text(json.dumps(data))
+    write_json(root / "manifest.json", data)
     with pytest.raises(GancompError, match=message) as caught:
         load_manifest(root)
     assert str(root / "manifest.json") in str(caught.value)
@@ -111,23 +111,23 @@ def coloured(*colours: list[int], kind: str = "labels") -> Callable[[dict[str, A
     ],
 )
 def test_kinds_sides_and_classes_must_fit(root: Path, spoil: Callable[[dict[str, Any]], Any], message: str) -> None:
-    data = json.loads((root / "manifest.json").read_text())
+    data = read_json(root / "manifest.json")
     spoil(data)
-    (root / "manifest.json").write_text(json.dumps(data))
+    write_json(root / "manifest.json", data)
     with pytest.raises(GancompError, match=message):
         load_manifest(root)
 
 
 def test_truth_belongs_to_the_data_hash_and_is_verified(root: Path) -> None:
-    data = json.loads((root / "manifest.json").read_text())
+    data = read_json(root / "manifest.json")
     (root / "truth").mkdir()
     (root / "truth" / "0.png").write_bytes(b"x")
     data["truth"] = {"truth/0.png": hashlib.sha256(b"x").hexdigest()}
-    (root / "manifest.json").write_text(json.dumps(data))
+    write_json(root / "manifest.json", data)
     with pytest.raises(GancompError, match="data_hash does not belong"):
         load_manifest(root)
     rehash(data)
-    (root / "manifest.json").write_text(json.dumps(data))
+    write_json(root / "manifest.json", data)
     verify(root)
     (root / "truth" / "0.png").write_bytes(b"y")
     with pytest.raises(GancompError, match=r"truth/0\.png: changed"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from gancomp.artifacts import save_tensors
+from gancomp.artifacts import read_json, save_tensors
 from gancomp.errors import GancompError
 from gancomp.metrics import lpips
 from gancomp.metrics.lpips import Lpips, fetch_lpips
@@ -129,7 +128,7 @@ def test_where_the_backbone_cannot_be_had_the_reason_is_kept(
     path = tmp_path / "lpips" / "weights.safetensors"
     assert not fetch_lpips(path, tmp_path)
     assert not path.exists()
-    status = json.loads((tmp_path / "lpips" / "status.json").read_text())
+    status = read_json(tmp_path / "lpips" / "status.json")
     assert status == {"available": False, "reason": "no answer"}
     assert "LPIPS will not be measured: no answer" in capsys.readouterr().err
 
@@ -145,7 +144,7 @@ def test_weights_that_are_there_are_kept_and_damaged_ones_replaced(
     assert weights.read_bytes() == whole
     monkeypatch.setattr(lpips, "fetch_torchvision", _no_answer)
     assert fetch_lpips(weights, tmp_path)
-    assert json.loads((weights.parent / "status.json").read_text()) == {"available": True, "reason": ""}
+    assert read_json(weights.parent / "status.json") == {"available": True, "reason": ""}
 
 
 def test_heads_of_another_layout_are_refused(published: tuple) -> None:

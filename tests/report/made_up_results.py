@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import itertools
-import json
 import math
 import shutil
 from collections.abc import Callable, Sequence
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
+from gancomp.artifacts import read_json, write_json
 from gancomp.report.records import COMPARED, SEARCH_COLUMNS, Folders, Subject
 
 EXPERIMENT = "made-up"
@@ -42,15 +42,10 @@ SOURCE = {"images": 290, "seed": 7, "data_hash": "0f" * 32, "code_version": "0.1
 NAMES = [f"picture-{i:02}.png" for i in range(SAMPLES)]
 
 
-def write_json(path: Path, data: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(data))
-
-
 def edit_json(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
-    data = json.loads(path.read_text())
+    data = read_json(path)
     change(data)
-    path.write_text(json.dumps(data))
+    write_json(path, data)
 
 
 def write_rows(path: Path, columns: tuple[str, ...], rows: list[dict[str, Any]]) -> None:

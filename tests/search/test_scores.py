@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ from gancomp.search import candidates as candidates_module
 from gancomp.search import scores as scores_module
 from gancomp.search.candidates import candidates, shard_path
 from gancomp.search.scores import score, score_shard
-from gancomp.search.select import merge, select
+from gancomp.search.select import merge, read_replicates, select
 
 #: A budget under which few subnets are left.
 TIGHT = {"search": {"budget": "6.3x", "images": 5, "chunk": 3}}
@@ -96,7 +97,7 @@ def test_search_csv_of_the_experiment(finished: Workspace) -> None:
     config = finished.config()
     assert [row.widths for row in rows] == [subnet.widths for subnet in candidates(config, EXPERIMENT)]
     assert (finished.stage("scores") / "search.csv").read_text().splitlines()[0] == (
-        "index,widths,macs,macs_paper,params,fid,kid,l1,miou,fid_low,fid_high,kid_low,kid_high,l1_low,l1_high"
+        "index,widths,macs,macs_paper,params,fid,kid,l1,miou,fid_low,fid_high,kid_low,kid_high,l1_low,l1_high,crc32"
     )
 
 
@@ -187,26 +188,43 @@ def test_kept_scores_that_are_damaged_or_foreign_are_scored_again(
     assert len(scored) == sum(len(read_shard(path)) for path in spoilt) < len(candidates(config, EXPERIMENT))
 
 
-def test_a_flipped_bit_of_a_shard_is_refused_or_harmless(workspace: Workspace) -> None:
-    shard = workspace.stage("scores") / "shards" / "0-of-1.csv"
-    whole, rows, draw = shard.read_bytes(), read_shard(shard), random.Random(0)
+def replicates(path: Path) -> dict[int, list[float]]:
+    return {index: list(values) for index, values in read_replicates(path).items()}
+
+
+OF_SCORES = pytest.mark.parametrize(
+    ("name", "read"),
+    [("shards/0-of-1.csv", read_shard), ("search.csv", read_search), ("replicates.csv", replicates)],
+    ids=["shard", "search", "replicates"],
+)
+
+
+@OF_SCORES
+def test_a_flipped_bit_of_scores_is_refused_or_harmless(
+    workspace: Workspace, name: str, read: Callable[[Path], object]
+) -> None:
+    path = workspace.stage("scores") / name
+    whole, rows, draw = path.read_bytes(), read(path), random.Random(0)
     refused = 0
     for _ in range(300):
-        damage(shard, draw)
+        damage(path, draw)
         try:
-            assert read_shard(shard) == rows
+            assert read(path) == rows
         except GancompError as error:
             refused += 1
-            assert str(shard) in str(error)  # noqa: PT017 (a quoted cell reads the same)
-        shard.write_bytes(whole)
+            assert str(path) in str(error)  # noqa: PT017 (a quoted cell reads the same)
+        path.write_bytes(whole)
     assert refused > 290
 
 
-def test_a_shard_from_before_there_was_a_checksum_is_read(workspace: Workspace) -> None:
-    shard = workspace.stage("scores") / "shards" / "0-of-1.csv"
-    rows, lines = read_shard(shard), shard.read_text().splitlines()
-    shard.write_text("".join(f"{line.rpartition(',')[0]}\n" for line in lines))
-    assert read_shard(shard) == rows
+@OF_SCORES
+def test_scores_from_before_there_was_a_checksum_are_read(
+    workspace: Workspace, name: str, read: Callable[[Path], object]
+) -> None:
+    path = workspace.stage("scores") / name
+    rows, lines = read(path), path.read_text().splitlines()
+    path.write_text("".join(f"{line.rpartition(',')[0]}\n" for line in lines))
+    assert read(path) == rows
 
 
 def test_statistics_of_other_pictures_are_refused(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_run import EXPERIMENT, Workspace
 
-from gancomp.artifacts import read_json
+from gancomp.artifacts import read_csv, read_json, write_csv
 from gancomp.config import Config
 from gancomp.errors import GancompError
 from gancomp.pipeline import stage_settings
-from gancomp.report.records import CHECKSUM, SHARD_COLUMNS, Selection, SubnetRow, checksum, read, read_search
+from gancomp.report.records import SHARD_COLUMNS, Selection, SubnetRow, read, read_search
 from gancomp.search.select import merge, pareto_front, read_replicates, select, tied_with, winner
 
 METRICS = ("fid", "kid", "l1", "miou")
@@ -190,17 +189,9 @@ def miou(workspace: Workspace) -> Config:
 
 def edit(path: Path, change: Callable[[list[dict[str, str]]], Any]) -> None:
     """Change the rows of a CSV file."""
-    with path.open(newline="") as stream:
-        reader = csv.DictReader(stream)
-        columns, rows = reader.fieldnames or (), list(reader)
+    columns, rows = read_csv(path)
     change(rows)
-    for row in rows:
-        if CHECKSUM in row:
-            row[CHECKSUM] = checksum(row)
-    with path.open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_csv(path, columns, rows, checked=True)
 
 
 @pytest.mark.parametrize(
@@ -261,7 +252,7 @@ def test_nan_score_is_refused(workspace: Workspace) -> None:
 )
 def test_scores_that_are_no_scores_are_refused_by_name(workspace: Workspace, name: str, content: bytes) -> None:
     (workspace.stage("scores") / name).write_bytes(content)
-    with pytest.raises(GancompError, match=rf"scores/{name}: "):
+    with pytest.raises(GancompError, match=rf"scores/{name}[:,] "):
         select(workspace.config(), EXPERIMENT)
 
 

@@ -93,7 +93,7 @@ def run_killed(jobs: list[dict[str, Any]]) -> list[int]:
 def contents(stage: Path) -> dict[str, Any]:
     """What a stage wrote, less its measured times."""
     files: dict[str, Any] = {path.name: path.read_bytes() for path in stage.iterdir()}
-    metrics = json.loads(files["metrics.json"])
+    metrics = read_json(stage / "metrics.json")
     files["metrics.json"] = {name: value for name, value in metrics.items() if name not in MEASURED}
     rows = list(csv.DictReader(files["log.csv"].decode().splitlines()))
     files["log.csv"] = [{name: value for name, value in row.items() if name not in TIMES} for row in rows]

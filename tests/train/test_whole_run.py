@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import random
 import shutil
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 from tiny_run import Workspace
 
+from gancomp.artifacts import read_json
 from tests.train.test_resume import MEASURED as OF_A_RUN
 from tests.train.test_resume import TIMES, run_killed
 
@@ -36,7 +36,7 @@ def everything(folder: Path) -> dict[str, Any]:
 
 def content(path: Path) -> Any:
     if path.name in ("metrics.json", "card.json"):
-        return {name: value for name, value in json.loads(path.read_text()).items() if name not in MEASURED}
+        return {name: value for name, value in read_json(path).items() if name not in MEASURED}
     if path.name == "log.csv":
         rows = csv.DictReader(path.read_text().splitlines())
         return [{name: value for name, value in row.items() if name not in TIMES} for row in rows]
