@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -43,20 +44,23 @@ ATTRIBUTION = "ATTRIBUTION.txt"
 MOST_TOLD = 5
 #: What a build writes its pictures into.
 FOLDERS = ("train", "val", "truth")
+#: The most files of one folder: folders of many thousands are slow on shared file systems and to look into.
+IN_A_FOLDER = 1_000
 
 
 def build(name: str, dataset: Dataset, root: Path, downloads: Path) -> dict[str, Any]:
     """Write `train/`, `val/`, `ATTRIBUTION.txt` and, last, `manifest.json` into *root*; returns the manifest.
 
-    Equal settings and sources give equal bytes, also after a build that was killed; files in `train/`, `val/` and
-    `truth/` that do not belong to the data set are removed. Photos of one colour that a generator would read, or of
-    label maps would be shown as truth, are left out and listed under "rejected": instance normalisation amplifies zero
-    variance to noise. Raises GancompError when a source is missing or damaged, a picture is unusable, a split would be
-    empty, or the disk is full.
+    More than IN_A_FOLDER pictures lie in numbered sub-folders. Equal settings and sources give equal bytes, also after
+    a build that was killed; files in `train/`, `val/` and `truth/` that do not belong to the data set are removed.
+    Photos of one colour that a generator would read, or of label maps would be shown as truth, are left out and listed
+    under "rejected": instance normalisation amplifies zero variance to noise. Raises GancompError when a source is
+    missing or damaged, a picture is unusable, a split would be empty, or the disk is full.
     """
     plan = _checked_plan(name, dataset, root, downloads)
     (root / manifest.NAME).unlink(missing_ok=True)  # it vouches for pictures that may now change
-    _remove_stale(root, {*plan.splits, *map(_truth_of, plan.splits)})
+    places = _places(plan)
+    _remove_stale(root, set(places.values()))
 
     for side, found in plan.ranges.items():
         print(
@@ -66,7 +70,7 @@ def build(name: str, dataset: Dataset, root: Path, downloads: Path) -> dict[str,
     written: dict[str, str] = {}
     rejected: dict[str, str] = {}
     faint: dict[str, str] = {}
-    for file, outcome in _write_pictures(plan, dataset, root, f"data set {name}"):
+    for file, outcome in _write_pictures(plan, dataset, {file: root / at for file, at in places.items()}, name):
         if isinstance(outcome, str):
             rejected[file] = outcome
         else:
@@ -75,22 +79,23 @@ def build(name: str, dataset: Dataset, root: Path, downloads: Path) -> dict[str,
     _warn_of_faint(name, faint, len(plan.splits))
     splits = {file: split for file, split in plan.splits.items() if file in written}
     _check_splits(name, plan, set(splits))
-    _remove_stale(root, set(written))
+    _remove_stale(root, {places[file] for file in written})
+
+    def members(side: Side) -> dict[Split, tuple[str, ...]]:
+        """The files of each split, sorted; those of side B are the ones that hold it alone."""
+        own = sorted(file for file in splits if (plan.alone.get(file, "A") == "B") == (side == "B"))
+        return {split: tuple(places[file] for file in own if splits[file] == split) for split in get_args(Split)}
 
     built = Manifest(
         name=name,
         dataset=dataset.model_dump(mode="json"),
         kind=dataset.kind,
         size=dataset.size,
-        splits=_members(splits, {file for file in splits if plan.alone.get(file) != "B"}),
-        splits_b={
-            split: files
-            for split, files in _members(splits, {file for file in splits if plan.alone.get(file) == "B"}).items()
-            if files
-        },
+        splits=members("A"),
+        splits_b={split: files for split, files in members("B").items() if files},
         classes=plan.classes,
-        sha256={file: digest for file, digest in written.items() if file in splits},
-        truth={file: digest for file, digest in written.items() if file not in splits},
+        sha256={places[file]: digest for file, digest in written.items() if file in splits},
+        truth={places[file]: digest for file, digest in written.items() if file not in splits},
         data_hash=hash_of(written),
         attribution=plan.attribution,
         rejected=rejected,
@@ -150,9 +155,17 @@ def _plan(dataset: Dataset, downloads: Path) -> Plan:
             return earth.plan(dataset, downloads)
 
 
-def _members(splits: Mapping[str, Split], files: set[str]) -> dict[Split, tuple[str, ...]]:
-    """Those of *files* that each split has, sorted."""
-    return {split: tuple(sorted(file for file in files if splits[file] == split)) for split in get_args(Split)}
+def _places(plan: Plan) -> dict[str, str]:
+    """Where each file of *plan* is written, which keeps their order: as it is called, or, of more than a folder should
+    hold, in numbered sub-folders."""
+    truths = [_truth_of(file) for file, split in plan.splits.items() if plan.truth and split != "train-1"]
+    places = {}
+    for folder in FOLDERS:
+        files = sorted(file for file in (*plan.splits, *truths) if file.startswith(f"{folder}/"))
+        for rank, file in enumerate(files):
+            many = len(files) > IN_A_FOLDER
+            places[file] = f"{folder}/{rank // IN_A_FOLDER:04}/{Path(file).name}" if many else file
+    return places
 
 
 @dataclass(frozen=True)
@@ -163,7 +176,9 @@ class _Written:
     faint: str
 
 
-def _write_pictures(plan: Plan, dataset: Dataset, root: Path, label: str) -> Iterable[tuple[str, _Written | str]]:
+def _write_pictures(
+    plan: Plan, dataset: Dataset, places: Mapping[str, Path], name: str
+) -> Iterable[tuple[str, _Written | str]]:
     """Draw and write every picture; yields its file and what was written, or why it is rejected."""
 
     def write(file: str) -> _Written | str:
@@ -174,14 +189,14 @@ def _write_pictures(plan: Plan, dataset: Dataset, root: Path, label: str) -> Ite
         pictures = {file: _side_by_side(sides)}
         if plan.truth and plan.splits[file] != "train-1":
             pictures[_truth_of(file)] = plan.truth(file)
-        written = {path: _write(root / path, picture) for path, picture in pictures.items()}
+        written = {part: _write(places[part], picture) for part, picture in pictures.items()}
         return _Written(written, _faint(sides, plan, file, dataset))
 
     files = sorted(plan.splits)
     # Threads: decoding and encoding release the interpreter lock. map() cancels what is left when one fails.
     with (
         ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool,
-        Progress(label, len(files), "pictures") as bar,
+        Progress(f"data set {name}", len(files), "pictures") as bar,
     ):
         for file, outcome in zip(files, pool.map(write, files), strict=True):
             bar.advance(1)
@@ -301,7 +316,10 @@ def _remove_stale(root: Path, files: set[str]) -> None:
         folder = root / kind
         if folder.is_symlink():
             raise GancompError(f"{folder}: is a link; stale pictures are removed there, so it must be a plain folder")
-        if folder.is_dir():
-            for path in folder.iterdir():
-                if f"{kind}/{path.name}" not in files and (path.is_symlink() or path.is_file()):
-                    path.unlink()
+        numbered = [path for path in folder.glob("[0-9][0-9][0-9][0-9]") if path.is_dir() and not path.is_symlink()]
+        for path in (file for parent in (folder, *numbered) for file in parent.glob("*")):
+            if str(path.relative_to(root)) not in files and (path.is_symlink() or path.is_file()):
+                path.unlink()
+        for path in numbered:
+            with suppress(OSError):  # it is not empty
+                path.rmdir()

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gancomp.data.images import read_input, read_values
-from gancomp.data.manifest import load_manifest
+from gancomp.data.manifest import load_manifest, name_of
 from gancomp.data.palette import Palette, edges_in
 from gancomp.data.plan import Picture
 from gancomp.data.settings import Split
@@ -45,8 +45,8 @@ class Pictures:
     """The pictures of some splits of the data set in *root*, decoded when first asked for.
 
     *direction* says which side is the input. `paired` tells whether the truth of every input is known; then input and
-    target of one index are a pair. Else the targets have their own count and order. `names` are the inputs' files.
-    Decoded pictures stay in memory until they take *cache_bytes*.
+    target of one index are a pair. Else the targets have their own count and order. `names` are the inputs', as
+    `manifest.name_of` has them. Decoded pictures stay in memory until they take *cache_bytes*.
     Raises GancompError, at once, when the manifest is missing or damaged or a picture is missing; later, when a picture
     does not decode, has not the manifest's size, or is a label map with a colour that belongs to no class.
     """
@@ -72,9 +72,9 @@ class Pictures:
             for file in manifest.splits_b.get(split, manifest.splits[split])
         ]
         self._inputs, self._targets = (a, b) if direction == "AtoB" else (b, a)
-        self.names = [view.file for view in self._inputs]
+        self.names = [name_of(view.file) for view in self._inputs]
         self._alone = alone
-        self._truth = manifest.truth
+        self._truth = {Path(file).name: file for file in manifest.truth}
         self._channels = manifest.dataset.get("channels", 3)
         self.target_channels: int = manifest.dataset.get("target_channels", 3)
         self.ranges = manifest.ranges
@@ -133,7 +133,7 @@ class Pictures:
         has neither label maps nor `truth/`.
         """
         if self._truth:
-            files = [f"truth/{Path(self.names[int(index)]).name}" for index in indices]
+            files = [self._truth[Path(self.names[int(index)]).name] for index in indices]
             return np.stack([read_values(self._root / file).astype(np.uint8) for file in files])
         numbers = np.array([one.scored_as for one in self.classes], dtype=np.uint8)
         scored: NDArray[np.uint8] = numbers[self.labels(self.inputs(indices))]

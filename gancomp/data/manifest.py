@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pydantic import Field, ValidationError, model_validator
@@ -18,16 +18,17 @@ from gancomp.spec import Role, ValueRange
 from gancomp.strict import Strict
 
 NAME = "manifest.json"
-_FILE = re.compile(r"(train|val|truth)/[\w-][\w.-]*\.png")
+_FILE = re.compile(r"(train|val|truth)/(\d{4,}/)?[\w-][\w.-]*\.png")
 
 
 class Manifest(Strict):
-    """`manifest.json`. Files are relative to its folder and cannot leave it.
+    """`manifest.json`. Files are relative to its folder and cannot leave it; many lie in numbered sub-folders.
 
     `splits` are files A|B. Where `splits_b` has a split too, that split is unpaired: its files in `splits` are A alone,
     those in `splits_b` B alone. `classes` are those of label maps, in the order of their numbers and in the colours in
-    which they are drawn. `truth` holds the hashes of label maps that are larger than the pictures, `truth/NAME.png`
-    for `val/NAME.png` or `train/NAME.png`. `ranges` are those of pictures of numbers (`gancomp.data.values`).
+    which they are drawn. `truth` holds the hashes of label maps that are larger than the pictures, by name
+    `truth/NAME.png` for `val/NAME.png` or `train/NAME.png`. `ranges` are those of pictures of numbers
+    (`gancomp.data.values`).
     """
 
     name: str
@@ -80,9 +81,15 @@ class Manifest(Strict):
 
 
 def hash_of(sha256: Mapping[str, str]) -> str:
-    """The data hash: sha256 over the sorted lines `FILE SHA256`."""
-    lines = sorted(f"{file} {digest}\n" for file, digest in sha256.items())
+    """The data hash: sha256 over the sorted lines `NAME SHA256`, whatever sub-folders the files lie in."""
+    lines = sorted(f"{name_of(file)} {digest}\n" for file, digest in sha256.items())
     return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def name_of(file: str) -> str:
+    """What a file is called wherever it lies: `train/0012/NAME.png` → `train/NAME.png`."""
+    path = PurePosixPath(file)
+    return f"{path.parts[0]}/{path.name}"
 
 
 def load_manifest(root: Path) -> Manifest:

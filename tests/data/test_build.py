@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from PIL import Image
 from gancomp.artifacts import file_sha256, read_json
 from gancomp.data import aligned, openmoji
 from gancomp.data.build import build, load_manifest, verify
+from gancomp.data.datasets import Pictures
 from gancomp.data.settings import AlignedDataset, FoldersDataset, LabelsDataset, OpenmojiDataset
 from gancomp.errors import GancompError
 
@@ -262,6 +264,37 @@ def test_truth_is_written_beside_what_is_scored_and_stale_truth_goes(
     monkeypatch.undo()
     build("mine", mine(aligned_folder), root, tmp_path)
     assert not list((root / "truth").iterdir())
+
+
+def test_many_pictures_lie_in_sub_folders(
+    aligned_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, snapshot: Snapshot
+) -> None:
+    """And are the same data set: its hash, names and order do not depend on where they lie."""
+    plan = aligned.plan(mine(aligned_folder))
+    truth = np.zeros((24, 32), dtype=np.uint8)
+    monkeypatch.setattr(aligned, "plan", lambda _: replace(plan, truth=lambda file: truth + int(Path(file).stem)))
+    flat, root = tmp_path / "flat", tmp_path / "data"
+    build("mine", mine(aligned_folder), flat, tmp_path)
+    build("mine", mine(aligned_folder), root, tmp_path)
+    monkeypatch.setattr("gancomp.data.build.IN_A_FOLDER", 3)
+    built = build("mine", mine(aligned_folder), root, tmp_path)  # over the flat one
+
+    manifest = verify(root)
+    assert manifest.data_hash == verify(flat).data_hash
+    lie = {path: content for path, content in snapshot(root).items() if path.endswith(".png")}
+    assert lie.keys() == {*manifest.sha256, *manifest.truth}
+    assert max(Counter(Path(path).parent for path in lie).values()) == 3
+    assert any(file.startswith("train/0001/") for file in built["splits"]["train-1"])
+    mine_, theirs = (Pictures(folder, ("train-2", "val"), "AtoB") for folder in (root, flat))
+    every = range(len(theirs))
+    assert mine_.names == theirs.names
+    assert np.array_equal(mine_.batch(every), theirs.batch(every))
+    assert np.array_equal(mine_.scored_labels(every), theirs.scored_labels(every))
+
+    monkeypatch.setattr("gancomp.data.build.IN_A_FOLDER", 1_000)
+    build("mine", mine(aligned_folder), root, tmp_path)
+    assert snapshot(root) == snapshot(flat)
+    assert not list(root.glob("*/0*/"))
 
 
 def test_pictures_of_ones_own_are_never_overwritten(labelled: Path, tmp_path: Path) -> None:
