@@ -807,6 +807,56 @@ def compress(
 
 
 @app.command()
+def groups(
+    generator: Annotated[str, typer.Argument(help="a checkpoint, or package.module:function that builds it")],
+    weights: WeightsOption = None,
+    arguments: ArgumentsOption = None,
+    channels: ChannelsOption = None,
+    size: SizeOption = None,
+    upsampling: UpsamplingOption = None,
+    norm: NormOption = None,
+    key: KeyOption = None,
+    separable: Annotated[
+        bool, typer.Option("--separable", help="as its students are, with convolutions decomposed")
+    ] = False,
+    figure: Annotated[Path | None, typer.Option(help="also draw them, as FIGURE.svg and .png")] = None,
+    save: Annotated[Path | None, typer.Option(help="of a builder: also write what generator.network reads")] = None,
+) -> None:
+    """Which channels of a generator the search can narrow together, what they cost, and which stay whole, and why."""
+    shape = _parsed_size(size)
+    keywords = _parsed_arguments(arguments)
+    from gancomp.artifacts import write_text
+    from gancomp.compression import imported, student_block
+    from gancomp.convert import describe
+    from gancomp.elastic.listing import list_groups
+    from gancomp.report.groups import draw_groups, groups_table
+
+    spec, tensors = imported(
+        generator,
+        weights,
+        keywords,
+        channels,
+        size=shape,
+        upsampling=upsampling.value if upsampling else None,
+        norm=norm.value if norm else None,
+        key=key,
+    )
+    if save and not spec.network:
+        raise GancompError("--save: describes a builder's network; gancomp knows this generator's family")
+    if separable and student_block(spec) != spec.block:
+        spec, tensors = spec.model_copy(update={"block": student_block(spec)}), None
+    found = list_groups(spec, tensors)
+    print(f"{generator}: {describe(spec)}\n\n{groups_table(found)}")
+    if spec.network:
+        print(f"distilled: {', '.join(spec.network.distilled)}")
+        print(f"decomposed in separable students: {', '.join(spec.network.decomposed) or 'none'}")
+    if figure:
+        draw_groups(found, figure.with_suffix(""), f"Width groups of {Path(generator).name}")
+    if save and spec.network:
+        write_text(save, spec.network.model_dump_json(indent=1) + "\n")
+
+
+@app.command()
 def cost(
     experiment: ExperimentName,
     configfile: ConfigFiles = None,

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from torch import nn
+from torch import Tensor, nn
 
 from gancomp import paths
 from gancomp.artifacts import atomic, is_own, read_json, write_text
@@ -152,20 +152,20 @@ def compress(
         weights = _write_weights(Path(f"{name}.weights.safetensors"), generator)
     elif is_builder(generator):
         builder = str(generator)
-    if builder:
-        if weights is None:
-            raise GancompError(f"{builder}: builds a network without what it learned; name its state dict by --weights")
-        if told := [option for option, value in (("upsampling", upsampling), ("norm", norm)) if value is not None]:
-            raise GancompError(f"--{told[0]}: is what a checkpoint may not say, and {builder} does; leave it out")
-        allow(builder)
-        checkpoint = weights
-        network = read_network(builder, arguments, size or (256, 256), channels)
-        spec = GeneratorSpec.model_validate({"family": "module", "network": network, "statistics": statistics})
-    else:
-        if given := [option for option, value in (("weights", weights), ("arguments", arguments)) if value is not None]:
-            raise GancompError(f"--{given[0]}: goes with a builder (package.module:function), not with a checkpoint")
-        checkpoint = Path(str(generator))
-        spec, _ = detect(checkpoint, size, upsampling, norm, statistics, key)
+    if builder and weights is None:
+        raise GancompError(f"{builder}: builds a network without what it learned; name its state dict by --weights")
+    checkpoint = weights or Path(str(generator))
+    spec, _ = imported(
+        builder or checkpoint,
+        weights,
+        arguments,
+        channels,
+        size=size,
+        upsampling=upsampling,
+        norm=norm,
+        statistics=statistics,
+        key=key,
+    )
     shape = detect_discriminator(discriminator)[0] if discriminator else None
     pictures = pictures_in(data, spec, direction)
     keys = {"input": "range", "target": "target_range"}
@@ -259,6 +259,36 @@ def pictures_in(data: Path, spec: GeneratorSpec, direction: Direction = "AtoB") 
     if not count:
         raise GancompError(f"{counted[0]}: holds no pictures ({', '.join(sorted(SUFFIXES))})")
     return Pictures(model, {key: value for key, value in declared.items() if value is not None}, count)
+
+
+def imported(
+    generator: Path | str,
+    weights: Path | None = None,
+    arguments: Mapping[str, Any] | None = None,
+    channels: int | None = None,
+    *,
+    size: tuple[int, int] | None = None,
+    upsampling: Upsampling | None = None,
+    norm: Norm | None = None,
+    statistics: Statistics | None = None,
+    key: str | None = None,
+) -> tuple[GeneratorSpec, Mapping[str, Tensor] | None]:
+    """What *generator* is, a checkpoint or a builder, and its weights under gancomp's names; none of a builder alone.
+
+    Raises GancompError as `detect` and `read_network`, and for options that belong to the other kind.
+    """
+    if not is_builder(generator):
+        of_builders = {"weights": weights, "arguments": arguments, "channels": channels}
+        if given := [name for name, value in of_builders.items() if value is not None]:
+            raise GancompError(f"--{given[0]}: goes with a builder (package.module:function), not with a checkpoint")
+        return detect(generator, size, upsampling, norm, statistics, key)
+    if given := [name for name, value in (("upsampling", upsampling), ("norm", norm)) if value is not None]:
+        raise GancompError(f"--{given[0]}: is for files that do not say it, and {generator} does; leave it out")
+    builder = str(generator)
+    allow(builder)
+    network = read_network(builder, arguments, size or (256, 256), channels)
+    spec = GeneratorSpec.model_validate({"family": "module", "network": network, "statistics": statistics})
+    return spec, load_original(weights, spec, key=key).state_dict() if weights else None
 
 
 def is_builder(generator: Path | str) -> bool:

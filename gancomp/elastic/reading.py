@@ -217,9 +217,10 @@ def _times(terms: Terms, times: int) -> Terms:
 
 
 def _distilled(graph: Graph, places: Mapping[Group, int]) -> tuple[str, ...]:
-    """The modules whose outputs lie nearest to even parts of the exact MACs; the outer ones, if there are enough.
+    """The modules whose outputs lie nearest to even parts of the exact MACs: of the trunk, if that has enough.
 
-    Activations (n, c, h, w) alone, but neither inputs nor pictures; of a network of few such, fewer.
+    Activations (n, c, h, w) alone, but neither inputs nor pictures, and by the outermost module that returns them; of
+    a network of few such, fewer.
     """
     full = {place: group.full for group, place in places.items()}
     done, so_far = [], 0
@@ -239,9 +240,10 @@ def _distilled(graph: Graph, places: Mapping[Group, int]) -> tuple[str, ...]:
             "no module of the network returns an activation between its input and its pictures, so that there is "
             "nothing to distil; make a module of what lies between its convolutions"
         )
-    depths = sorted(name.count(".") for name in named.values())
-    deepest = depths[min(2 * DISTILLED, len(depths)) - 1]
-    found = [(done[made[value]], made[value], name) for value, name in named.items() if name.count(".") <= deepest]
+    branches = _branches(graph)
+    trunk = {value: name for value, name in named.items() if made[value] not in branches}
+    places_of = trunk if len(trunk) >= DISTILLED - 1 else named
+    found = [(done[made[value]], made[value], name) for value, name in places_of.items()]
     chosen: dict[str, None] = {}
     for part in range(1, DISTILLED):
         nearest = min(found, key=lambda one: (abs(one[0] - so_far * part / DISTILLED), -one[1]))
@@ -265,8 +267,19 @@ def _separable(graph: Graph, norm: Norm, shape: tuple[int, int, int]) -> tuple[t
 
 
 def _decomposed(graph: Graph) -> tuple[str, ...]:
-    """The 3x3 or larger convolutions of stride 1 in residual branches: between a value and its addition to what was
-    made of it. The network's input does not begin one."""
+    """The 3x3 or larger convolutions of stride 1 in residual branches."""
+    found: dict[str, None] = {}
+    for at in sorted(_branches(graph)):
+        call = graph.tape.calls[at]
+        layer = graph.network.get_submodule(call.module)
+        if call.name == "conv2d" and type(layer) is nn.Conv2d and layer.groups == 1 and set(layer.stride) == {1}:
+            found |= {call.module: None} if min(layer.kernel_size) >= 3 else {}
+    return tuple(found)
+
+
+def _branches(graph: Graph) -> set[int]:
+    """The calls in residual branches: between a value and its addition to what was made of it. The network's input does
+    not begin one."""
     calls = graph.tape.calls
     made = {value: at for at, call in enumerate(calls) for value in call.outputs}
     reads = [{made[value] for value in call.inputs() if value in made} for call in calls]
@@ -274,16 +287,8 @@ def _decomposed(graph: Graph) -> tuple[str, ...]:
     for at, call in enumerate(calls):
         if call.name in ("add", "iadd", "radd") and len(reads[at]) == 2:
             one, other = sorted(reads[at])
-            branch = _between(reads, one, other)
-            within |= branch - {one}
-    found: dict[str, None] = {}
-    for at in sorted(within):
-        module = graph.network.get_submodule(calls[at].module)
-        if calls[at].name == "conv2d" and type(module) is nn.Conv2d:
-            plain_one = module.groups == 1 and set(module.stride) == {1} and min(module.kernel_size) >= 3
-            if plain_one:
-                found.setdefault(calls[at].module)
-    return tuple(found)
+            within |= _between(reads, one, other) - {one}
+    return within
 
 
 def _between(reads: Sequence[set[int]], first: int, last: int) -> set[int]:

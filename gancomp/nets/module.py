@@ -105,6 +105,7 @@ def plain(network: nn.Module) -> nn.Module:
         for hook in list(layer._forward_pre_hooks.values()):
             if isinstance(hook, SpectralNorm):
                 remove_spectral_norm(layer, hook.name)
+                layer._load_state_dict_pre_hooks.clear()  # which PyTorch leaves there
             elif isinstance(hook, WeightNorm):
                 remove_weight_norm(layer, hook.name)
     return network

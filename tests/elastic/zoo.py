@@ -235,3 +235,9 @@ ZOO = {
     "attention": Attention,
     "hard-coded": HardCoded,
 }
+
+
+def build(name: str) -> nn.Module:
+    """One of them, by a function that can be named."""
+    network: nn.Module = ZOO[name]()
+    return network
