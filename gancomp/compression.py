@@ -41,7 +41,7 @@ from gancomp.elastic.reading import read_network
 from gancomp.errors import GancompError
 from gancomp.loading import merge, parse, read_yaml
 from gancomp.nets.module import built_by
-from gancomp.network import BUILDER_PATTERN
+from gancomp.network import BUILDER_PATTERN, read_description
 from gancomp.profile.macs import profile
 from gancomp.spec import Block, GeneratorSpec, Norm, Statistics, Upsampling, format_widths
 
@@ -489,20 +489,19 @@ def _description(folder: Path, name: str) -> Path:
 def _write(settings: dict[str, Any], name: str, spec: GeneratorSpec, folder: Path) -> Path:
     """Write the configuration into *folder*, and the description of a network of one's own; returns the former."""
     path = folder / f"{name}.yaml"
-    _write_once(path, _text(settings, name, folder))
-    if spec.network:
-        _write_once(_description(folder, name), spec.network.model_dump_json(indent=1) + "\n")
-    return path
-
-
-def _write_once(path: Path, text: str) -> None:
-    if not path.exists():
-        write_text(path, text)
-    elif path.read_text(encoding="utf-8") != text:
+    text, beside = _text(settings, name, folder), _description(folder, name)
+    if spec.network and beside.exists() and read_description(beside) != spec.network:
+        raise GancompError(f"{beside}: is there and describes another network; delete it, or choose another --name")
+    if path.exists() and path.read_text(encoding="utf-8") != text:
         raise GancompError(
             f"{path}: is there and says something else; go on with it by `snakemake --configfile {path}`, or choose "
             "another --name"
         )
+    if spec.network and not beside.exists():
+        write_text(beside, spec.network.model_dump_json(indent=1) + "\n")
+    if not path.exists():
+        write_text(path, text)
+    return path
 
 
 # --- what is said, and the workflow ------------------------------------------------------------

@@ -9,9 +9,11 @@ import torch
 from pydantic import ValidationError
 
 from gancomp.artifacts import file_sha256, is_own, load_tensors, read_header, save_tensors
+from gancomp.builders import OWN
 from gancomp.convert.layouts import Fields, recognise, recognise_discriminator
 from gancomp.convert.reading import COUNTER, Refused, Tensors, read_state, some
 from gancomp.convert.sample import check_sample
+from gancomp.elastic.reading import read_network
 from gancomp.errors import GancompError
 from gancomp.nets import Generator, build_skeleton, load_generator, save_generator
 from gancomp.nets.discriminators import MultiscaleDiscriminator, PatchDiscriminator
@@ -138,6 +140,11 @@ def _completed(
             f"{path}: a SPADE file does not say how often its generator doubles the picture's sides; say which: "
             "--upsampling normal (five times) or more (six), as its training options did"
         )
+    if fields["family"] == "module":
+        arguments = fields["arguments"] | ({} if fields["norm"] != "none" else {"norm": "none"})
+        network = read_network(fields["builder"], arguments, size or (256, 256))
+        spec = _spec(path, {"family": "module", "network": network, "statistics": statistics})
+        return spec, _checked(path, tensors, spec)
     fields |= {"statistics": _told_statistics(path, fields, statistics)}
     fields |= {"size": size or (256, 256)} | ({"upsampling": upsampling} if upsampling else {})
     spec = _spec(path, fields)
@@ -274,7 +281,10 @@ def assumed(spec: GeneratorSpec) -> list[str]:
     """What the imported generator *spec* is taken to have that its tensors do not say, one line each."""
     if spec.network:
         by = " by each picture's own statistics" if spec.statistics == "batch" else ", evaluation mode"
-        return [f"the layers that {spec.network.builder} makes: {spec.norm} norm{by}", "pictures in [-1, 1] both ways"]
+        lines = [f"the layers that {spec.network.builder} makes: {spec.norm} norm{by}", "pictures in [-1, 1] both ways"]
+        if spec.network.builder in OWN:
+            lines.append("reflection padding; tanh at the end; no dropout (no norm, where it shows none: --norm none)")
+        return lines
     norms = {
         "instance": "instance norm without parameters, eps 1e-5 (no norm: --norm none)",
         "none": "no norm, as pix2pix leaves the biases out with it (instance norm: --norm instance)",

@@ -64,13 +64,15 @@ def recognise(tensors: Tensors) -> tuple[Fields, Tensors]:
         return _spade(tensors)
     if any(name.startswith("model.model.") for name in tensors):
         return _unet(tensors)
-    if any(re.match(r"model\.\d+\.conv_block\.", name) for name in tensors):
-        return _resnet(tensors)
+    if blocks := _residual_blocks(tensors):
+        return _resnet(tensors) if blocks[0] == 10 and not _filters(tensors) else _residual(tensors, blocks)
     if any(name.startswith(("model.0.", "discriminator_0.")) for name in tensors):
         raise Refused("is a discriminator; where a generator is asked for, name the file with G in its name")
     raise Refused(
         f"has tensors of no known generator ({some(list(tensors))}); known are ResNets and U-Nets of "
-        "pytorch-CycleGAN-and-pix2pix, SPADE, and the generators of GAN Compression"
+        "pytorch-CycleGAN-and-pix2pix and CUT, pix2pixHD's global generator, SPADE, and the generators of GAN "
+        "Compression. Any other is read with the function that builds it: --generator package.module:function "
+        "--weights FILE"
     )
 
 
@@ -135,6 +137,55 @@ def _check_groups(tensors: Tensors, inner: str, blocks: int) -> None:
                 "older (legacy) sub-networks have, and a group here has one width: take a newer sub-network, or "
                 "compress the generator that it was cut from"
             )
+
+
+# --- other residual generators -----------------------------------------------------------------
+
+
+def _residual_blocks(tensors: Tensors) -> list[int]:
+    """The positions of residual blocks in `model`."""
+    found = {int(match[1]) for name in tensors if (match := re.match(r"model\.(\d{1,4})\.conv_block\.", name))}
+    return sorted(found)
+
+
+def _filters(tensors: Tensors) -> list[int]:
+    """The positions of fixed blurring filters in `model`."""
+    return sorted(int(match[1]) for name in tensors if (match := re.fullmatch(r"model\.(\d{1,4})\.filt", name)))
+
+
+def _residual(tensors: Tensors, blocks: Sequence[int]) -> tuple[Fields, Tensors]:
+    """What `gancomp.nets.residual` builds, by the names that it has too."""
+    first, last = blocks[0], blocks[-1]
+    filters = _filters(tensors)
+    blurred_down, blurred_up = any(at < first for at in filters), any(at > last for at in filters)
+    downs, rest = divmod(first - 4, 4 if blurred_down else 3)
+    if rest or not 1 <= downs <= 5 or list(blocks) != list(range(first, last + 1)):
+        raise Refused(
+            f"has residual blocks at {', '.join(map(str, blocks[:4]))} … of its Sequential, where no generator of CUT "
+            "or pix2pixHD has them"
+        )
+    output = last + downs * (4 if blurred_up else 3) + 2
+    norm, tensors = _norm(tensors, "model.2", "model.1")
+    kind = "affine" if norm.get("statistics") == "batch" else norm["norm"]
+    if kind == "affine":  # read as what it is
+        tensors = {name: tensor for name, tensor in tensors.items() if "running_" not in name}
+    return {
+        "family": "module",
+        "builder": "gancomp.nets.residual:build",
+        "norm": "instance" if kind == "affine" else kind,
+        "arguments": {
+            "in_channels": _outputs(tensors, "model.1", side=1),
+            "out_channels": _outputs(tensors, f"model.{output}"),
+            "ngf": _outputs(tensors, "model.1"),
+            "downs": downs,
+            "blocks": len(blocks),
+            "norm": kind,
+            "bias": "model.1.bias" in tensors,
+            "dropout": f"model.{first}.conv_block.5.weight" not in tensors,
+            "blurred_down": blurred_down,
+            "blurred_up": blurred_up,
+        },
+    }, {f"network.{name}": tensor for name, tensor in tensors.items()}
 
 
 # --- U-Net -------------------------------------------------------------------------------------

@@ -38,6 +38,7 @@ from tests.convert.foreign import (
     pixel_gan,
     saved,
 )
+from tests.elastic import zoo
 
 UNEVEN = (4, 3, 5, 2, 6, 3, 2, 5)
 
@@ -487,3 +488,64 @@ def test_other_discriminators_are_refused(tmp_path: Path) -> None:
         detect_discriminator(saved(Unet(2, 5), tmp_path / "G.pth"))
     with pytest.raises(GancompError, match=r"G\.pth: is not a PatchGAN|G\.pth: has tensors of no known"):
         detect_discriminator(saved(Resnet((1,) * 8, 3), tmp_path / "G.pth"))
+
+
+# --- residual generators that have no family ---------------------------------------------------
+
+
+class Named(nn.Module):
+    """A network as its authors keep it: one Sequential called `model`."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.model(x)
+        return out
+
+
+@pytest.mark.parametrize(
+    ("foreign", "told"),
+    {
+        "cut": (lambda: zoo.cut(4, 5), {"downs": 2, "blocks": 5, "blurred_down": True, "blurred_up": True}),
+        "pix2pixHD, 1 halving": (lambda: zoo.pix2pixhd(4, 1, 3), {"downs": 1, "blurred_up": False}),
+        "pix2pixHD, 3 halvings": (lambda: zoo.pix2pixhd(4, 3, 2), {"downs": 3, "blocks": 2}),
+        "pix2pixHD, 4 halvings": (lambda: zoo.pix2pixhd(2, 4, 1), {"downs": 4, "norm": "instance"}),
+    }.values(),
+)
+@torch.no_grad()
+def test_residual_generators_of_cut_and_pix2pixhd(
+    tmp_path: Path, foreign: Callable[[], nn.Module], told: dict[str, Any]
+) -> None:
+    """Recognised by their tensors alone, without a builder being named."""
+    torch.manual_seed(2)
+    theirs = Named(foreign()).eval()
+    torch.save(theirs.state_dict(), tmp_path / "net_G.pth")
+    spec, _ = detect(tmp_path / "net_G.pth", (32, 48))
+    assert spec.network
+    assert spec.network.keywords().items() >= told.items()
+    x = torch.rand(2, 3, 32, 48) * 2 - 1
+    ours = load_original(tmp_path / "net_G.pth", spec)
+    torch.testing.assert_close(ours(x), theirs(x), rtol=0, atol=1e-5)
+    convert(tmp_path / "net_G.pth", tmp_path / "own.safetensors", (32, 48))
+    torch.testing.assert_close(load_generator(tmp_path / "own.safetensors")(x), theirs(x), rtol=0, atol=1e-5)
+
+
+def test_no_norm_of_such_a_generator_has_to_be_said(tmp_path: Path) -> None:
+    torch.save(Named(zoo.pix2pixhd(4, 3, 2)).state_dict(), tmp_path / "net_G.pth")
+    spec, _ = detect(tmp_path / "net_G.pth", (32, 32), norm="none")
+    assert spec.norm == "none"
+    with pytest.raises(GancompError, match="--norm batch: the file's tensors are those of instance norm"):
+        detect(tmp_path / "net_G.pth", (32, 32), norm="batch")
+
+
+def test_blocks_where_no_such_generator_has_them_are_refused(tmp_path: Path) -> None:
+    tensors = {
+        f"model.{11 + int(at)}.{rest}": t
+        for name, t in zoo.pix2pixhd().state_dict().items()
+        for at, _, rest in [name.partition(".")]
+    }
+    torch.save(tensors, tmp_path / "net_G.pth")
+    with pytest.raises(GancompError, match=r"residual blocks at 24, 25 .* no generator of CUT or pix2pixHD"):
+        detect(tmp_path / "net_G.pth")
