@@ -18,7 +18,7 @@ from torch import nn
 from gancomp import compression as module
 from gancomp.compression import compress, pictures_in, search_space, student_block
 from gancomp.config import Config, budget_macs, spec_of
-from gancomp.convert import convert
+from gancomp.convert import convert, load_original
 from gancomp.errors import GancompError
 from gancomp.loading import load
 from gancomp.nets import load_generator, save_generator
@@ -26,6 +26,7 @@ from gancomp.profile.macs import profile
 from gancomp.profile.speed import Speed
 from gancomp.spec import GeneratorSpec, ValueRange
 from tests.convert.foreign import Resnet, Spade, Unet, multiscale_patch_gan, patch_gan, saved
+from tests.elastic import zoo
 
 SMALL = {"size": (32, 48), "epochs": 4}
 
@@ -240,6 +241,104 @@ def test_a_generator_of_numbers_brings_its_ranges(folder: Path, called: list[Any
     compress(Path("ct.safetensors"), pictures("train", "val"), "3x", name="own")
     dataset = written("own").datasets["own"]
     assert (dataset.range, dataset.target_range) == tuple(ranges.values())
+
+
+# --- networks of one's own ---------------------------------------------------------------------
+
+
+def build(wide: int = 8) -> nn.Module:
+    """A small network that no code of gancomp knows."""
+    return zoo.Johnson(wide)
+
+
+BUILDER = f"{__name__}:build"
+
+
+def test_a_builder_and_its_weights(folder: Path, called: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
+    torch.save(build(16).state_dict(), "net.pth")
+    data = pictures("train", "val")
+    compress(BUILDER, data, "6x", weights=Path("net.pth"), arguments={"wide": 16}, name="own", **SMALL)
+    config = written("own")
+    experiment, dataset = config.experiments["own"], config.datasets["own"]
+    original, student = (spec_of(experiment, dataset, stage) for stage in ("original", "distill"))
+    assert original.network
+    assert (original.network.builder, original.network.keywords()) == (BUILDER, {"wide": 16})
+    assert (original.widths, original.block, student.block) == ((16, 32, 32, 32, 16), "dense", "separable")
+    assert not experiment.distill.prune  # a dense teacher's filters do not fit
+    assert budget_macs("6x", original) >= profile(student.with_widths(experiment.supernet.smallest)).macs
+    told = capsys.readouterr().out
+    assert f"a dense network of {BUILDER}" in told
+    assert "taken to have  pictures in [-1, 1] both ways" in told
+    compress(BUILDER, data, "6x", weights=Path("net.pth"), arguments={"wide": 16}, name="own", **SMALL)  # goes on
+    torch.save(build(12).state_dict(), "net.pth")
+    with pytest.raises(GancompError, match=r"own\.network\.json: is there and describes another network"):
+        compress(BUILDER, data, "6x", weights=Path("net.pth"), arguments={"wide": 12}, name="own", **SMALL)
+
+
+def test_a_module_of_python(folder: Path, called: list[Any]) -> None:
+    """Its class builds the like of it where no builder is named; what it learned is written for the stages."""
+    torch.manual_seed(5)
+    network = zoo.Johnson()
+    compress(network, pictures("train", "val"), "6x", name="own", **SMALL)
+    config = written("own")
+    spec = spec_of(config.experiments["own"], config.datasets["own"], "original")
+    assert spec.network
+    assert spec.network.builder == "tests.elastic.zoo:Johnson"
+    loaded, x = load_original("own.weights.safetensors", spec), torch.rand(1, 3, 32, 48)
+    with torch.no_grad():
+        torch.testing.assert_close(loaded(x), network.eval()(x))
+
+
+def test_a_module_that_its_class_does_not_build_needs_a_builder(folder: Path, called: list[Any]) -> None:
+    data = pictures("train", "val")
+    with pytest.raises(GancompError, match=r"zoo:Johnson: called with \{\} makes another .*builder='package"):
+        compress(zoo.Johnson(16), data, "6x", **SMALL)
+    with pytest.raises(GancompError, match=r"missing .* required positional .*builder='package"):
+        compress(Unet(4, 4), data, "6x", **SMALL)
+    compress(zoo.Johnson(16), data, "6x", builder=BUILDER, arguments={"wide": 16}, name="own", **SMALL)
+
+
+def test_a_network_of_many_widths_evolves(folder: Path, called: list[Any]) -> None:
+    compress(
+        zoo.pix2pixhd(8, 4, 3),
+        pictures("train", "val"),
+        "4x",
+        builder="tests.test_compression:build_deep",
+        name="own",
+        **SMALL | {"size": (32, 32)},
+    )
+    experiment = written("own").experiments["own"]
+    assert experiment.supernet.subnets > module.MOST_SCORED
+    assert experiment.search.method == "evolution"
+
+
+def build_deep() -> nn.Module:
+    return zoo.pix2pixhd(8, 4, 3)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({}, "builds a network without what it learned; name its state dict by --weights"),
+        ({"weights": Path("net.pth"), "norm": "none"}, "--norm: is for files that do not say it"),
+        ({"weights": Path("other.pth")}, r"other\.pth: is none of .*: lacks conv1\.bias, conv1\.weight"),
+        ({"weights": Path("unbiased.pth")}, r"unbiased\.pth: is none of .*: lacks conv1\.bias$"),
+        ({"weights": Path("no.pth")}, r"no\.pth: is none of .*: no such file"),
+    ],
+)
+def test_builders_that_cannot_be_used(folder: Path, called: list[Any], options: dict[str, Any], told: str) -> None:
+    torch.save(build().state_dict(), "net.pth")
+    torch.save(nn.Conv2d(3, 3, 3).state_dict(), "other.pth")
+    torch.save({name: t for name, t in build().state_dict().items() if name != "conv1.bias"}, "unbiased.pth")
+    with pytest.raises(GancompError, match=told):
+        compress(BUILDER, pictures("train", "val"), "6x", **options, **SMALL)
+    assert not list(folder.glob("*.yaml"))
+    assert not list(folder.glob("*.json"))
+
+
+def test_options_of_builders_are_not_for_checkpoints(folder: Path, called: list[Any]) -> None:
+    with pytest.raises(GancompError, match="--arguments: goes with a builder"):
+        compress(resnet(), pictures("train", "val"), "4x", arguments={"wide": 3}, **SMALL)
 
 
 def test_epochs_follow_the_number_of_pictures(folder: Path, called: list[Any]) -> None:

@@ -65,6 +65,54 @@ def test_the_large_experiment_has_the_sizes_of_the_paper() -> None:
     assert config.experiments["emoji-256"].supernet.subnets == 5_184
 
 
+# --- choices by the names of widths ------------------------------------------------------------
+
+
+def test_a_space_may_name_its_widths() -> None:
+    """Those that are not named keep the student's."""
+    named = changed(supernet={"space": {"trunk": [4, 2], "output": [3]}}).experiments["mine"]
+    assert named.supernet
+    assert named.supernet.space == ((4,), (4,), (4, 2), (4,), (4,), (4,), (4,), (3,))
+    uneven = changed(distill={"widths": [4, 4, 4, 3, 3, 3, 4, 2]}, supernet={"space": {"stem": [4, 2]}})
+    assert uneven.experiments["mine"].supernet.largest == (4, 4, 4, 3, 3, 3, 4, 2)  # type: ignore[union-attr]
+
+
+def test_names_stand_over_a_base_s_choices() -> None:
+    config = parse(
+        merge(
+            PLAIN,
+            {
+                "experiments": {
+                    "named": {"base": "mine", "supernet": {"space": {"stem": [4, 2]}}},
+                    "more": {"base": "named", "supernet": {"space": {"up1": [4, 1]}}},
+                }
+            },
+        )
+    )
+    assert [len(choices) for choices in config.experiments["more"].supernet.space] == [2, 1, 1, 1, 1, 1, 2, 1]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("experiment", "told"),
+    [
+        (
+            {"supernet": {"space": {"trunck": [4]}}},
+            r"supernet\.space\.trunck: no such width \(did you mean 'trunk'\?\)",
+        ),
+        ({"supernet": {"space": {"stem": [8]}}}, r"supernet\.space\[0\]: 8 is wider than the student's 4"),
+        (
+            {"generator": {"family": "module"}},
+            "generator: network: goes with family: module",
+        ),
+        ({"generator": {"builder": "a:b"}}, "builder: is a:b, and the network is made by no function"),
+        ({"generator": {"family": "module", "network": "no.json"}}, r"no\.json: no such file; `gancomp groups BUILDER"),
+    ],
+)
+def test_faults_of_names_and_networks(experiment: dict[str, Any], told: str) -> None:
+    with pytest.raises(GancompError, match=told):
+        changed(**experiment)
+
+
 # --- faults ------------------------------------------------------------------------------------
 
 
