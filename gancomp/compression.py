@@ -52,6 +52,8 @@ SNAKEFILE = Path(__file__).parent.parent / "Snakefile"
 
 #: How Snakemake names the log of a job that failed.
 FAILED_LOG = re.compile(r"^ +log: (.+) \(check log file\(s\) for error details\)$", re.MULTILINE)
+#: How it tells the stages that would run and their numbers of jobs.
+PLANNED = re.compile(r"^Job stats:\n(.*?)\n\n", re.MULTILINE | re.DOTALL)
 
 LAYOUTS = """\
   train/ and val/ (or test/)   pictures A|B side by side, for pix2pix
@@ -192,7 +194,7 @@ def compress(
         print(f"\nwould write {name}.yaml:\n\n{_text(settings, name, Path())}", flush=True)
         with tempfile.TemporaryDirectory() as folder:
             written = _write(settings, name, spec, Path(folder))
-            _snakemake(written, cores, "--dry-run", "--quiet", "rules", "progress")
+            print(_planned(written, cores), end="\n\n")
         print(estimate(config, name))
         return
     _snakemake(_write(settings, name, spec, Path()), cores)
@@ -559,24 +561,42 @@ def closing(config: Config, name: str) -> str:
     )
 
 
-def _snakemake(configuration: Path, cores: int | None, *arguments: str) -> None:
+def _planned(configuration: Path, cores: int | None) -> str:
+    """The stages that the workflow would run and how many jobs each has."""
+    command, environment = _workflow(configuration, cores)
+    done = subprocess.run(
+        [*command, "--dry-run", "--quiet", "rules", "host"], env=environment, capture_output=True, text=True
+    )
+    if done.returncode:
+        raise GancompError(f"{configuration.name}: the workflow cannot be planned:\n{done.stderr.strip()}")
+    jobs = PLANNED.search(done.stdout)
+    return jobs[1] if jobs else "nothing is left to run"
+
+
+def _snakemake(configuration: Path, cores: int | None) -> None:
     """Run the workflow in the current folder, its messages going where this command's go."""
-    if not SNAKEFILE.is_file():
-        raise GancompError(
-            f"{SNAKEFILE}: missing; this command needs the whole repository, installed by `pip install -e .`"
-        )
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE), "--configfile", str(configuration)]
-    command += [*(["--cores", str(cores)] if cores else []), *arguments]
-    # Rules call `gancomp` by its name.
-    searched = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    command, environment = _workflow(configuration, cores)
     sys.stdout.flush()
     begun = time.time()
-    with subprocess.Popen(command, env=os.environ | {"PATH": searched}) as workflow:
+    with subprocess.Popen(command, env=environment) as workflow:
         status = _patiently(workflow)
     if status:
         errors = [f"\n\n{log}: {_error_in(log)}" for log in _logs_of_failed(begun)]
         stopped = f"the workflow stopped{'' if errors else ' (see above)'}; the same command goes on where it stopped"
         raise GancompError(f"{configuration}: {stopped}{''.join(errors)}")
+
+
+def _workflow(configuration: Path, cores: int | None) -> tuple[list[str], dict[str, str]]:
+    """The command that runs the workflow in the current folder, and its environment."""
+    if not SNAKEFILE.is_file():
+        raise GancompError(
+            f"{SNAKEFILE}: missing; this command needs the whole repository, installed by `pip install -e .`"
+        )
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE), "--configfile", str(configuration)]
+    command += ["--cores", str(cores)] if cores else []
+    # Rules call `gancomp` by its name.
+    searched = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    return command, os.environ | {"PATH": searched}
 
 
 def _logs_of_failed(begun: float) -> list[Path]:
