@@ -21,7 +21,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md")), *sorted((
 COMMANDS = typer.main.get_command(app)
 #: What one compression of pairs, all subnets scored, has no need of.
 OF_OTHER_WORK = {
-    *("profile", "judge", "perceptual", "lpips", "convert", "compress", "cost"),
+    *("profile", "judge", "perceptual", "lpips", "convert", "compress", "cost", "groups"),
     *("halve", "evolve", "scratch", "paper", "vote-page", "votes", "space"),
     *("export", "apply", "web-runtime", "demo-page", "demo", "latency", "segment-latency"),
 }
@@ -37,7 +37,8 @@ def gancomp_calls(page: Path) -> list[list[str]]:
     """Every `gancomp …` of the page's shell blocks, as arguments; loop variables stand for a value."""
     lines = [line for block in blocks(page, "sh") for line in block.replace("\\\n", " ").splitlines()]
     found = [match[1] for line in lines for match in re.finditer(r"(?:^|\bdo |\d )gancomp ([^;#]+)", line)]
-    return [shlex.split(call.replace("$shard", "0").replace("$stage", "original")) for call in found]
+    calls = [shlex.split(call.replace("$shard", "0").replace("$stage", "original")) for call in found]
+    return [call[2:] if call[0] == "--builder" else call for call in calls]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -46,6 +47,20 @@ def test_commands_exist_and_take_these_arguments(page: Path) -> None:
     for name, *arguments in gancomp_calls(page):
         assert name in COMMANDS.commands, f"{page.name}: gancomp {name}"
         COMMANDS.commands[name].make_context(name, arguments)
+
+
+def test_the_network_of_the_page_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it stands there, and with the widths that the page names."""
+    from gancomp.compression import imported
+
+    page = ROOT / "docs/own-generator.md"
+    (tmp_path / "mynets.py").write_text(blocks(page, "python")[0])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    spec, _ = imported("mynets:build", size=(32, 32))
+    assert spec.network
+    assert {"down", "up"} < set(spec.network.names)
+    assert spec.network.decomposed
 
 
 def test_the_run_book_goes_through_every_stage() -> None:
