@@ -34,7 +34,7 @@ from gancomp.convert import (
     load_original,
     ranges_of,
 )
-from gancomp.cost import estimate
+from gancomp.cost import estimate, refuse_without_room
 from gancomp.data.build import check
 from gancomp.data.images import SUFFIXES
 from gancomp.elastic.reading import read_network
@@ -197,6 +197,7 @@ def compress(
             print(_planned(written, cores), end="\n\n")
         print(estimate(config, name))
         return
+    refuse_without_room(config, name)
     _snakemake(_write(settings, name, spec, Path()), cores)
     print(closing(config, name))
 

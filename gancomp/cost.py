@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import functools
 import itertools
+import shutil
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+import psutil
 import torch
+from lightning_fabric import Fabric
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -402,20 +406,14 @@ def estimate(config: Config, experiment: str, counts: Mapping[str, int] | None =
 
     Raises GancompError where the pictures cannot be counted and no *counts* of train-1, train-2 and val are given.
     """
+    fabric = make_fabric(config.experiments[experiment].precision)
     reckoning = Reckoning(config, experiment, counts or counts_of(config, experiment))
-    costs = list(reckoning.costs())
+    costs, speeds = _measured(reckoning, fabric, seconds)
     settings = config.experiments[experiment]
-    fabric = make_fabric(settings.precision)
-    used = {one.network for cost in costs for one in cost.passes}
-    batches = {one.network: cost.batch or settings.search.chunk for cost in costs for one in cost.passes}
-    speeds = {
-        name: measure(reckoning.networks[name], batches[name], fabric, seconds / len(used)) for name in sorted(used)
-    }
     rows: list[tuple[str, ...]] = [("stage", "pictures", "epochs", "MACs", "time", "memory", "disk", "")]
     rows += [_row(cost, speeds) for cost in costs]
-    resumed = max((cost.disk / SAVED * RESUMED for cost in costs if cost.steps), default=0)
     whole = sum(cost.seconds(speeds) for cost in costs)
-    most, disk = max(cost.held(speeds) for cost in costs), sum(cost.disk for cost in costs) + resumed
+    most, disk = max(cost.held(speeds) for cost in costs), _disk(costs)
     total = sum(cost.total for cost in costs)
     rows.append(("all", "", "", _scaled(total), _range(whole), f"{_scaled(most, 'B')}", _scaled(disk, "B"), ""))
     lines = [f"{experiment}: what a run of all stages costs, one after the other"]
@@ -429,6 +427,48 @@ def estimate(config: Config, experiment: str, counts: Mapping[str, int] | None =
         "  A stage that is there already, of these settings, costs nothing.",
     ]
     return "\n".join(lines)
+
+
+def refuse_without_room(config: Config, experiment: str, seconds: float = 1) -> None:
+    """Raises GancompError where a run of *experiment* needs more disk than is free, or one of its stages more memory
+    than there is, as `estimate` has them. What the run has left here already needs no more room.
+    """
+    fabric = make_fabric(config.experiments[experiment].precision)
+    costs, speeds = _measured(Reckoning(config, experiment, counts_of(config, experiment)), fabric, seconds)
+    folders = (paths.dataset(config.experiments[experiment].dataset), paths.RESULTS / experiment)
+    there = sum(path.stat().st_size for folder in folders for path in folder.rglob("*") if path.is_file())
+    disk, free = _disk(costs) - there, shutil.disk_usage(paths.RESULTS if paths.RESULTS.exists() else Path()).free
+    if disk > free:
+        raise GancompError(
+            f"{experiment}: needs about {_scaled(disk, 'B')} of disk, and {_scaled(free, 'B')} are free here; make "
+            "room, or run it on a larger disk"
+        )
+    largest = max(costs, key=lambda cost: cost.held(speeds))
+    on_gpu = fabric.device.type == "cuda"
+    memory = torch.cuda.mem_get_info(fabric.device)[1] if on_gpu else psutil.virtual_memory().total
+    if (most := largest.held(speeds)) > memory:
+        raise GancompError(
+            f"{experiment}: the stage {largest.stage!r} needs about {_scaled(most, 'B')} of memory, and "
+            f"{'the GPU' if on_gpu else 'this machine'} has {_scaled(memory, 'B')}; take smaller pictures, or smaller "
+            "batches in a configuration of your own (--dry-run shows one)"
+        )
+
+
+def _measured(reckoning: Reckoning, fabric: Fabric, seconds: float) -> tuple[list[Cost], dict[str, Speed]]:
+    """The stages, and the speed of each network that they run, from a measurement of some *seconds*."""
+    costs = list(reckoning.costs())
+    used = {one.network for cost in costs for one in cost.passes}
+    chunk = reckoning.settings.search.chunk
+    batches = {one.network: cost.batch or chunk for cost in costs for one in cost.passes}
+    return costs, {
+        name: measure(reckoning.networks[name], batches[name], fabric, seconds / len(used)) for name in sorted(used)
+    }
+
+
+def _disk(costs: Sequence[Cost]) -> float:
+    """Bytes of what all stages leave, and of the largest resume state."""
+    resumed = max((cost.disk / SAVED * RESUMED for cost in costs if cost.steps), default=0)
+    return sum(cost.disk for cost in costs) + resumed
 
 
 def _row(cost: Cost, speeds: Mapping[str, Speed]) -> tuple[str, ...]:

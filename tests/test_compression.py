@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,7 @@ def called(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int | None, str]]
 
     monkeypatch.setattr(module, "_snakemake", run)
     monkeypatch.setattr(module, "_planned", planned)
+    monkeypatch.setattr(module, "refuse_without_room", lambda config, name: None)
     monkeypatch.setattr(module, "closing", lambda config, name: "done")
     return calls
 
@@ -435,6 +437,16 @@ def test_a_dry_run_tells_the_jobs_and_the_cost_alone(
     shown = told.out.rpartition("}\n\n")[2]
     assert re.fullmatch(r"job +count\n-+ +-+\nall +1\ntotal +1\n\nthe costs\n", shown), shown
     assert not told.err
+
+
+def test_a_full_disk_is_refused_before_anything_is_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gancomp.cost.measure", lambda *_: Speed(1e-11, 1e6))
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
+    data, generator = pictures("train", "val"), resnet()
+    before = sorted(folder.iterdir())
+    with pytest.raises(GancompError, match=r"^mine: needs about [\d.]+MB of disk, and 1kB are free here; [^\n]+$"):
+        compress(generator, data, "3x", name="mine", **SMALL)
+    assert sorted(folder.iterdir()) == before
 
 
 def test_a_workflow_that_stops_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,7 @@ from typer.testing import CliRunner
 import gancomp.cost as module
 from gancomp.cli import app
 from gancomp.config import Training
-from gancomp.cost import Cost, Reckoning, counts_of, estimate
+from gancomp.cost import Cost, Reckoning, counts_of, estimate, refuse_without_room
 from gancomp.elastic.slicing import Elastic
 from gancomp.errors import GancompError
 from gancomp.loading import parse
@@ -163,6 +165,30 @@ def test_the_command_takes_each_model(model: str, tmp_path: Path, quick: None) -
     done = CliRunner().invoke(app, ["cost", EXPERIMENT, "--configfile", str(path), "--pictures", *numbers])
     assert done.exit_code == 0, done.output
     assert "scores" in done.output
+
+
+def test_what_has_no_room_is_refused_by_both_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick: None
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(module, "counts_of", lambda *_: COUNTS)
+    config, free, memory = config_of("pix2pix"), 10**12, 10**12
+    monkeypatch.setattr(module.shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    monkeypatch.setattr(module.psutil, "virtual_memory", lambda: SimpleNamespace(total=memory))
+    refuse_without_room(config, EXPERIMENT)
+    memory = 500_000_000
+    with pytest.raises(
+        GancompError, match=rf"^{EXPERIMENT}: the stage '\w+' needs about [\d.]+[MG]B of memory, .* has 500MB;"
+    ):
+        refuse_without_room(config, EXPERIMENT)
+    free, memory = 100_000, 10**12
+    with pytest.raises(GancompError, match=rf"^{EXPERIMENT}: needs about [\d.]+MB of disk, and 100kB are free here;"):
+        refuse_without_room(config, EXPERIMENT)
+    kept = tmp_path / "results" / EXPERIMENT / "teacher" / "model.safetensors"
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(b"")
+    os.truncate(kept, 100_000_000)
+    refuse_without_room(config, EXPERIMENT)  # what is there already needs no more room
 
 
 def test_pictures_are_counted_before_they_are_built(
