@@ -105,13 +105,15 @@ def equal_parts(layout: Layout, count: int, reason: str) -> Layout:
     pieces = resolved(layout)
     if len(pieces) % count == 0 and pieces == pieces[: len(pieces) // count] * count:
         return pieces[: len(pieces) // count]
+    if len(pieces) > 1 and count % len(pieces) == 0 and pieces == pieces[:1] * len(pieces):
+        return equal_parts(pieces[:1], count // len(pieces), reason)
     if len(pieces) == 1:
         group, factor = pieces[0]
         if factor % count == 0:
             return [(group, factor // count)]
-        if factor == 1 and group.full % count == 0:
-            part = Group(group.full // count, group.reason)
-            group.layout = [(part, 1)] * count
+        if count % factor == 0 and group.full % (count // factor) == 0:
+            part = Group(group.full // (count // factor), group.reason)
+            group.layout = [(part, 1)] * (count // factor)
             return [(part, 1)]
     freeze(pieces, reason)
     return [(Group(max(length(pieces) // count, 1), reason), 1)]
@@ -135,7 +137,7 @@ def _divided(layout: Layout, factor: int, reason: str) -> Layout:
 
 #: Functions that leave every dimension as it is and mix no channels, but for their inputs' own.
 SAME = {
-    *("relu", "relu6", "leaky_relu", "prelu", "rrelu", "elu", "selu", "celu", "gelu", "silu", "mish", "hardswish"),
+    *("relu", "relu6", "leaky_relu", "rrelu", "elu", "selu", "celu", "gelu", "silu", "mish", "hardswish"),
     *("hardtanh", "hardsigmoid", "softplus", "softsign", "tanh", "sigmoid", "logsigmoid", "tanhshrink", "threshold"),
     *("dropout", "dropout1d", "dropout2d", "alpha_dropout", "feature_dropout", "feature_alpha_dropout"),
     *("clamp", "clip", "exp", "log", "sqrt", "rsqrt", "abs", "neg", "negative", "square", "pow", "sin", "cos", "erf"),
@@ -177,6 +179,10 @@ class Groups:
         for call in tape.calls:
             if call.outputs:
                 self._read(call)
+        made = {group for _, layout in self.producers for group, _ in resolved(layout)}
+        for dims in self.weights.values():
+            for layout in dims.values():
+                freeze([piece for piece in resolved(layout) if piece[0] not in made], "no layer makes these channels")
         for value in outputs:
             for layout in self.values.get(value, {}).values():
                 freeze(layout, f"the output's channels {GIVEN}")
@@ -191,6 +197,15 @@ class Groups:
         """Layouts of a value or weight, in groups that are neither joined nor split."""
         known = self.values.get(tensor, {}) if isinstance(tensor, Value) else self.weights.get(tensor.name, {})
         return {dim: resolved(layout) for dim, layout in known.items()}
+
+    def _own(self, tensor: Any) -> Dims:
+        """Layouts of a tensor that is read; a weight's dimensions are groups from here on, which others may join."""
+        if isinstance(tensor, Weight):
+            known = self.weights.setdefault(tensor.name, {})
+            for dim, size in enumerate(tensor.shape):
+                if size > 1 and dim not in known:
+                    known[dim] = self._made(size)
+        return self.dims(tensor) if isinstance(tensor, (Value, Weight)) else {}
 
     # Reading calls
 
@@ -256,6 +271,9 @@ class Groups:
                 found = layout
             else:
                 join(found, layout, reason)
+        if found is None:
+            weight = next((one for one in rest if isinstance(one[0], Weight)), None)
+            found = self._own(weight[0])[weight[1]] if weight else None
         for tensor, own in rest if found is not None else ():
             if isinstance(tensor, Weight):
                 self._govern(tensor, own, found)  # type: ignore[arg-type]
@@ -282,6 +300,13 @@ class Groups:
                 self._govern(tensor, 0, layout)
             elif layout is not None:
                 freeze(layout, f"{_at(call)} uses statistics or scales that are computed")
+
+    def _prelu(self, call: Call) -> None:
+        x, weight = call.args[0], _argument(call, 1, "weight")
+        layout = self.dims(x).get(1)
+        self.values[call.outputs[0]] = self.dims(x)
+        if layout is not None and isinstance(weight, Weight) and weight.shape[0] > 1:
+            self._govern(weight, 0, layout)
 
     def _group_norm(self, call: Call) -> None:
         x, count = call.args[0], _argument(call, 1, "num_groups")
@@ -421,7 +446,7 @@ class Groups:
 
     def _reshape(self, call: Call) -> None:
         x, written = call.args[0], call.outputs[0]
-        dims = self.dims(x) if isinstance(x, Value) else {}
+        dims = self._own(x)
         given = call.args[1] if len(call.args) == 2 and isinstance(call.args[1], (tuple, list)) else call.args[1:]
         open_dim = list(given).index(-1) if call.name in ("view", "reshape") and -1 in given else None
         self.values[written] = {}
@@ -452,14 +477,14 @@ class Groups:
         x = call.args[0]
         order = call.args[1] if isinstance(_argument(call, 1, "dims"), (tuple, list)) else call.args[1:]
         order = [at % len(x.shape) for at in (order or call.kwargs["dims"])]
-        dims = self.dims(x)
+        dims = self._own(x)
         self.values[call.outputs[0]] = {new: dims[old] for new, old in enumerate(order) if old in dims}
 
     def _transpose(self, call: Call) -> None:
         x, one, other = call.args[0], _argument(call, 1, "dim0"), _argument(call, 2, "dim1")
         order = list(range(len(x.shape)))
         order[one], order[other] = order[other], order[one]
-        dims = self.dims(x)
+        dims = self._own(x)
         self.values[call.outputs[0]] = {new: dims[old] for new, old in enumerate(order) if old in dims}
 
     _swapaxes = _swapdims = _transpose
@@ -482,7 +507,7 @@ class Groups:
 
     def _expand(self, call: Call) -> None:
         x, written = call.args[0], call.outputs[0]
-        dims, shift = (self.dims(x) if isinstance(x, Value) else {}), len(written.shape) - len(x.shape)
+        dims, shift = self._own(x), len(written.shape) - len(x.shape)
         self.values[written] = {at + shift: layout for at, layout in dims.items()}
 
     _expand_as = _expand

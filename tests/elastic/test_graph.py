@@ -82,6 +82,8 @@ def test_it_runs_at_any_widths(name: str, data: st.DataObject) -> None:
         "johnson": 5,
         "stargan": 4,
         "esrgan": 8,
+        "ugatit": 4,  # the weights of its pooled heads scale the trunk, and follow it
+        "shuffled": 4,
         "attention": 2,  # queries and keys have as many; values are added to what they are made of
     }.items(),
 )
