@@ -49,8 +49,8 @@ def derived(**experiment: Any) -> Config:
 
 def test_the_configuration_that_ships_is_valid() -> None:
     config = load([ROOT / "config.yaml"])
-    assert config.run == ("emoji-quick",)
-    assert {"emoji-quick", "emoji", "emoji-256"} <= config.experiments.keys()
+    assert config.run == ("fluent-quick",)
+    assert {"fluent-quick", "emoji-quick", "emoji", "emoji-256"} <= config.experiments.keys()
     assert set(load([ROOT / "config.yaml", ROOT / "config" / "tiny.yaml"]).run) == {"tiny"}
 
 

@@ -9,7 +9,7 @@ import pytest
 from test_docs import PAGES, blocks
 
 from tests.workflow.conftest import Workspace
-from tests.workflow.test_plan import EVERYTHING
+from tests.workflow.test_plan import EVERYTHING, QUICKLY
 
 
 def documented() -> list[str]:
@@ -29,8 +29,8 @@ def test_a_documented_command_can_be_planned(fresh: Workspace, call: str) -> Non
     assert plan.jobs
 
 
-COMPRESSED = EVERYTHING.keys() - {
-    *("original", "evaluate", "reference", "benchmark", "tabulate", "draw", "page", "narrow"),
+COMPRESSED = QUICKLY.keys() - {
+    *("evaluate", "reference", "benchmark", "tabulate", "draw", "page", "narrow"),
 }
 
 
@@ -40,15 +40,15 @@ COMPRESSED = EVERYTHING.keys() - {
         ("export/model.onnx", {"export_onnx": 1}),
         ("export/model-fp16.xml", {"export_openvino": 1}),
         ("export/model.pt2", {"export_torch": 1}),
-        ("demo/index.html", {"original": 1, "web_runtime": 1, "demo_page": 1}),
-        ("latency/latency.md", {"original": 1, "latency": 1}),
+        ("demo/index.html", {"web_runtime": 1, "demo_page": 1}),
+        ("latency/latency.md", {"latency": 1}),
     ],
 )
 def test_targets_of_deployment(fresh: Workspace, target: str, more: dict[str, int]) -> None:
-    plan = fresh.plan(f"results/emoji-quick/{target}")
-    assert plan.jobs == {rule: EVERYTHING[rule] for rule in COMPRESSED} | more
+    plan = fresh.plan(f"results/fluent-quick/{target}")
+    assert plan.jobs == {rule: QUICKLY[rule] for rule in COMPRESSED} | more
 
 
 def test_latency_is_measured_only_where_it_is_asked_for(fresh: Workspace) -> None:
-    asked = fresh.plan("--config", "experiments={emoji-quick: {search: {latency_ms: 5}}}")
+    asked = fresh.plan("--config", "run=[emoji-quick]", "experiments={emoji-quick: {search: {latency_ms: 5}}}")
     assert asked.jobs == EVERYTHING | {"segment_latency": 1}

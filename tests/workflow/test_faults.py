@@ -20,7 +20,7 @@ from gancomp.pipeline import STAGES, UPSTREAM
 from tests.workflow.conftest import ROOT, Workspace
 
 DAY = 86_400
-EXPERIMENT = "results/emoji-quick"
+EXPERIMENT = "results/fluent-quick"
 #: Larger than the files that Snakemake takes checksums of unless told otherwise.
 LARGE = b"0" * 2_000_000
 CHECKSUMS_OF_ALL = "--max-checksum-file-size", "10000000000"
