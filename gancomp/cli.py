@@ -815,6 +815,7 @@ def groups(
     size: SizeOption = None,
     upsampling: UpsamplingOption = None,
     norm: NormOption = None,
+    statistics: StatisticsOption = None,
     key: KeyOption = None,
     separable: Annotated[
         bool, typer.Option("--separable", help="as its students are, with convolutions decomposed")
@@ -826,9 +827,10 @@ def groups(
     shape = _parsed_size(size)
     keywords = _parsed_arguments(arguments)
     from gancomp.artifacts import write_text
-    from gancomp.compression import imported, student_block
+    from gancomp.compression import student_block
     from gancomp.convert import describe
     from gancomp.elastic.listing import list_groups
+    from gancomp.imported import imported
     from gancomp.report.groups import draw_groups, groups_table
 
     spec, tensors = imported(
@@ -839,6 +841,7 @@ def groups(
         size=shape,
         upsampling=upsampling.value if upsampling else None,
         norm=norm.value if norm else None,
+        statistics=statistics.value if statistics else None,
         key=key,
     )
     if save and not spec.network:

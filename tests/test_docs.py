@@ -51,7 +51,7 @@ def test_commands_exist_and_take_these_arguments(page: Path) -> None:
 
 def test_the_network_of_the_page_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As it stands there, and with the widths that the page names."""
-    from gancomp.compression import imported
+    from gancomp.imported import imported
 
     page = ROOT / "docs/own-generator.md"
     (tmp_path / "mynets.py").write_text(blocks(page, "python")[0])

@@ -8,14 +8,17 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 from gancomp.artifacts import read_header
 from tests.convert.foreign import Resnet, patch_gan, saved
 from tests.workflow.conftest import Workspace
 
 pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parent.parent.parent
 
 
 def gancomp(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -58,3 +61,41 @@ def test_one_command_from_a_checkpoint_and_a_folder_to_a_compressed_generator(ti
     again = gancomp(tmp_path, *arguments)
     assert again.returncode == 0
     assert "Nothing to be done" in again.stderr + again.stdout
+
+
+def test_a_network_of_ones_own_from_its_builder_to_a_folder_of_pictures(tiny: Workspace, tmp_path: Path) -> None:
+    """The module of the page that explains it, in the folder where the command runs; and what comes out of it used."""
+    for part in ("downloads", "inception"):
+        shutil.copytree(tiny.folder / "data" / part, tmp_path / "data" / part)
+    for side in ("train", "val"):
+        shutil.copytree(tiny.folder / "data/emoji-tiny" / side, tmp_path / "pictures" / side)
+    page = (ROOT / "docs/own-generator.md").read_text(encoding="utf-8")
+    source = page.split("```python\n")[1].split("```")[0]
+    (tmp_path / "mynets.py").write_text(source)
+    scope: dict[str, Any] = {"__name__": "mynets"}
+    exec(source, scope)
+    torch.save(scope["build"](8, 3).state_dict(), tmp_path / "net.pth")
+    own = ("--generator", "mynets:build", "--weights", "net.pth", "--arguments", '{"ngf": 8, "blocks": 3}')
+    done = gancomp(
+        tmp_path, "compress", *own, *("--data", "pictures", "--budget", "16x", "--size", "32", "--epochs", "1"),
+        *("--name", "mine"),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-10_000:]
+    exported = tmp_path / "results/mine/export/model.safetensors"
+    spec = read_header(exported).spec
+    assert spec.network
+    assert (spec.family, spec.block, spec.network.builder) == ("module", "separable", "mynets:build")
+    table = (tmp_path / "results/mine/tables/table.md").read_text(encoding="utf-8")
+    assert "Uniform narrow, widths " in table
+    cost = json.loads((tmp_path / "results/mine/benchmark/benchmark.json").read_text(encoding="utf-8"))["rows"]
+    assert cost["original"]["macs"] >= 16 * cost["finetune"]["macs"]
+
+    inputs = tmp_path / "inputs"
+    inputs.mkdir()
+    shutil.copy(next((tmp_path / "pictures/val").rglob("*.png")), inputs / "one.png")
+    unnamed = gancomp(tmp_path, "apply", str(exported), "inputs")
+    assert unnamed.returncode == 1
+    assert "made by mynets:build, which is code that runs when it is loaded" in unnamed.stderr
+    named = gancomp(tmp_path, "--builder", "mynets:build", "apply", str(exported), "inputs", "out")
+    assert named.returncode == 0, named.stderr
+    assert (tmp_path / "out/one.png").is_file()

@@ -141,9 +141,7 @@ def test_the_search_runs_in_as_many_shards_as_asked_for(fresh: Workspace) -> Non
 @pytest.mark.parametrize(("method", "rule"), [("halving", "halve"), ("evolution", "evolve")])
 def test_the_search_that_scores_fewer_is_one_job(fresh: Workspace, method: str, rule: str) -> None:
     plan = fresh.plan(*overriding(f"fluent-quick: {{search: {{method: {method}}}}}"))
-    assert plan.jobs == {name: count for name, count in QUICKLY.items() if name not in {"search", "merge"}} | {
-        rule: 1
-    }
+    assert plan.jobs == {name: count for name, count in QUICKLY.items() if name not in {"search", "merge"}} | {rule: 1}
 
 
 def test_parsing_imports_no_torch(fresh: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
