@@ -183,7 +183,7 @@ def _translated(model: Model, path: Path, *, training_size: bool) -> NDArray[Any
     spec, read = model.spec, model.ranges.get("input")
     fixed = model.size or (spec.size if training_size else None)
     picture: NDArray[Any]
-    if spec.family == "spade":
+    if spec.reads_labels:
         picture = read_values(path, bits=8)
         x = _classes(path, _fitted(picture, spec, fixed, resize_values), spec)
     elif read:

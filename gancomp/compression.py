@@ -238,7 +238,7 @@ def pictures_in(data: Path, spec: GeneratorSpec, direction: Direction = "AtoB") 
         counted = [images]
     else:
         raise GancompError(f"{data}: is no folder of pictures in a layout that is known:\n{LAYOUTS}")
-    if (model == "gaugan") != (spec.family == "spade"):
+    if (model == "gaugan") != spec.reads_labels:
         raise GancompError(
             f"{data}: is laid out for {model}, and the generator is {describe(spec)}; only SPADE generators read label "
             f"maps, and they read nothing else. The layouts:\n{LAYOUTS}"

@@ -216,6 +216,11 @@ class GeneratorSpec(Strict):
         return self.network.names if self.network else WIDTH_NAMES.get(self.family, ())
 
     @property
+    def reads_labels(self) -> bool:
+        """Whether its inputs are label maps (n, classes + 1, h, w), as a spade generator's are, and not pictures."""
+        return self.family == "spade"
+
+    @property
     def between(self) -> Norm:
         """The normalisation between depthwise and pointwise: a resnet's own, and instance norm in SPADE."""
         return self.separable_norm or ("instance" if self.family == "spade" else self.norm)

@@ -120,9 +120,9 @@ def write_page(
 
 
 def _refuse_undrawable(path: Path, spec: GeneratorSpec, classes: int) -> None:
-    if spec.family == "spade" and spec.in_channels != classes + 1:
+    if spec.reads_labels and spec.in_channels != classes + 1:
         raise GancompError(f"{path}: reads {spec.in_channels - 1} classes, but the data set names {classes}")
-    if spec.family != "spade" and spec.in_channels not in (1, 3):
+    if not spec.reads_labels and spec.in_channels not in (1, 3):
         raise GancompError(f"{path}: reads {spec.in_channels} channels; the page draws in gray or colour")
 
 

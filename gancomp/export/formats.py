@@ -137,7 +137,7 @@ def export_generator(
 def random_inputs(spec: GeneratorSpec, size: tuple[int, int], count: int) -> Pixels:
     """*count* inputs (n, c, height, width) of noise; for a spade generator, label maps of random blocks with edges."""
     draw = np.random.default_rng(0)
-    if spec.family != "spade":
+    if not spec.reads_labels:
         return draw.uniform(-1, 1, (count, spec.in_channels, *size)).astype(np.float32)
     ids = draw.integers(spec.in_channels - 1, size=(count, -(-size[0] // 8), -(-size[1] // 8)))
     ids = ids.repeat(8, axis=1).repeat(8, axis=2)[:, : size[0], : size[1]]
