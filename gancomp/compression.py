@@ -36,7 +36,7 @@ from gancomp.cost import estimate, refuse_without_room
 from gancomp.data.build import check
 from gancomp.data.images import SUFFIXES
 from gancomp.errors import GancompError
-from gancomp.imported import builder_of, imported, is_builder, write_weights
+from gancomp.imported import builder_of, check_findable, imported, is_builder, write_weights
 from gancomp.loading import merge, parse, read_yaml
 from gancomp.network import read_description
 from gancomp.profile.macs import profile
@@ -153,6 +153,8 @@ def compress(
         builder = str(generator)
     if builder and weights is None:
         raise GancompError(f"{builder}: builds a network without what it learned; name its state dict by --weights")
+    if builder:
+        check_findable(builder)
     checkpoint = weights or Path(str(generator))
     spec, _ = imported(
         builder or checkpoint,

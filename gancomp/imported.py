@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -70,6 +72,17 @@ def builder_of(module: nn.Module, arguments: Mapping[str, Any]) -> str:
     if {name: tensor.shape for name, tensor in like.items()} != {name: tensor.shape for name, tensor in own.items()}:
         raise GancompError(f"{reference}: called with {dict(arguments)} makes another network than the given; {wanted}")
     return reference
+
+
+def check_findable(builder: str) -> None:
+    """GancompError where the workflow's stages, which are processes of their own, do not find *builder*'s module."""
+    module = builder.partition(":")[0]
+    code = "import importlib.util, sys; sys.exit(importlib.util.find_spec(sys.argv[1]) is None)"
+    if subprocess.run([sys.executable, "-c", code, module.partition(".")[0]], check=False).returncode:
+        raise GancompError(
+            f"{builder}: the stages of the workflow run in {Path.cwd()} and do not find the module {module} there or "
+            "where Python looks; run this in the folder that holds it, or name that folder in PYTHONPATH"
+        )
 
 
 def write_weights(path: Path, module: nn.Module) -> Path:

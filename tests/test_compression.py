@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -29,12 +30,14 @@ from gancomp.spec import GeneratorSpec, ValueRange
 from tests.convert.foreign import Resnet, Spade, Unet, multiscale_patch_gan, patch_gan, saved
 from tests.elastic import zoo
 
+ROOT = Path(__file__).parent.parent
 SMALL = {"size": (32, 48), "epochs": 4}
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{ROOT / 'tests'}")  # where the stages find the tests' builders
     return tmp_path
 
 
@@ -341,6 +344,16 @@ def test_builders_that_cannot_be_used(folder: Path, called: list[Any], options: 
         compress(BUILDER, pictures("train", "val"), "6x", **options, **SMALL)
     assert not list(folder.glob("*.yaml"))
     assert not list(folder.glob("*.json"))
+
+
+def test_a_module_that_the_stages_do_not_find_is_refused(
+    folder: Path, called: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The test finds it, as a script finds what lies beside it; the stages run elsewhere."""
+    torch.save(build().state_dict(), "net.pth")
+    monkeypatch.delenv("PYTHONPATH")
+    with pytest.raises(GancompError, match=r"do not find the module \S*test_compression there .* PYTHONPATH"):
+        compress(BUILDER, pictures("train", "val"), "6x", weights=Path("net.pth"), **SMALL)
 
 
 def test_options_of_builders_are_not_for_checkpoints(folder: Path, called: list[Any]) -> None:
