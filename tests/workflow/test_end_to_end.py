@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import csv
-import json
 import shutil
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from gancomp.artifacts import file_sha256
+from gancomp.artifacts import file_sha256, read_json
 from gancomp.loading import load
 from gancomp.report.records import Selection, read_search
 from gancomp.search.select import read_replicates, tied_with
@@ -34,14 +33,14 @@ def test_the_search_scored_every_subnet_once(results: Path) -> None:
     rows = list(csv.DictReader((results / "scores/search.csv").open(encoding="utf-8")))
     subnets = load([ROOT / "config.yaml", ROOT / "config/tiny.yaml"]).experiments["tiny"].supernet.subnets
     assert [int(row["index"]) for row in rows] == list(range(subnets))
-    selection = json.loads((results / "search/selection.json").read_text(encoding="utf-8"))
+    selection = read_json(results / "search/selection.json")
     assert selection["subnets_scored"] == selection["subnets_in_space"] == subnets
     assert selection["best"]["fid"] == min(float(row["fid"]) for row in rows)
 
 
 def test_of_the_subnets_that_cannot_be_told_from_the_best_the_one_with_fewest_macs_wins(results: Path) -> None:
     """Which are tied depends on the processor's arithmetic, so the rule is held and not its outcome."""
-    chosen = Selection.model_validate_json((results / "search/selection.json").read_text(encoding="utf-8"))
+    chosen = Selection.model_validate(read_json(results / "search/selection.json"))
     assert chosen.best is not None
     replicates = read_replicates(results / "scores/replicates.csv")
     tied = tied_with(chosen.best, read_search(results / "scores/search.csv"), "fid", replicates)
@@ -51,8 +50,8 @@ def test_of_the_subnets_that_cannot_be_told_from_the_best_the_one_with_fewest_ma
 
 
 def test_the_winner_is_what_is_exported(results: Path) -> None:
-    card = json.loads((results / "export/card.json").read_text(encoding="utf-8"))
-    selection = json.loads((results / "search/selection.json").read_text(encoding="utf-8"))
+    card = read_json(results / "export/card.json")
+    selection = read_json(results / "search/selection.json")
     assert card["spec"]["widths"] == selection["winner"]["widths"]
     assert card["macs"] == selection["winner"]["macs"]
     assert card["sha256"] == file_sha256(results / "export/model.safetensors")
