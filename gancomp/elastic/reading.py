@@ -18,8 +18,7 @@ from gancomp.elastic.graph import Graph, read_graph
 from gancomp.elastic.groups import CONVOLUTIONS, GIVEN, TRANSPOSED, Dims, Group, Layout
 from gancomp.elastic.tape import Call, Value, Weight
 from gancomp.errors import GancompError
-from gancomp.nets.layers import WithoutWeights
-from gancomp.nets.module import built_by, decompose, plain
+from gancomp.nets.module import decompose, shapes_by
 from gancomp.network import Costs, Network, Width, polynomial_of
 from gancomp.spec import Norm
 
@@ -46,8 +45,7 @@ def read_network(
     widths (`PARTS`). Raises GancompError where the network does not run, makes pictures of another size, or has no
     group that can be narrowed.
     """
-    with torch.random.fork_rng(devices=[]), WithoutWeights():
-        whole = plain(built_by(builder, arguments or {}))
+    whole = shapes_by(builder, arguments or {})
     channels = channels or _channels_of(whole)
     graph = read_graph(whole, (channels, *size))
     made = graph.outputs[0] if len(graph.outputs) == 1 else None

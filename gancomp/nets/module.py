@@ -74,11 +74,21 @@ def built(network: Network, block: str = "dense", norm: Norm = "instance") -> nn
     return whole
 
 
-def built_by(reference: str, arguments: Mapping[str, Any]) -> nn.Module:
+def shapes_by(reference: str, arguments: Mapping[str, Any]) -> nn.Module:
+    """What the builder *reference* makes of *arguments*, in plain form, for its shapes: without memory for weights,
+    where the builder can do without. Raises as `built_by`."""
+    with torch.random.fork_rng(devices=[]), WithoutWeights():
+        try:
+            return plain(built_by(reference, arguments, "meta"))
+        except Exception:  # anybody's code, which may ask for a tensor's values
+            return plain(built_by(reference, arguments))
+
+
+def built_by(reference: str, arguments: Mapping[str, Any], device: str = "cpu") -> nn.Module:
     """What the builder *reference* makes of *arguments*; GancompError where it fails, or makes no module."""
     builder = find_builder(reference)
     try:
-        with torch.device("cpu"):
+        with torch.device(device):
             network = builder(**arguments)
     except Exception as error:  # anybody's code
         raise GancompError(f"builder {reference}: failed ({type(error).__name__}: {error})") from error
@@ -140,8 +150,9 @@ def _separable(conv: nn.Conv2d, norm: Norm) -> nn.Sequential:
 @lru_cache(16)
 def whole_graph(network: Network, block: str, norm: Norm) -> Graph:
     """The width groups of what the builder makes, at full width; GancompError if they are not those of *network*."""
-    with torch.random.fork_rng(devices=[]), WithoutWeights():
-        whole = built(network, block, norm)
+    whole = shapes_by(network.builder, network.keywords())
+    if block == "separable":
+        decompose(whole, network.decomposed, norm)
     graph = read_graph(whole, (network.in_channels, *network.size))
     full = [group.full for group in graph.free]
     wanted = {at: width.full for width in network.widths for at in width.groups}

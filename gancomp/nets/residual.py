@@ -15,6 +15,9 @@ from torch.nn import functional as F
 
 from gancomp.nets.layers import BatchNorm, initialise
 
+#: The largest that is built.
+MOST = {"in_channels": 256, "out_channels": 64, "ngf": 512, "downs": 5, "blocks": 99}
+
 #: `affine` is instance norm with scales and shifts.
 NormKind = Literal["instance", "affine", "batch", "none"]
 
@@ -135,6 +138,13 @@ def build(
     blurred_down: bool = False,
     blurred_up: bool = False,
 ) -> nn.Module:
-    """Such a generator: pix2pixHD's by default; CUT's has two *downs*, and is blurred both ways."""
+    """Such a generator: pix2pixHD's by default; CUT's has two *downs*, and is blurred both ways.
+
+    Raises ValueError beyond sizes that anybody trains: a file may ask for it.
+    """
+    sizes = {"in_channels": in_channels, "out_channels": out_channels, "ngf": ngf, "downs": downs, "blocks": blocks}
+    for name, value in sizes.items():
+        if not 1 <= value <= MOST[name]:
+            raise ValueError(f"{name} is {value}, and can be 1 to {MOST[name]}")
     flags = {"bias": bias, "dropout": dropout, "blurred_down": blurred_down, "blurred_up": blurred_up}
     return Residual(in_channels, out_channels, ngf, downs, blocks, norm, **flags)

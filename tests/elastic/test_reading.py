@@ -38,7 +38,11 @@ SIZE = (32, 32)
 
 @pytest.fixture(autouse=True)
 def _named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(builders, "_allowed", {BUILDER, __name__ + ":build_alike", __name__ + ":build_normed"})
+    monkeypatch.setattr(
+        builders,
+        "_allowed",
+        {BUILDER, *(f"{__name__}:{name}" for name in ("build_alike", "build_normed", "build_by_values"))},
+    )
 
 
 @lru_cache
@@ -290,6 +294,24 @@ def test_a_builder_that_is_not_there_is_told(reference: str, told: str) -> None:
     builders.allow(reference)
     with pytest.raises(GancompError, match=told):
         builders.find_builder(reference)
+
+
+@pytest.mark.parametrize("arguments", [{"ngf": 10**6}, {"blocks": 10**7}, {"downs": 0}, {"in_channels": -1}])
+def test_what_comes_along_builds_nothing_without_bounds(arguments: dict[str, int]) -> None:
+    """A hostile file may ask it for anything."""
+    with pytest.raises(GancompError, match=rf"ValueError: {next(iter(arguments))} is "):
+        read_network("gancomp.nets.residual:build", arguments, SIZE)
+
+
+def test_a_builder_that_needs_values_is_read_too() -> None:
+    read = read_network(__name__ + ":build_by_values", {}, SIZE)
+    assert read.full == (8,)
+
+
+def build_by_values() -> nn.Module:
+    """Its channels are computed as no network of shapes alone could be."""
+    wide = int(torch.full((), 8).item())
+    return nn.Sequential(nn.Conv2d(3, wide, 3, padding=1), nn.ReLU(), nn.Conv2d(wide, 3, 3, padding=1))
 
 
 def test_another_network_than_was_read_is_told(tmp_path: Path) -> None:
