@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import psutil
 import torch
 from lightning_fabric import Fabric
@@ -25,7 +26,7 @@ from gancomp.config import Config, DistillTraining, Experiment, SupernetTraining
 from gancomp.data.build import planned_counts
 from gancomp.data.manifest import NAME, load_manifest
 from gancomp.data.settings import DatasetBase, SmallJudge
-from gancomp.elastic.space import Subnet, Widths, draw_widths, enumerate_widths
+from gancomp.elastic.space import Subnet, draw_widths, enumerate_widths
 from gancomp.errors import GancompError
 from gancomp.metrics.inception_network import FEATURES, skeleton
 from gancomp.metrics.segmentation import SmallSegmenter
@@ -33,7 +34,7 @@ from gancomp.nets import build_generator
 from gancomp.nets.discriminators import build_discriminator
 from gancomp.objectives.perceptual import BACKBONES
 from gancomp.pipeline import SECTION, generator_spec, stages_of
-from gancomp.profile.macs import profile
+from gancomp.profile.macs import macs_by_layer, profile, totals_of
 from gancomp.profile.speed import Network, Speed, machine, measure
 from gancomp.search.candidates import GROUP, candidates
 from gancomp.spec import GeneratorSpec
@@ -347,7 +348,7 @@ class Reckoning:
         if self._supernet.subnets > 3 * SAMPLE:
             draw = rng.generator(0, "subnets that stand for their space")
             every = (draw_widths(space, draw) for _ in range(SAMPLE))
-        return statistics.fmean(profile(student.with_widths(widths)).macs for widths in every)
+        return statistics.fmean(totals.macs for totals in totals_of(student, np.array(list(every))))
 
     def _add_generator(self, name: str, spec: GeneratorSpec) -> str:
         def build(size: tuple[int, int]) -> nn.Module:
@@ -372,13 +373,12 @@ def _discriminator(settings: Experiment, channels: tuple[int, int], size: tuple[
 def shared_macs(subnets: Sequence[Subnet], student: GeneratorSpec) -> float:
     """The mean MACs of a subnet on a picture when those of a group share what depends on their first widths alone, as
     the search runs."""
-    prefixes = _prefixes(student)
-    total, previous = 0, Widths()
-    for place, subnet in enumerate(subnets):
-        for layer, needed in zip(subnet.profile.layers, prefixes, strict=True):
-            if place % GROUP == 0 or previous[:needed] != subnet.widths[:needed]:
-                total += layer.macs
-        previous = subnet.widths
+    widths = np.array([subnet.widths for subnet in subnets])
+    total = 0
+    for macs, needed in zip(macs_by_layer(student, widths), _prefixes(student), strict=True):
+        anew = np.arange(len(widths)) % GROUP == 0
+        anew[1:] |= (widths[1:, :needed] != widths[:-1, :needed]).any(axis=1)
+        total += int(macs[anew].sum())
     return total / len(subnets)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gancomp.profile.macs import Profile, profile
+from gancomp.profile.macs import Totals, totals_of
 from gancomp.spec import GeneratorSpec
 
 Widths = tuple[int, ...]
@@ -20,7 +20,7 @@ class Subnet:
 
     index: int
     widths: Widths
-    profile: Profile
+    profile: Totals
 
 
 def enumerate_widths(space: Sequence[Sequence[int]]) -> Iterator[Widths]:
@@ -35,9 +35,10 @@ def draw_widths(space: Sequence[Sequence[int]], rng: np.random.Generator) -> Wid
 
 def under_budget(space: Sequence[Sequence[int]], student: GeneratorSpec, limit: float) -> list[Subnet]:
     """Every subnet of at most *limit* exact MACs, in tree order; the configuration refuses a space without one."""
-    subnets = []
-    for index, widths in enumerate(enumerate_widths(space)):
-        counted = profile(student.with_widths(widths))
-        if counted.macs <= limit:
-            subnets.append(Subnet(index, widths, counted))
-    return subnets
+    every = list(enumerate_widths(space))
+    counted = totals_of(student, np.array(every))
+    return [
+        Subnet(index, widths, totals)
+        for index, (widths, totals) in enumerate(zip(every, counted, strict=True))
+        if totals.macs <= limit
+    ]

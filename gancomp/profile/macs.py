@@ -15,6 +15,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from gancomp.network import value_of
 from gancomp.spec import GeneratorSpec, Norm
@@ -31,12 +35,18 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Profile:
-    """A generator's totals for one picture, and its layers."""
+class Totals:
+    """A generator's parameters and multiply-accumulates for one picture."""
 
     params: int
     macs: int
     macs_paper: int
+
+
+@dataclass(frozen=True)
+class Profile(Totals):
+    """The totals, and the layers that they are sums of."""
+
     layers: tuple[Layer, ...]
 
 
@@ -49,6 +59,30 @@ def profile(spec: GeneratorSpec) -> Profile:
         macs_paper=sum(layer.macs_paper for layer in layers),
         layers=layers,
     )
+
+
+def totals_of(spec: GeneratorSpec, widths: NDArray[np.int64]) -> list[Totals]:
+    """The totals of *spec* at many *widths* (n, K), counted at once."""
+    parts = ("params", "macs", "macs_paper")
+    columns = [_sum_of([getattr(layer, part) for layer in _layers_at(spec, widths)], len(widths)) for part in parts]
+    return [Totals(*counts) for counts in zip(*(column.tolist() for column in columns), strict=True)]
+
+
+def macs_by_layer(spec: GeneratorSpec, widths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Exact MACs (layers, n) of every layer of *spec* at many *widths* (n, K)."""
+    return np.stack([_sum_of([layer.macs], len(widths)) for layer in _layers_at(spec, widths)])
+
+
+def _layers_at(spec: GeneratorSpec, widths: NDArray[np.int64]) -> list[Layer]:
+    """The layers, with arrays (n,) for numbers wherever those depend on the widths."""
+    return list(_LAYERS[spec.family](spec.model_copy(update={"widths": tuple(widths.T)})))
+
+
+def _sum_of(counts: list[Any], length: int) -> NDArray[np.int64]:
+    total = np.zeros(length, np.int64)
+    for count in counts:
+        total += count
+    return total
 
 
 def _convolution(
@@ -203,9 +237,14 @@ def _spade(spec: GeneratorSpec) -> Iterator[Layer]:
     for number, width in enumerate(c[4:], start=1):
         pixels *= 4
         outputs = 2 ** (4 - number) * width
-        yield from block(f"up{number}", inputs, min(inputs, outputs), outputs, spec.hidden_of(width), learned=True)
+        yield from block(f"up{number}", inputs, _lesser(inputs, outputs), outputs, spec.hidden_of(width), learned=True)
         inputs = outputs
     yield _convolution("output", inputs, spec.out_channels, 3, pixels)
+
+
+def _lesser(one: int, other: int) -> int:
+    """The smaller of two numbers, or of two arrays element by element."""
+    return (one + other - abs(one - other)) // 2
 
 
 def _module(spec: GeneratorSpec) -> Iterator[Layer]:

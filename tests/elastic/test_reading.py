@@ -6,6 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -24,7 +25,7 @@ from gancomp.errors import GancompError
 from gancomp.nets import Generator, build_generator, load_generator, save_generator
 from gancomp.nets.module import built_by, plain
 from gancomp.network import Network, read_description
-from gancomp.profile.macs import profile
+from gancomp.profile.macs import profile, totals_of
 from gancomp.runtimes import on_onnxruntime
 from gancomp.search.tree import TreeWalk
 from gancomp.spec import GeneratorSpec
@@ -90,6 +91,8 @@ def test_parameters_and_macs_are_what_is_counted(name: str, block: str, data: st
     with counted:
         generator(pictures(spec)[:1])
     found = profile(spec)
+    (at_once,) = totals_of(spec_of(name, block), np.array([spec.widths]))
+    assert (at_once.params, at_once.macs, at_once.macs_paper) == (found.params, found.macs, found.macs_paper)
     assert found.params == sum(parameter.numel() for parameter in generator.parameters())
     assert 2 * found.macs == counted.get_total_flops()
 

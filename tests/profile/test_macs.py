@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, get_args
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from gancomp.config import SupernetTraining
 from gancomp.elastic.space import enumerate_widths, under_budget
 from gancomp.nets import Generator, build_skeleton
-from gancomp.profile.macs import Layer, profile
+from gancomp.profile.macs import Layer, Totals, macs_by_layer, profile, totals_of
 from gancomp.spec import Block, GeneratorSpec
 from tests.strategies import resnets, spades, unets
 
@@ -215,3 +216,16 @@ def test_closed_form_equals_the_traced_modules_of_table_4(block: Any, norm: Any)
         widths=(3, 2, 4, 1, 2, 3, 2, 5), block=block, norm=norm, size=(16, 24), in_channels=2, blocks=3
     )
     assert profile(spec).layers == traced(build_skeleton(spec))
+
+
+@given(spec=st.one_of(resnets(), unets(), spades()), data=st.data())
+@settings(deadline=None)
+def test_many_widths_are_counted_as_one_by_one(spec: GeneratorSpec, data: st.DataObject) -> None:
+    """At once, as arrays: a space of hundreds of thousands is counted before a budget is refused."""
+    several = [spec.widths] + [
+        tuple(data.draw(st.integers(1, width)) for width in spec.widths) for _ in range(data.draw(st.integers(0, 3)))
+    ]
+    alone = [profile(spec.with_widths(widths)) for widths in several]
+    assert totals_of(spec, np.array(several)) == [Totals(one.params, one.macs, one.macs_paper) for one in alone]
+    layers = macs_by_layer(spec, np.array(several))
+    assert layers.T.tolist() == [[layer.macs for layer in one.layers] for one in alone]

@@ -27,7 +27,7 @@ def test_exactly_the_subnets_under_the_budget(finished: Workspace, budget: str) 
     ]
     found = candidates(config, EXPERIMENT)
     assert [(subnet.index, subnet.widths) for subnet in found] == expected
-    assert all(subnet.profile == profile(student.with_widths(subnet.widths)) for subnet in found)
+    assert [subnet.profile.macs for subnet in found] == [profile(student.with_widths(one)).macs for _, one in expected]
     assert (len(found) == 64) == (budget == "1x")
 
 
