@@ -274,16 +274,29 @@ def verdict(board: Scoreboard, metric: str) -> str:
     """Whether the original learned its task: without that, nothing about compression follows.
 
     Flat class colours lie near the optimum of L1 and show a judge nothing but the classes, so against them it is
-    held by how real its pictures look.
+    held by how real its pictures look. A score by which the baseline is more real than real pictures are, as FID of
+    few pictures is of inputs that show the same things, tells of neither.
     """
     name = board.reference.baseline
     held = pairs(board.evaluations["original"], board.reference.rows[name], metric)
     if name == PAINTED:
         held = [pair for pair in held if pair.metric.key in ("fid", "kid")]
+    beyond = [pair for pair in pairs(board.reference.rows[name], board.reference.rows[REAL], metric) if pair.better]
+    unfit = {pair.metric.key for pair in beyond}
+    if any(pair.metric.key not in unfit for pair in held):
+        held = [pair for pair in held if pair.metric.key not in unfit]
+    else:
+        beyond = []
+    about = ""
+    if beyond:
+        about = (
+            f" By {_and(beyond)} *{name}* scores better than real pictures against other real ones "
+            f"({_values(beyond)}), so that tells nothing here."
+        )
     rest = [pair for pair in held if not pair.better]
     if rest:
-        return f"**Warning: the original does not beat *{name}* on {_and(rest)} ({_values(rest)}). {UNLEARNED}**"
-    return f"The original beats *{name}* on {_and(held)} ({_values(held)})."
+        return f"**Warning: the original does not beat *{name}* on {_and(rest)} ({_values(rest)}). {UNLEARNED}**{about}"
+    return f"The original beats *{name}* on {_and(held)} ({_values(held)}).{about}"
 
 
 def supernet_verdict(metrics: SupernetMetrics) -> str:

@@ -108,6 +108,20 @@ def test_an_original_that_did_not_learn_is_a_bold_warning(results: Path, change:
     assert "Ours against" not in text  # nothing follows, so nothing is claimed
 
 
+def test_a_score_by_which_copying_is_more_real_than_real_pictures_tells_nothing(results: Path) -> None:
+    """Inputs that show the same things as the targets, and few pictures: the others decide."""
+    path = results / EXPERIMENT / "reference" / "evaluation.json"
+    edit_json(path, lambda data: data["rows"]["input copied"].update(fid=60.0))
+    _, text = table(results)
+    assert "The original beats *input copied* on KID and L1 (KID" in text
+    assert (
+        "By FID *input copied* scores better than real pictures against other real ones (FID 60.0 against 69.8)" in text
+    )
+    edit_json(results / EXPERIMENT / "original" / "evaluation.json", lambda data: data.update(kid=0.06))
+    _, text = table(results)
+    assert "**Warning: the original does not beat *input copied* on KID (" in text
+
+
 def test_once_for_all_verdict(results: Path) -> None:
     _, text = table(results)
     assert "The smallest subnet improved in once-for-all training (L1 0.2140 → 0.0803;" in text
