@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from gancomp import paths
 from gancomp.artifacts import atomic, write_json
@@ -27,8 +28,10 @@ from gancomp.spec import GeneratorSpec
 
 PAGE = Path(__file__).with_name("page")
 EXAMPLES = 9
-#: Width of the pencil in pixels of the network's picture, for each 64 of its height.
-PENCIL = 2.0
+#: Width of the pencil in pixels of the network's picture, for each 64 of its height; so many times as wide is a brush.
+PENCIL, BRUSH = 2.0, 4.0
+#: Colours that the page offers at most, and how far the parts of one must lie apart (of 255) for it not to be gray.
+COLOURS, COLOURFUL = 12, 48
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,7 @@ def write_page(
         )
     spec = generator.spec
     height, width = spec.size
+    palette = [] if classes or spec.in_channels == 1 else palette_of(examples)
     for index, picture in enumerate(examples):
         with atomic(folder / "examples" / f"{index + 1}.png") as temporary:
             temporary.write_bytes(encode_png(np.ascontiguousarray(picture)))
@@ -109,7 +113,8 @@ def write_page(
             "channels": spec.in_channels,
             "shape": [1, spec.in_channels, height, width],
             "classes": list(classes),
-            "pencil": max(1.0, PENCIL * height / 64),
+            "palette": palette,
+            "pencil": max(1.0, PENCIL * height / 64) * (BRUSH if palette else 1),
             "examples": [f"examples/{index + 1}.png" for index in range(len(examples))],
             "models": rows,
         },
@@ -117,6 +122,18 @@ def write_page(
     for page in sorted(PAGE.iterdir(), key=lambda page: page.name == "index.html"):
         _copy(page, folder / page.name)
     return folder / "index.html"
+
+
+def palette_of(examples: Sequence[Picture]) -> list[list[int]]:
+    """The colours (red, green, blue) that *examples* are made of, dark to light; none where they are drawn in gray."""
+    pixels = np.concatenate(
+        [np.asarray(picture).reshape(-1, 3) for picture in examples] or [np.zeros((0, 3), np.uint8)]
+    )
+    if not len(pixels) or np.quantile(np.ptp(pixels, axis=1), 0.95) < COLOURFUL:
+        return []
+    few = Image.fromarray(pixels[None]).quantize(COLOURS, Image.Quantize.MEDIANCUT, kmeans=2)
+    found = np.unique(np.array(few.getpalette()).reshape(-1, 3)[: len(few.getcolors() or ())], axis=0)
+    return sorted(map(list, found.tolist()), key=sum)
 
 
 def _refuse_undrawable(path: Path, spec: GeneratorSpec, classes: int) -> None:

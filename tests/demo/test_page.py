@@ -16,7 +16,7 @@ from playwright.sync_api import Page
 from torch import nn
 
 from gancomp.data.datasets import to_uint8
-from gancomp.demo.build import Shown, write_page
+from gancomp.demo.build import Shown, palette_of, write_page
 from gancomp.demo.serve import server
 from gancomp.errors import GancompError
 from gancomp.nets import build_generator, load_generator, save_generator
@@ -163,6 +163,47 @@ def test_keyboard_examples_and_files(page_folder: Path, tmp_path: Path) -> None:
         page.locator("#file").set_input_files(tmp_path / "other.png")
         page.wait_for_selector("#message:not(.error)")
         assert "other.png is 40 × 50; it is drawn at " in page.locator("#message").inner_text()
+
+
+def test_colours_are_offered_where_the_examples_have_any() -> None:
+    """The examples' own, dark to light; of drawings in gray, and of none, no palette."""
+    painted = np.full((32, 32, 3), 255, np.uint8)
+    painted[4:20, 4:20], painted[20:30, 8:30] = (200, 40, 30), (20, 60, 160)
+    found = palette_of([painted, painted[::-1]])
+    for colour in ([20, 60, 160], [200, 40, 30], [255, 255, 255]):
+        assert min(np.abs(np.array(one) - colour).max() for one in found) <= 8
+    assert found == sorted(found, key=sum)
+    assert palette_of([example(seed, 32) for seed in range(3)]) == palette_of([]) == []
+
+
+@pytest.mark.browser
+def test_colour_brush(tmp_path: Path, web_runtime: Path) -> None:
+    """What is painted in a colour of the palette, or in one's own, is what the networks read."""
+    painted = np.full((32, 32, 3), 255, np.uint8)
+    painted[4:20, 4:20], painted[20:30, 8:30] = (200, 40, 30), (20, 60, 160)
+    folder = write_page(tmp_path / "demo", "Paint", checkpoints(tmp_path, RESNETS), [painted], web_runtime).parent
+
+    def middle(page: Page) -> list[int]:
+        x = np.array(page.evaluate("Array.from(gancomp.input())"), np.float32).reshape(3, 32, 32)
+        return [round((float(value) + 1) * 127.5) for value in x[:, 16, 16]]
+
+    with shown(folder) as page:
+        colours = json.loads((folder / "demo.json").read_text())["palette"]
+        assert page.locator("#palette button").count() == len(colours)
+        for place, colour in enumerate(colours[:-1]):
+            page.locator("#palette button").nth(place).click()
+            draw(page, (0.3, 0.5), (0.7, 0.53))
+            assert middle(page) == pytest.approx(colour, abs=2)
+        page.locator("#palette input").fill("#12e034")
+        draw(page, (0.3, 0.5), (0.7, 0.53))
+        assert middle(page) == pytest.approx([0x12, 0xE0, 0x34], abs=2)
+        assert page.locator("#palette button[aria-checked=true]").count() == 0
+        after = outputs(page)
+        expected = of_pytorch(page, tmp_path / "original.safetensors", RESNETS["original"])
+        assert np.abs(after["original"][..., :3].astype(int) - expected).max() <= 2
+        page.locator("#eraser").click()
+        draw(page, (0.3, 0.5), (0.7, 0.53))
+        assert middle(page) == [255] * 3
 
 
 @pytest.mark.browser

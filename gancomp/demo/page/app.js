@@ -231,6 +231,7 @@ function controls() {
   at("file").onchange = () => { const [file] = at("file").files; if (file) load(file, file.name); at("file").value = ""; };
   addEventListener("dragover", event => event.preventDefault());
   addEventListener("drop", event => { event.preventDefault(); const [file] = event.dataTransfer.files; if (file) load(file, file.name); });
+  at("width").max = Math.max(10, 2 * demo.pencil);
   at("width").value = demo.pencil;
   demo.examples.forEach((file, index) => {
     const button = document.createElement("button"), image = new Image();
@@ -244,31 +245,48 @@ function controls() {
   });
 }
 
+const hex = colour => `#${colour.map(part => part.toString(16).padStart(2, "0")).join("")}`;
+
+/** What one paints with: classes, or colours. */
+function paints() {
+  if (demo.classes.length)
+    return demo.classes.map(({name, colour}, id) => ({name, colour, chosen: id === board.chosen, choose() { board.chosen = id; }}));
+  return demo.palette.map((colour, place) => ({colour, chosen: !place, choose() { board.colour = hex(colour); }}));
+}
+
 function palette() {
+  const choices = paints();
+  if (!choices.length) return;
   at("palette").hidden = false;
   at("pencil").textContent = "Brush";
-  demo.classes.forEach(({name, colour}, id) => {
+  const mark = chosen => [...at("palette").querySelectorAll("button")].forEach(one => one.setAttribute("aria-checked", String(one === chosen)));
+  for (const {name, colour, chosen, choose: take} of choices) {
     const button = document.createElement("button"), swatch = document.createElement("canvas");
     swatch.width = swatch.height = 1;
     swatch.getContext("2d").putImageData(new ImageData(Uint8ClampedArray.from([...colour, 255]), 1, 1), 0, 0);
     button.type = "button";
     button.setAttribute("role", "radio");
-    button.setAttribute("aria-checked", String(id === board.chosen));
-    button.append(swatch, name);
-    button.onclick = () => {
-      board.chosen = id;
-      choose(false);
-      [...at("palette").children].forEach(one => one.setAttribute("aria-checked", String(one === button)));
-    };
+    button.setAttribute("aria-checked", String(chosen));
+    button.setAttribute("aria-label", name ?? hex(colour));
+    button.append(swatch, ...(name ? [name] : []));
+    button.onclick = () => { take(); choose(false); mark(button); };
+    if (chosen) take();
     at("palette").append(button);
-  });
+  }
+  if (demo.classes.length) return;
+  const own = document.createElement("input");
+  own.type = "color";
+  own.title = "another colour";
+  own.setAttribute("aria-label", "another colour");
+  own.oninput = () => { board.colour = own.value; choose(false); mark(null); };
+  at("palette").append(own);
 }
 
 async function begin() {
   demo = await (await fetch("demo.json")).json();
   document.title = at("title").textContent = demo.title;
   board = demo.classes.length ? new Labels(at("board"), demo) : new Sketch(at("board"), demo);
-  if (demo.classes.length) palette();
+  palette();
   controls();
   drawing();
   networks = demo.models.map(model => new Network(model, demo));

@@ -37,11 +37,12 @@ class Board {
   }
 }
 
-/** Pencil and eraser on white, for networks that read pictures. */
+/** Pencil, or a brush of any colour, and eraser on white, for networks that read pictures. */
 export class Sketch extends Board {
   constructor(canvas, demo) {
     super(canvas, demo);
     this.channels = demo.channels;
+    this.colour = "#000";
     this.small = new OffscreenCanvas(this.width, this.height).getContext("2d", {willReadFrequently: true});
     this.wipe();
   }
@@ -57,7 +58,7 @@ export class Sketch extends Board {
   /** From one point to the next; *width* in pixels of the network's picture. */
   line(from, to, width, erase) {
     const scale = this.canvas.width / this.width, pen = this.context;
-    pen.strokeStyle = erase ? "#fff" : "#000";
+    pen.strokeStyle = erase ? "#fff" : this.colour;
     pen.lineWidth = width * scale * (erase ? 4 : 1);
     pen.lineCap = pen.lineJoin = "round";
     pen.beginPath();
