@@ -492,7 +492,7 @@ def demo_page(experiment: ExperimentName, configfile: ConfigFiles = None, set_: 
 @app.command()
 def demo(
     experiment: Annotated[str, typer.Argument(help="an experiment whose page was made")] = "",
-    pretrained: Annotated[bool, typer.Option("--pretrained", help="the emoji generator that comes along")] = False,
+    pretrained: Annotated[bool, typer.Option("--pretrained", help="the generator that comes along")] = False,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free")] = 0,
     browser: Annotated[bool, typer.Option(help="open it in the browser")] = True,
     configfile: ConfigFiles = None,

@@ -1,4 +1,4 @@
-"""The compressed emoji generator that comes with gancomp, and its page."""
+"""The compressed generator that comes with gancomp, flat drawing → 3D rendering, and its page."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from gancomp.demo.build import PAGE, Shown, write_page
 from gancomp.demo.web_runtime import FILES, fetch_web_runtime
 from gancomp.runtimes import Pixels
 
-PRETRAINED = Path(__file__).parents[1] / "pretrained" / "emoji"
-TITLE = "Draw an outline, and watch a compressed network colour it"
+PRETRAINED = Path(__file__).parents[1] / "pretrained" / "fluent"
+TITLE = "Paint in flat colours, and watch a compressed network render it"
 
 
 def pretrained_page() -> Path:

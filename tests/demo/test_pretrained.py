@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from browser import open_page
+from PIL import Image
 
 from gancomp import paths
 from gancomp.apply import translate
@@ -27,14 +28,17 @@ def test_it_is_small_and_what_its_card_says() -> None:
     assert sum(path.stat().st_size for path in PRETRAINED.iterdir()) < 1_000_000
 
 
-def test_it_colours() -> None:
-    """It fills outlines with colour (not each: thin ones stay as they are), and leaves the paper around them white."""
-    examples = sorted(PRETRAINED.glob("example-*.png"))
-    generator = load_generator(PRETRAINED / "compressed.safetensors")
-    made = np.stack([np.asarray(translate(generator, example)).astype(int) for example in examples])
-    coloured = (np.ptp(made, axis=3) > 60).mean(axis=(1, 2))
-    assert (coloured > 0.1).sum() >= 4
-    assert ((made.min(axis=3) > 215).mean(axis=(1, 2)) > 0.4).all()
+def test_it_shades() -> None:
+    """Flat areas get a gradient, their colour and the white around them stay."""
+    for example in sorted(PRETRAINED.glob("example-*.png")):
+        flat = np.asarray(Image.open(example).convert("RGB")).astype(int)
+        made = np.asarray(translate(load_generator(PRETRAINED / "compressed.safetensors"), example)).astype(int)
+        colours, counts = np.unique(flat.reshape(-1, 3), axis=0, return_counts=True)
+        painted = next(colour for colour in colours[np.argsort(-counts)] if np.ptp(colour) > 60)
+        area = (flat == painted).all(axis=2)
+        assert np.std(made[area].sum(axis=1)) > 9
+        assert np.abs(made[area].mean(axis=0) - painted).max() < 90
+        assert np.abs(made - 255)[(flat == 255).all(axis=2)].mean() < 40
 
 
 @pytest.mark.browser
@@ -52,4 +56,5 @@ def test_the_page_opens_without_training(web_runtime: Path, tmp_path: Path, monk
             browser.wait_for_selector("html[data-ready=true]", state="attached", timeout=120_000)
             assert not browser.evaluate("gancomp.blank()")
             assert browser.locator("#examples button").count() == 9
+            assert browser.locator("#palette button").count() > 5
         running.shutdown()
