@@ -50,4 +50,5 @@ def find_builder(reference: str) -> Callable[..., nn.Module]:
         found = getattr(found, part, None)
     if not callable(found):
         raise GancompError(f"builder {reference}: the module {module} has no function {name}")
-    return found  # type: ignore[no-any-return]
+    builder: Callable[..., nn.Module] = found
+    return builder

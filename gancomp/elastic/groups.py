@@ -274,11 +274,13 @@ class Groups:
         if found is None:
             weight = next((one for one in rest if isinstance(one[0], Weight)), None)
             found = self._own(weight[0])[weight[1]] if weight else None
-        for tensor, own in rest if found is not None else ():
+        if found is None:
+            return None
+        for tensor, own in rest:
             if isinstance(tensor, Weight):
-                self._govern(tensor, own, found)  # type: ignore[arg-type]
+                self._govern(tensor, own, found)
             else:
-                freeze(found, f"{_at(call)} uses a tensor of as many channels that is fixed")  # type: ignore[arg-type]
+                freeze(found, f"{_at(call)} uses a tensor of as many channels that is fixed")
         return found
 
     def _spatial(self, call: Call) -> None:
