@@ -902,11 +902,11 @@ def _report_config(experiment: str, configfile: list[Path] | None, set_: str) ->
 def profile(
     checkpoint: Annotated[Path | None, typer.Argument(help="a checkpoint, instead of the options below")] = None,
     family: Annotated[str, typer.Option(help="resnet, unet or spade")] = "resnet",
-    block: Annotated[str, typer.Option(help="dense or separable")] = "dense",
+    block: Annotated[str, typer.Option(help="dense, separable or inception")] = "dense",
     widths: Annotated[str, typer.Option(help="one width for all, or such as 32_32_48_32_48_48_16_16")] = "64",
     size: Annotated[str, typer.Option(help="H or HxW, in pixels")] = "256",
     in_channels: Annotated[int | None, typer.Option(help="channels of the input; 36 for spade, else 3")] = None,
-    norm: Annotated[str | None, typer.Option(help="instance or batch; the family's own if unset")] = None,
+    norm: Annotated[str | None, typer.Option(help="instance, affine or batch; the family's own if unset")] = None,
     blocks: Annotated[int, typer.Option(help="resnet: residual blocks")] = 9,
     downs: Annotated[int, typer.Option(help="unet: stride-2 convolutions")] = 8,
     upsampling: Annotated[str, typer.Option(help="spade: more or normal")] = "more",

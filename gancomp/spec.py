@@ -19,9 +19,10 @@ from gancomp.strict import Strict
 #: `module` is a network of one's own, which a function builds (`gancomp.network`).
 Family = Literal["resnet", "unet", "spade", "module"]
 #: Which convolutions are decomposed: none; the residual blocks'; or, to see what that costs (Table 4), only those of a
-#: resnet that make the picture smaller or larger.
-Block = Literal["dense", "separable", "separable-down", "separable-up"]
-Norm = Literal["instance", "batch", "none"]
+#: resnet that make the picture smaller or larger. A resnet's blocks may also be of six branches (`nets.inception`).
+Block = Literal["dense", "separable", "inception", "separable-down", "separable-up"]
+#: Instance norm has no parameters; `affine` is the one with scales and shifts.
+Norm = Literal["instance", "affine", "batch", "none"]
 #: Of BatchNorm: those that training left, or each picture's own, as a network in training mode has at batch 1.
 Statistics = Literal["running", "batch"]
 Upsampling = Literal["more", "normal"]
@@ -82,6 +83,8 @@ Widths = Annotated[
     PlainSerializer(format_widths, when_used="json"),
     Field(min_length=1, json_schema_extra={"type": ["integer", "string", "array"]}),
 ]
+#: Of an inception block: it has half of them, dense and depthwise, and each branch a sixth of the inner channels.
+KERNELS = (1, 3, 5)
 Hidden = Annotated[int, Field(gt=0, le=8192)]
 Size = Annotated[
     tuple[PositiveInt, PositiveInt],
@@ -175,7 +178,7 @@ class GeneratorSpec(Strict):
             raise ValueError(f"a {self.family} generator has {count} widths, not {len(self.widths)}")
         if self.network:
             self._as_the_network(self.network)
-        if self.family == "spade" and self.norm == "none":
+        if self.family == "spade" and self.norm not in ("batch", "instance"):
             raise ValueError("a spade generator normalises before it modulates: norm must be batch or instance")
         if self.statistics == "batch" and self.norm != "batch":
             raise ValueError(f"statistics are of batch norm, and the generator's norm is {self.norm}")
@@ -185,7 +188,7 @@ class GeneratorSpec(Strict):
             raise ValueError(
                 "a unet generator has no residual blocks to decompose: block must be dense (generator.block)"
             )
-        if self.family in ("unet", "spade") and self.block in ("separable-down", "separable-up"):
+        if self.family in ("unet", "spade") and self.block not in ("dense", "separable"):
             raise ValueError(f"a {self.family} generator has no block {self.block}: a resnet has")
         if self.fitting(self.size) != self.size:
             raise ValueError(
@@ -229,6 +232,11 @@ class GeneratorSpec(Strict):
         """Hidden channels of the SPADE layers of a block of *width*."""
         return self.hidden or 2 * width
 
+    def branch_of(self, width: int) -> int:
+        """Channels of each branch of the inception blocks of *width*: a sixth of their inner ones, or one."""
+        inner = 4 * width
+        return inner // (2 * len(KERNELS)) + (inner < 2 * len(KERNELS))
+
     @property
     def levels(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Channels that a unet's convolutions write at each level, from the outside: on the way down, and up again.
@@ -266,9 +274,12 @@ class GeneratorSpec(Strict):
 
     @property
     def least(self) -> int:
-        """The least side; of two strides where one pixel would have no surroundings to reflect, and no variance."""
+        """The least side; of two strides where one pixel would have no surroundings to reflect, and no variance; of
+        three where two pixels around are reflected."""
         if self.network:
             return self.network.least
+        if self.block == "inception":
+            return 3 * self.stride
         return self.stride * (1 if self.family == "unet" else 2)
 
     def fitting(self, size: tuple[int, int]) -> tuple[int, int]:

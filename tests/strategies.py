@@ -26,16 +26,20 @@ def sides(stride: int, least: int, largest: int) -> st.SearchStrategy[tuple[int,
 
 def resnets(largest: int = 6, largest_side: int = 20) -> st.SearchStrategy[GeneratorSpec]:
     """ResNet generators of every kind."""
-    return st.builds(
-        GeneratorSpec,
-        block=st.sampled_from(["dense", "separable"]),
-        norm=st.sampled_from(["instance", "batch"]),
-        widths=widths((largest,) * WIDTHS),
-        size=sides(4, 8, largest_side),
-        in_channels=st.integers(1, 4),
-        out_channels=st.integers(1, 4),
-        blocks=st.sampled_from([3, 5, 6]),
-    )
+
+    def of_block(block: str) -> st.SearchStrategy[GeneratorSpec]:
+        return st.builds(
+            GeneratorSpec,
+            block=st.just(block),
+            norm=st.sampled_from(["instance", "affine", "batch"]),
+            widths=widths((largest,) * WIDTHS),
+            size=sides(4, 12 if block == "inception" else 8, largest_side),
+            in_channels=st.integers(1, 4),
+            out_channels=st.integers(1, 4),
+            blocks=st.sampled_from([3, 5, 6]),
+        )
+
+    return st.sampled_from(["dense", "separable", "inception"]).flatmap(of_block)
 
 
 def unets(largest: int = 3, largest_side: int = 32) -> st.SearchStrategy[GeneratorSpec]:

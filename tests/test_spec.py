@@ -59,6 +59,7 @@ def test_what_is_no_size(written: Any) -> None:
     ("family", "size", "stride", "least"),
     [
         *(({"family": "resnet"}, size, 4, 8) for size in ("255", "256x254", 4, "4x256")),
+        ({"family": "resnet", "block": "inception"}, 8, 4, 12),
         *(({"family": "unet"}, size, 256, 256) for size in (128, "256x384")),
         ({"family": "unet", "downs": 5}, 48, 32, 32),
         *(({"family": "spade"}, size, 64, 128) for size in (64, "128x160", "64x128")),
@@ -75,6 +76,7 @@ def test_sizes_that_the_family_cannot_halve(family: dict[str, Any], size: Any, s
     ("family", "size"),
     [
         ({"family": "resnet"}, "8x12"),
+        ({"family": "resnet", "block": "inception"}, "12x16"),
         ({"family": "unet"}, "256x512"),
         ({"family": "unet", "downs": 3}, "8x24"),
         ({"family": "spade"}, "128x192"),
@@ -98,7 +100,9 @@ def test_the_norm_is_the_familys_where_none_is_named() -> None:
     [
         ({"family": "unet", "block": "separable"}, "block must be dense"),
         ({"family": "spade", "block": "separable-up"}, "a spade generator has no block separable-up"),
+        ({"family": "spade", "block": "inception"}, "a spade generator has no block inception"),
         ({"family": "spade", "norm": "none"}, "norm must be batch"),
+        ({"family": "spade", "norm": "affine"}, "norm must be batch"),
         ({"family": "unet", "widths": [4] * 7}, "a unet generator has 8 widths, not 7"),
         ({"family": "spade", "widths": [4] * 7}, "a spade generator has 8 widths, not 7"),
     ],

@@ -287,6 +287,7 @@ def assumed(spec: GeneratorSpec) -> list[str]:
         return lines
     norms = {
         "instance": "instance norm without parameters, eps 1e-5 (no norm: --norm none)",
+        "affine": "instance norm with scales and shifts, eps 1e-5",
         "none": "no norm, as pix2pix leaves the biases out with it (instance norm: --norm instance)",
         "batch": "batch norm, eps 1e-5, by "
         + (

@@ -96,10 +96,11 @@ def lay_out(network: nn.Module) -> None:
 
 
 def normalisation(channels: int, norm: Norm = "instance") -> nn.Module:
-    """Instance normalisation without parameters or running statistics, batch normalisation with both, or nothing."""
+    """Instance normalisation without running statistics (and without parameters, unless it is *affine*), batch
+    normalisation with both, or nothing."""
     if norm == "none":
         return nn.Identity()
-    return BatchNorm(channels) if norm == "batch" else nn.InstanceNorm2d(channels)
+    return BatchNorm(channels) if norm == "batch" else nn.InstanceNorm2d(channels, affine=norm == "affine")
 
 
 class SeparableConv(nn.Sequential):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from gancomp.nets.generator import Generator, Segment
+from gancomp.nets.inception import InceptionBlock
 from gancomp.nets.layers import ResidualBlock, SeparableConv, SeparableUp, initialise, normalisation
 from gancomp.spec import GeneratorSpec
 
@@ -15,7 +16,8 @@ class ResnetGenerator(Generator):
     Widths: c0 stem; c1 x2 and c2 x4 the stride-2 convolutions (c2 x4 is the residual trunk); c3, c4, c5 x4 the
     inner width of the three groups of blocks; c6 x2 and c7 the transposed convolutions. Only the residual
     blocks are decomposed when `block="separable"` (Section 3.2); `separable-down` decomposes the first three
-    convolutions instead, `separable-up` the transposed ones (Table 4). Convolutions have a bias with every norm.
+    convolutions instead, `separable-up` the transposed ones (Table 4). Convolutions have a bias with every norm. With
+    `block="inception"` the blocks are CAT's, of six branches that have a sixth of the inner width each.
     """
 
     segments = (
@@ -46,12 +48,17 @@ class ResnetGenerator(Generator):
         self.down1 = _down(spec, c[0], 2 * c[1])
         self.down2 = _down(spec, 2 * c[1], trunk)
 
-        def group(inner: int, count: int) -> nn.Sequential:
-            return nn.Sequential(*(ResidualBlock(trunk, inner, spec.block, norm, spec.between) for _ in range(count)))
+        def block(width: int) -> nn.Module:
+            if spec.block == "inception":
+                return InceptionBlock(trunk, spec.branch_of(width), norm)
+            return ResidualBlock(trunk, 4 * width, spec.block, norm, spec.between)
 
-        self.blocks1 = group(4 * c[3], spec.groups[0])
-        self.blocks2 = group(4 * c[4], spec.groups[1])
-        self.blocks3 = group(4 * c[5], spec.groups[2])
+        def group(width: int, count: int) -> nn.Sequential:
+            return nn.Sequential(*(block(width) for _ in range(count)))
+
+        self.blocks1 = group(c[3], spec.groups[0])
+        self.blocks2 = group(c[4], spec.groups[1])
+        self.blocks3 = group(c[5], spec.groups[2])
         self.up1 = nn.Sequential(*_up(spec, trunk, 2 * c[6]))
         self.output = nn.Sequential(
             *_up(spec, 2 * c[6], c[7]),

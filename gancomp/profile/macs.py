@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gancomp.network import value_of
-from gancomp.spec import GeneratorSpec, Norm
+from gancomp.spec import KERNELS, GeneratorSpec, Norm
 
 
 @dataclass(frozen=True)
@@ -107,9 +107,8 @@ def _convolution(
 
 
 def _norm(name: str, channels: int, pixels: int, norm: Norm = "instance") -> Layer:
-    if norm == "batch":
-        return Layer(name, 2 * channels, 0, 0)
-    return Layer(name, 0, 0, channels * pixels if norm == "instance" else 0)
+    params = 2 * channels if norm in ("affine", "batch") else 0
+    return Layer(name, params, 0, channels * pixels if norm in ("instance", "affine") else 0)
 
 
 def _block_convolution(spec: GeneratorSpec, name: str, inputs: int, outputs: int, pixels: int) -> Iterator[Layer]:
@@ -127,6 +126,23 @@ def _separable(
     yield _convolution(f"{name}.0", inputs, inputs, kernel, pixels, groups=inputs, input_pixels=input_pixels)
     yield _norm(f"{name}.1", inputs, pixels, norm)
     yield _convolution(f"{name}.2", inputs, outputs, 1, pixels)
+
+
+def _inception(spec: GeneratorSpec, name: str, trunk: int, branch: int, pixels: int) -> Iterator[Layer]:
+    """Layers of `nets.inception.InceptionBlock`, whose norms see as many pixels as it writes."""
+    for kernel in KERNELS:
+        dense = f"{name}.branches.dense{kernel}.layers"
+        yield _convolution(f"{dense}.1", trunk, branch, kernel, pixels, bias=False)
+        yield _norm(f"{dense}.2", branch, pixels, spec.norm)
+        yield _convolution(f"{dense}.5", branch, trunk, kernel, pixels, bias=False)
+    for kernel in KERNELS:
+        depthwise = f"{name}.branches.depthwise{kernel}.layers"
+        yield _convolution(f"{depthwise}.0", trunk, branch, 1, pixels, bias=False)
+        yield _norm(f"{depthwise}.1", branch, pixels, spec.norm)
+        yield _convolution(f"{depthwise}.4", branch, branch, kernel, pixels, groups=branch, bias=False)
+        yield _norm(f"{depthwise}.5", branch, pixels, spec.norm)
+        yield _convolution(f"{depthwise}.7", branch, trunk, 1, pixels, bias=False)
+    yield _norm(f"{name}.norm", trunk, pixels, spec.norm)
 
 
 def _resnet(spec: GeneratorSpec) -> Iterator[Layer]:
@@ -158,8 +174,12 @@ def _resnet(spec: GeneratorSpec) -> Iterator[Layer]:
     yield _norm("down1.1", 2 * c[1], half, norm)
     yield from down("down2.0", 2 * c[1], trunk, 3, quarter)
     yield _norm("down2.1", trunk, quarter, norm)
-    for group, (inner, count) in enumerate(zip((4 * c[3], 4 * c[4], 4 * c[5]), spec.groups, strict=True), start=1):
+    for group, (width, count) in enumerate(zip(c[3:6], spec.groups, strict=True), start=1):
+        inner = 4 * width
         for block in range(count):
+            if spec.block == "inception":
+                yield from _inception(spec, f"blocks{group}.{block}", trunk, spec.branch_of(width), quarter)
+                continue
             branch = f"blocks{group}.{block}.branch"
             yield from _block_convolution(spec, f"{branch}.1", trunk, inner, quarter)
             yield _norm(f"{branch}.2", inner, quarter, norm)

@@ -17,6 +17,7 @@ from tests.strategies import WIDTHS, elastic_specs, lively, pictures, specs
 EXAMPLES = [
     {"family": "resnet", "widths": 3, "size": 8, "blocks": 6},
     {"family": "resnet", "widths": 3, "size": 8, "blocks": 3, "block": "separable", "norm": "batch"},
+    {"family": "resnet", "widths": 3, "size": 12, "blocks": 3, "block": "inception", "norm": "batch"},
     {"family": "unet", "widths": 2, "size": "16x32", "downs": 4},
     {"family": "unet", "widths": 2, "size": 16, "downs": 3, "norm": "instance"},
     {"family": "spade", "widths": 2, "size": 64, "in_channels": 4, "upsampling": "normal"},
