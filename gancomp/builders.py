@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 #: Builders that come along, which any file may name.
-OWN = frozenset({"gancomp.nets.residual:build"})
+OWN = frozenset({"gancomp.nets.declared:build", "gancomp.nets.residual:build"})
 
 _allowed: set[str] = set()
 

@@ -14,7 +14,7 @@ from math import prod
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from gancomp.errors import GancompError
 from gancomp.strict import Strict
@@ -58,7 +58,7 @@ class Network(Strict):
 
     Inputs are multiples of *stride*, and at least *least*. The outputs of the modules *distilled* are matched with the
     teacher's; the convolutions *decomposed* are the ones that a separable student makes of a depthwise and a pointwise
-    one, and *separable* is what it then costs.
+    one, and *separable* is what it then costs. The widths *vanishing* may be 0.
     """
 
     builder: Builder
@@ -66,7 +66,7 @@ class Network(Strict):
     size: tuple[Annotated[int, Field(gt=0)], Annotated[int, Field(gt=0)]]
     in_channels: Annotated[int, Field(gt=0, le=256)]
     out_channels: Annotated[int, Field(gt=0, le=64)]
-    norm: Literal["instance", "batch", "none"]
+    norm: Literal["instance", "affine", "batch", "none"]
     stride: Annotated[int, Field(gt=0)]
     least: Annotated[int, Field(gt=0)]
     widths: Annotated[tuple[Width, ...], Field(min_length=1)]
@@ -74,6 +74,13 @@ class Network(Strict):
     decomposed: tuple[str, ...] = ()
     dense: Costs
     separable: Costs | None = None
+    vanishing: tuple[Position, ...] = ()
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Where no width vanishes as before any could: descriptions keep their hash."""
+        fields: dict[str, Any] = handler(self)
+        return {name: value for name, value in fields.items() if name != "vanishing" or value}
 
     @property
     def names(self) -> tuple[str, ...]:

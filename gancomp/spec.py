@@ -83,6 +83,13 @@ Widths = Annotated[
     PlainSerializer(format_widths, when_used="json"),
     Field(min_length=1, json_schema_extra={"type": ["integer", "string", "array"]}),
 ]
+#: The same where some may be 0: of branches that pruning left without channels.
+WidthsLeft = Annotated[
+    tuple[Annotated[int, Field(ge=0, le=4096)], ...],
+    BeforeValidator(parse_widths),
+    PlainSerializer(format_widths, when_used="json"),
+    Field(min_length=1),
+]
 #: Of an inception block: it has half of them, dense and depthwise, and each branch a sixth of the inner channels.
 KERNELS = (1, 3, 5)
 Hidden = Annotated[int, Field(gt=0, le=8192)]
@@ -120,7 +127,7 @@ class GeneratorSpec(Strict):
 
     family: Family = "resnet"
     block: Block = "dense"
-    widths: Widths
+    widths: WidthsLeft
     size: Size = (256, 256)
     in_channels: Annotated[int, Field(ge=1, le=256)] = 3  # of a label map, one for each class
     out_channels: Annotated[int, Field(ge=1, le=64)] = 3
@@ -176,6 +183,10 @@ class GeneratorSpec(Strict):
         count = len(self.width_names)
         if len(self.widths) != count:
             raise ValueError(f"a {self.family} generator has {count} widths, not {len(self.widths)}")
+        may_vanish = self.network.vanishing if self.network else ()
+        for at, name in enumerate(self.width_names):
+            if self.widths[at] == 0 and at not in may_vanish:
+                raise ValueError(f"width {name} is 0: widths are greater than 0")
         if self.network:
             self._as_the_network(self.network)
         if self.family == "spade" and self.norm not in ("batch", "instance"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import prod
 
 import torch
@@ -27,15 +28,16 @@ def prune(tensors: Tensors, whole: GeneratorSpec, student: GeneratorSpec) -> Ten
     return pruned(graph, tensors, graph.sizes_of(shapes))
 
 
-def pruned(graph: Graph, tensors: Tensors, sizes: Sizes) -> Tensors:
-    """*tensors* narrowed to groups of *sizes*: of each group, the channels whose filters have the largest L1 norms.
+def pruned(graph: Graph, tensors: Tensors, sizes: Sizes, scores: Mapping[Group, Tensor] | None = None) -> Tensors:
+    """*tensors* narrowed to groups of *sizes*: of each group, the channels whose filters have the largest L1 norms, or
+    the largest *scores* (channels,), where it has some.
 
     A norm counts what the student keeps: the input channels were taken before. Descending order makes the leading
     channels the important ones, which the once-for-all network's slicing relies on. Whatever belongs to a channel
     follows it: depthwise filters, norms, buffers. Where several layers make one group, as the blocks of a residual
     trunk do, the first of those with the largest kernel ranks it.
     """
-    ranking = _Ranking(graph, tensors, sizes)
+    ranking = _Ranking(graph, tensors, sizes, scores)
     result = {}
     for name, tensor in tensors.items():
         for dim, layout in graph.weights.get(name, {}).items():
@@ -53,8 +55,10 @@ def energies(graph: Graph, tensors: Tensors) -> dict[Group, Tensor]:
 class _Ranking:
     """Orders of the groups' channels, found when they are asked for and remembered."""
 
-    def __init__(self, graph: Graph, tensors: Tensors, sizes: Sizes) -> None:
-        self.graph, self.tensors, self.sizes = graph, tensors, sizes
+    def __init__(
+        self, graph: Graph, tensors: Tensors, sizes: Sizes, scores: Mapping[Group, Tensor] | None = None
+    ) -> None:
+        self.graph, self.tensors, self.sizes, self.scores = graph, tensors, sizes, scores or {}
         self._orders: dict[Group, Tensor] = {}
         self._asked: set[Group] = set()
         self._makers: dict[Group, Call] = {}
@@ -77,7 +81,8 @@ class _Ranking:
         if group.reason:
             return torch.arange(group.full)
         if group not in self._orders:
-            ranked = self.norms(group).argsort(descending=True, stable=True)
+            scores = self.scores[group] if group in self.scores else self.norms(group)
+            ranked = scores.argsort(descending=True, stable=True)
             self._orders[group] = ranked[: self.sizes[group]].cpu()
         return self._orders[group]
 

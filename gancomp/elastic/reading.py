@@ -15,12 +15,14 @@ import torch
 from torch import nn
 
 from gancomp.elastic.graph import Graph, read_graph
-from gancomp.elastic.groups import CONVOLUTIONS, GIVEN, TRANSPOSED, Dims, Group, Layout
+from gancomp.elastic.groups import CONVOLUTIONS, GIVEN, TRANSPOSED, Dims, Group, Layout, resolved
+from gancomp.elastic.of_spec import graph_of
 from gancomp.elastic.tape import Call, Value, Weight
 from gancomp.errors import GancompError
-from gancomp.nets.module import decompose, shapes_by
+from gancomp.nets.generator import Generator
+from gancomp.nets.module import decompose, shapes_by, whole_graph
 from gancomp.network import Costs, Network, Width, polynomial_of
-from gancomp.spec import Norm
+from gancomp.spec import GeneratorSpec, Norm
 
 #: Widths of like groups in a row, such as those of residual blocks, are searched as so many at most.
 PARTS = 3
@@ -79,6 +81,54 @@ def read_network(
         dense=costs_of(graph, places),
         separable=costs_of(separable[1], _same_places(places, graph, separable[1])) if separable else None,
     )
+
+
+def by_groups(spec: GeneratorSpec) -> GeneratorSpec:
+    """*spec*'s generator as a network that has a width for each of its groups, so that each can be narrowed alone.
+
+    A generator of a family becomes one of `gancomp.nets.declared`; its tensors' names then begin with `PREFIX`.
+    """
+    if spec.network:
+        whole, distilled = whole_graph(spec.network, spec.block, spec.between), spec.network.distilled
+        block, known = spec.block, spec.network.model_dump()
+        per_group = {at: own for one, own in zip(spec.network.widths, spec.widths, strict=True) for at in one.groups}
+    else:
+        whole = graph_of(spec)
+        assert isinstance(whole.network, Generator)
+        block, per_group, distilled = "dense", {}, tuple(whole.network.distilled)
+        shared = ("size", "in_channels", "out_channels", "norm", "stride", "least")
+        known = {name: getattr(spec, name) for name in shared}
+        known |= {"builder": "gancomp.nets.declared:build", "arguments": spec.model_dump_json()}
+    free = whole.free
+    widths = tuple(Width(name=group.name, full=group.full, groups=(at,)) for at, group in enumerate(free))
+    costs = costs_of(whole, {group: at for at, group in enumerate(free)})
+    known |= {"widths": widths, "distilled": distilled, "vanishing": tuple(_vanishing(whole))}
+    known |= {"dense": costs, "separable": costs if block == "separable" else None}
+    return GeneratorSpec(
+        family="module",
+        block=block,
+        network=Network.model_validate(known),
+        widths=tuple(per_group.get(at, group.full) for at, group in enumerate(free)),
+        statistics=spec.statistics,
+        separable_norm=spec.separable_norm,
+    )
+
+
+def _vanishing(graph: Graph) -> Iterator[int]:
+    """The free groups that may have no channels left: all that makes them lies in a module that does without (its
+    attribute `vanishes`)."""
+    modules = dict(graph.network.named_modules())
+    for at, group in enumerate(graph.free):
+        makers = [call.module for call, layout in graph.groups.producers if group in dict(resolved(layout))]
+        if all(any(getattr(modules[name], "vanishes", False) for name in _with_owners(maker)) for maker in makers):
+            yield at
+
+
+def _with_owners(module: str) -> Iterator[str]:
+    """The name of a module, and of those that it is part of."""
+    while module:
+        yield module
+        module = module.rpartition(".")[0]
 
 
 def _channels_of(network: nn.Module) -> int:

@@ -43,12 +43,14 @@ class ModuleGenerator(Generator):
         self.distilled = [PREFIX + name for name in spec.network.distilled]
         if not torch.empty(0).is_meta:
             self._initialise(built(spec.network, spec.block, spec.between))
+        for parameter in self.network.parameters():  # what has vanished learns nothing, and nobody waits for it
+            parameter.requires_grad_(parameter.requires_grad and parameter.numel() > 0)
 
     def _initialise(self, whole: nn.Module) -> None:
         tensors = {name: tensor.detach() for name, tensor in whole.state_dict(keep_vars=True).items()}
         leading = cut(tensors, self.network, Pieces(self._graph))
         for name, tensor in self.network.named_parameters():
-            if tensor.dim() > 1:
+            if tensor.dim() > 1 and tensor.numel():
                 leading[name] = leading[name] * (tensors[name][0].numel() / tensor[0].numel()) ** 0.5
         own = {name: tensor.clone() for name, tensor in leading.items()}
         self.network.load_state_dict(own, assign=True)
