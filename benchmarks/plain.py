@@ -159,10 +159,10 @@ class Student:
             with torch.no_grad():
                 taught, features = self._teacher.with_features(inputs)
             truth = taught if self._pseudo_pairs else targets
-            fake, mapped = self._student(inputs, widths)
+            fake, found = self._student(inputs, widths)
             g_gan = generator_loss(kind, discriminator(self._seen(inputs, fake)))
             g_recon = F.l1_loss(fake, truth)
-            g_distill = distillation_loss(mapped, features)
+            g_distill = distillation_loss(found["distill"], features)
             loss = g_gan + weights.lambda_recon * g_recon + weights.lambda_distill * g_distill
             (loss / len(chosen)).backward()
             fakes.append(fake.detach())
@@ -266,7 +266,7 @@ class GauGan:
         if self._teacher:
             with torch.no_grad():
                 features = self._teacher.with_features(inputs)[1]
-            losses["g_distill"] = distillation_loss(mapped, features)
+            losses["g_distill"] = distillation_loss(mapped["distill"], features)
             total = total + weights.lambda_distill * losses["g_distill"]
         update(total, self._g)
         discriminator.requires_grad_(True)
@@ -278,11 +278,11 @@ class GauGan:
         update(losses["d_loss"], self._d)
         return {name: loss.detach() for name, loss in losses.items()}
 
-    def _generate(self, inputs: Tensor, widths: Widths | None) -> tuple[Tensor, list[Tensor]]:
+    def _generate(self, inputs: Tensor, widths: Widths | None) -> tuple[Tensor, dict[str, list[Tensor]]]:
         if isinstance(self._run, Elastic):
             made, mapped = self._run(inputs, widths)
             return made, mapped
-        return self._run(inputs), []
+        return self._run(inputs), {}
 
 
 # --- scores ------------------------------------------------------------------------------------

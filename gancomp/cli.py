@@ -227,7 +227,7 @@ def judge(
 
 
 @app.command()
-def perceptual(network: Annotated[str, typer.Argument(help="vgg19 or efficientnet-lite0")]) -> None:
+def perceptual(network: Annotated[str, typer.Argument(help="vgg19, vgg16 or efficientnet-lite0")]) -> None:
     """Fetch and verify the network of GauGAN's perceptual loss."""
     from gancomp import paths
     from gancomp.objectives.perceptual import fetch_perceptual

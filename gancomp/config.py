@@ -27,6 +27,7 @@ from gancomp.data.settings import (
 )
 from gancomp.errors import did_you_mean
 from gancomp.network import Network, read_description
+from gancomp.objectives.recipes import PERCEPTUAL, Distillation, Term, weights_of
 from gancomp.profile.macs import profile
 from gancomp.spec import (
     NORM_PER_FAMILY,
@@ -251,17 +252,36 @@ class Search(Strict):
         return self.latency_ms is not None or self.ties == "fastest"
 
 
+class Omgd(Strict):
+    """The teachers of OMGD (online multi-granularity distillation), of which students imitate the pictures."""
+
+    teachers: Literal["wide-and-deep", "wide", "frozen"] = Field(
+        "wide-and-deep",
+        description="wide: a generator like the teacher, from scratch, that trains along; deep: one like the student "
+        "with more layers, too; frozen: the teacher as it is",
+    )
+    shared: Annotated[int, Field(ge=0, le=8)] = Field(
+        3, description="first convolutions of the discriminator that both teachers have in common"
+    )
+    every: PositiveInt = Field(1, description="the student's steps for each one of the teachers")
+
+
 class Objective(Strict):
-    """Eq. 4: L = L_cGAN + λ_recon L_recon + λ_distill L_distill."""
+    """Eq. 4: L = L_cGAN + λ_recon L_recon + λ_distill L_distill, or another composition of terms."""
 
     gan: Literal["hinge", "lsgan"] = "hinge"
     lambda_recon: NonNegative = Field(100.0, description="of L1; in GauGAN of the perceptual loss, as in Table 5")
     lambda_distill: NonNegative = 1.0
-    distillation: Literal["intermediate", "output", "fsp"] = Field(
+    distillation: Annotated[Distillation, BeforeValidator(lambda v: "intermediate" if v == "features" else v)] = Field(
         "intermediate",
-        description="what students match: the teacher's activations (Eq. 3), its pictures (Aguinaldo et al.), or its "
-        "flow between layers (Yim et al.)",
+        description="how students learn: from the teacher's activations (intermediate, or features: Eq. 3), its "
+        "pictures (Aguinaldo et al.), its flow between layers (Yim et al.), the kernel of its activations (ka: CAT), "
+        "teachers that train along, without a truth (omgd), or what the discriminator sees in its activations (dcd)",
     )
+    terms: dict[Term, NonNegative] = Field(
+        default_factory=dict, description="weights of single terms over those that distillation names; 0: without it"
+    )
+    omgd: Omgd = Omgd()
     lambda_cycle: NonNegative = Field(10.0, description="CycleGAN: of the way there and back, in both directions")
     lambda_identity: NonNegative = Field(0.5, description="CycleGAN: share of lambda_cycle for pictures already there")
     pool: Annotated[int, Field(ge=0, le=10_000)] = Field(
@@ -271,9 +291,19 @@ class Objective(Strict):
         True, description="CycleGAN students learn from the teacher's output; false: naive unpaired training (Fig. 7a)"
     )
     lambda_feature: NonNegative = Field(10.0, description="GauGAN: of the discriminator's features")
-    perceptual: Literal["vgg19", "efficientnet-lite0"] = Field(
-        "vgg19", description="GauGAN: the network of the perceptual loss"
+    perceptual: Literal["vgg19", "vgg16", "efficientnet-lite0"] = Field(
+        "vgg19", description="the network of GauGAN's perceptual loss, and of the terms gram and content"
     )
+
+    @property
+    def online(self) -> bool:
+        """Whether teachers train while they teach."""
+        return self.distillation == "omgd" and self.omgd.teachers != "frozen"
+
+    @property
+    def looks(self) -> bool:
+        """Whether a student's terms look through the perceptual network."""
+        return bool(PERCEPTUAL & weights_of(self).keys())
 
 
 class Discriminator(Strict):
@@ -549,17 +579,41 @@ def _check_model(where: str, experiment: Experiment, dataset: DatasetBase) -> No
             "segments', as its connections run through all of them; search by MACs"
         )
     own_objective = experiment.model == "gaugan" or not experiment.objective.pseudo_pairs
-    if own_objective and experiment.objective.distillation != "intermediate":
+    if own_objective and (experiment.objective.distillation != "intermediate" or experiment.objective.terms):
         raise ValueError(
             f"{where}.objective.distillation: {experiment.objective.distillation} is for students of pairs or "
-            "pseudo-pairs; here only intermediate is"
+            "pseudo-pairs, and terms are too; here only intermediate is"
         )
+    if experiment.students:
+        _check_objective(where, experiment)
     if own_objective and experiment.supernet and experiment.supernet.sampler != "uniform":
         raise ValueError(f"{where}.supernet.sampler: {experiment.supernet.sampler} is for pairs or pseudo-pairs")
     if experiment.metric == "miou" and dataset.judge is None:
         raise ValueError(f"{where}.metric: miou needs datasets.{experiment.dataset}.judge")
     if experiment.metric == "l1" and dataset.kind == "unpaired":
         raise ValueError(f"{where}.metric: l1 needs the truth of each picture, and these are unpaired; use fid or kid")
+
+
+def _check_objective(where: str, experiment: Experiment) -> None:
+    """The terms of the students' loss must be what their training can compute."""
+    objective = experiment.objective
+    weights = weights_of(objective)
+    if not weights:
+        raise ValueError(f"{where}.objective: no term has a weight, so that students would learn nothing")
+    if not objective.online:
+        return
+    family = experiment.generator.family
+    if experiment.model != "pix2pix":
+        raise ValueError(
+            f"{where}.objective.omgd.teachers: {objective.omgd.teachers} train along on pairs; without them set frozen"
+        )
+    if objective.omgd.teachers == "wide-and-deep" and family not in ("resnet", "unet"):
+        raise ValueError(f"{where}.objective.omgd.teachers: a {family} generator has no deep teacher; set wide")
+    if own := [term for term in ("gan", "critic") if term in weights]:
+        raise ValueError(
+            f"{where}.objective.terms: {own[0]} asks for a discriminator of the student's own, and there is none "
+            "where teachers train along; set omgd.teachers: frozen"
+        )
 
 
 def _check_widths(where: str, experiment: Experiment, dataset: DatasetBase) -> None:

@@ -16,7 +16,7 @@ WEB_RUNTIME = DATA / "onnxruntime-web"
 
 
 def perceptual(name: str) -> Path:
-    """Weights of a perceptual network: vgg19 or efficientnet-lite0."""
+    """Weights of a perceptual network: vgg19, vgg16 or efficientnet-lite0."""
     return DATA / "perceptual" / f"{name}.safetensors"
 
 

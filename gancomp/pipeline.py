@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 
 from gancomp import paths
 from gancomp.artifacts import read_header
-from gancomp.config import Config, Experiment, spec_of
+from gancomp.config import Config, Experiment, Objective, spec_of
 from gancomp.errors import GancompError
 from gancomp.spec import GeneratorSpec
 from gancomp.strict import Strict
@@ -57,7 +57,7 @@ STAGE_VERSION: dict[str, int] = dict.fromkeys(STAGES, 1) | {"scores": 2}
 #: The section of the configuration that a stage reads, where it is not that of its own name.
 SECTION = {"scratch": "narrow"}
 #: What a stage that trains without a teacher does not read of the sections that it shares with students.
-_OF_STUDENTS = {"lambda_distill", "distillation", "pseudo_pairs"}
+_OF_STUDENTS = {"lambda_distill", "distillation", "terms", "omgd", "pseudo_pairs"}
 UNUSED: dict[str, dict[str, set[str]]] = {
     "original": {"objective": _OF_STUDENTS, "generator": {"block"}},
     "narrow": {"objective": _OF_STUDENTS, "generator": {"block"}},
@@ -137,8 +137,24 @@ def _own_settings(config: Config, experiment: str, stage: str) -> dict[str, Any]
         # As before there were such choices.
         newer = ("statistics", "key", "hidden", "network", "builder")
         exclude |= {name for name in newer if getattr(value, name, "") is None}
+        if isinstance(value, Objective):
+            value, unread = _read_of_objective(declared, stage)
+            exclude |= unread
         own[key] = value.model_dump(mode="json", exclude=exclude) if isinstance(value, Strict) else value
     return own
+
+
+def _read_of_objective(declared: Experiment, stage: str) -> tuple[Objective, set[str]]:
+    """The objective as *stage* reads it, and the keys that it does not read, or that have said nothing since before
+    they were there."""
+    objective = declared.objective
+    unread = {"omgd"} if objective.distillation != "omgd" else set[str]()
+    if not objective.terms:
+        unread.add("terms")
+    of_students = stage in ("distill", "supernet", "finetune")
+    if declared.model != "gaugan" and not (of_students and objective.looks):
+        objective = objective.model_copy(update={"perceptual": Objective().perceptual})
+    return objective, unread
 
 
 def _told(spec: GeneratorSpec) -> dict[str, Any]:

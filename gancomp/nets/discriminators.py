@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrizations
@@ -37,6 +38,7 @@ class PatchDiscriminator(nn.Module):
 
     def __init__(self, channels: int, ndf: int, layers: int = 3) -> None:
         super().__init__()
+        self.channels = channels
         modules: list[nn.Module] = [nn.Conv2d(channels, ndf, 4, stride=2, padding=1), nn.LeakyReLU(0.2, inplace=True)]
         width = ndf
         for layer in range(1, layers + 1):
@@ -55,6 +57,31 @@ class PatchDiscriminator(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         scores: Tensor = self.model(x)
         return scores
+
+    def seen(self, x: Tensor) -> Tensor:
+        """What it has found in *x* just before it gives scores: the activations of its last layer but one."""
+        found: Tensor = self.model[:-1](x)
+        return found
+
+
+class SharedDiscriminator(nn.Module):
+    """PatchGANs, one for each of *judged* generators, whose first *shared* convolutions are the same (OMGD)."""
+
+    def __init__(self, channels: int, ndf: int, layers: int, judged: int, shared: int) -> None:
+        super().__init__()
+        networks = [PatchDiscriminator(channels, ndf, layers).model for _ in range(judged)]
+        convolutions = [index for index, layer in enumerate(networks[0]) if isinstance(layer, nn.Conv2d)]
+        end = (*convolutions, len(networks[0]))[min(shared, len(convolutions))]
+        self.trunk = networks[0][:end]
+        self.heads = nn.ModuleList(network[end:] for network in networks)
+
+    def forward(self, made: Tensor, real: Tensor | None = None) -> list[Tensor]:
+        """What each of them says, (n, 1, h', w'), of its generator's pictures *made* (judged, n, channels, h, w); and
+        behind it, where they are given, of *real* ones (n, channels, h, w): (2n, 1, h', w')."""
+        seen = [*made, *([] if real is None else [real])]
+        parts = self.trunk(torch.cat(seen)).split(made.shape[1])
+        own, reals = parts[: len(self.heads)], parts[len(self.heads) :]
+        return [head(torch.cat((one, *reals))) for head, one in zip(self.heads, own, strict=True)]
 
 
 class MultiscaleDiscriminator(nn.Module):

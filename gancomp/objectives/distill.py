@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gancomp.nets.generator import Generator
+from gancomp.objectives.recipes import Term
 
 
 def distillation_loss(mapped: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
@@ -49,18 +50,49 @@ def distillation(kind: str, out: Tensor, mapped: Sequence[Tensor], taught: tuple
 class MappedGenerator(nn.Module):
     """A student generator with the learnable 1x1 maps f_t from its features to the teacher's widths (Eq. 3).
 
-    Eq. 3 prints f_t on the teacher's side; it maps student → teacher, as the text beside it says.
+    Eq. 3 prints f_t on the teacher's side; it maps student → teacher, as the text beside it says. Other terms that
+    compare mapped activations have maps of their own, one set for each of *terms*, in that order; those of `critic`
+    lead to the *seen* channels that a discriminator reads.
     """
 
-    def __init__(self, generator: Generator, teacher_channels: Sequence[int]) -> None:
+    def __init__(
+        self,
+        generator: Generator,
+        teacher_channels: Sequence[int],
+        terms: Sequence[Term] = ("distill",),
+        seen: int = 0,
+    ) -> None:
         super().__init__()
         self.generator = generator
+        self.teacher_channels, self.terms, self.seen = tuple(teacher_channels), tuple(terms), seen
         self.maps = nn.ModuleList(
-            nn.Conv2d(own, theirs, 1)
+            activation_map(term, own, seen if term == "critic" else theirs)
+            for term in terms
             for own, theirs in zip(generator.feature_channels(), teacher_channels, strict=True)
         )
 
-    def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Pictures, and the activations mapped to the teacher's widths."""
+    def like(self, generator: Generator) -> MappedGenerator:
+        """Another student, of the same teacher, with fresh maps for the same terms."""
+        return MappedGenerator(generator, self.teacher_channels, self.terms, self.seen)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, dict[str, list[Tensor]]]:
+        """Pictures, and the activations: as they are (`raw`), and by the name of each term as its maps make them."""
         out, features = self.generator.with_features(x)
-        return out, [f(feature) for f, feature in zip(self.maps, features, strict=True)]
+        found = {"raw": features}
+        for term, maps in self.maps_by_term.items():
+            found[term] = [f(feature) for f, feature in zip(maps, features, strict=True)]
+        return out, found
+
+    @property
+    def maps_by_term(self) -> dict[Term, nn.ModuleList]:
+        count = len(self.teacher_channels)
+        return {term: self.maps[index * count : (index + 1) * count] for index, term in enumerate(self.terms)}
+
+
+def activation_map(term: Term, own: int, theirs: int) -> nn.Module:
+    """The map of an activation for *term*: for Eq. 3 a 1x1 convolution, else followed by batch statistics and ReLU."""
+    if term == "distill":
+        return nn.Conv2d(own, theirs, 1)
+    conv = nn.Conv2d(own, theirs, 1, bias=False)
+    nn.init.normal_(conv.weight, 0.0, (2 / theirs) ** 0.5)
+    return nn.Sequential(conv, nn.BatchNorm2d(theirs, track_running_stats=False), nn.ReLU())

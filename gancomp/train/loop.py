@@ -208,10 +208,10 @@ def _batch(
 def _weights(recipe: Recipe) -> dict[str, float]:
     """A number for each network that is finite only if all that it holds is: no saved state may be spoilt."""
     norms = {
-        name: torch.stack([tensor.norm() for tensor in network.state_dict().values() if tensor.is_floating_point()])
+        name: [tensor.norm() for tensor in network.state_dict().values() if tensor.is_floating_point()]
         for name, network in recipe.networks.items()
     }
-    return {f"a weight of the {name}": float(norm.norm()) for name, norm in norms.items()}
+    return {f"a weight of the {name}": float(torch.stack(found).norm()) for name, found in norms.items() if found}
 
 
 def _check_finite(values: Mapping[str, float], step: int, stage: str, state: Path) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from gancomp import paths, ranks, rng
 from gancomp.artifacts import file_sha256, provenance, read_header, save_tensors, write_csv, write_json, write_text
@@ -18,11 +18,12 @@ from gancomp.data.settings import Split
 from gancomp.elastic.calibrate import calibrate, has_batch_statistics
 from gancomp.errors import GancompError
 from gancomp.nets import build_generator, load_generator, load_weights, save_generator
-from gancomp.nets.discriminators import PatchDiscriminator, build_discriminator
+from gancomp.nets.deep import build_deep
+from gancomp.nets.discriminators import PatchDiscriminator, SharedDiscriminator, build_discriminator
 from gancomp.nets.generator import Generator
 from gancomp.objectives.distill import MappedGenerator
 from gancomp.objectives.perceptual import PerceptualLoss
-from gancomp.pipeline import SECTION, file_of, model_of, signature, stage_settings, stages_of
+from gancomp.pipeline import SECTION, file_of, generator_spec, model_of, signature, stage_settings, stages_of
 from gancomp.profile.memory import peak_bytes
 from gancomp.report.records import Selection, read
 from gancomp.search.candidates import supernet_of
@@ -34,6 +35,10 @@ from gancomp.train.lock import wait_for_turn
 from gancomp.train.loop import LOG_COLUMNS, LOG_TIMES, Recipe, fit
 from gancomp.train.state import Progressed, forget_state
 from gancomp.train.stopping import count_attempt
+from gancomp.train.student import Look
+
+#: OMGD's teachers, beside the student that they taught.
+TEACHERS = "teachers.safetensors"
 
 
 class StageRun:
@@ -132,9 +137,47 @@ class StageRun:
         return PatchDiscriminator(self.dataset.input_channels, declared.ndf, declared.layers)
 
     def perceptual(self) -> PerceptualLoss:
-        """GauGAN's perceptual loss, by the network that the objective names."""
+        """The perceptual loss of GauGAN, by the network that the objective names."""
         name = self.settings.objective.perceptual
         return PerceptualLoss(name, paths.perceptual(name)).to(self.fabric.device)
+
+    def look(self) -> Look | None:
+        """Features of pictures by the perceptual network, where the objective's terms ask for them."""
+        if not self.settings.objective.looks:
+            return None
+        perceptual = self.perceptual()
+
+        def look(pictures: Tensor) -> Sequence[Tensor]:
+            with self.fabric.autocast():
+                return perceptual.look(pictures)
+
+        return look
+
+    @property
+    def seen_by_discriminator(self) -> int:
+        """Channels of what the discriminator of one scale reads."""
+        inputs, outputs = self.dataset.input_channels, self.dataset.output_channels
+        return outputs if self.settings.model == "cyclegan" else inputs + outputs
+
+    def online_teachers(
+        self, wide: GeneratorSpec, inherit: str | None
+    ) -> tuple[dict[str, Generator], SharedDiscriminator]:
+        """OMGD's teachers, by name, and the discriminator that they share in part: with fresh weights, or as the stage
+        *inherit* left them."""
+        objective, declared = self.settings.objective, self.settings.discriminator
+        self.seed("wide")
+        teachers = {"wide": build_generator(wide)}
+        if objective.omgd.teachers == "wide-and-deep":
+            self.seed("deep")
+            teachers["deep"] = build_deep(generator_spec(self.config, self.experiment, "distill"))
+        self.seed("discriminator")
+        discriminator = SharedDiscriminator(
+            self.seen_by_discriminator, declared.ndf, declared.layers, len(teachers), objective.omgd.shared
+        )
+        if inherit:
+            load_weights(nn.ModuleDict(dict(teachers)), self.upstream(inherit, TEACHERS))
+            load_weights(discriminator, self.upstream(inherit, "discriminator.safetensors"))
+        return teachers, discriminator
 
     def fit(self, recipe: Recipe, before: Callable[[], dict[str, Any]] = dict) -> Progressed:
         progressed = fit(
@@ -167,6 +210,11 @@ class StageRun:
     def save_maps(self, student: MappedGenerator) -> None:
         """The 1x1 maps, for the next stage to inherit."""
         save_tensors(self.folder / "maps.safetensors", student.maps.state_dict(), {"stage": self.stage})
+
+    def save_teachers(self, teachers: Mapping[str, Generator]) -> None:
+        """OMGD's teachers, for the next stage to inherit."""
+        tensors = nn.ModuleDict(dict(teachers)).state_dict()
+        save_tensors(self.folder / TEACHERS, tensors, {"stage": self.stage})
 
     def save_reverse(self, reverse: Reverse) -> None:
         """CycleGAN's way back, for a stage that trains without pseudo-pairs to inherit."""

@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
-from gancomp import rng
+from gancomp import ranks, rng
 from gancomp.artifacts import save_tensors, write_json
-from gancomp.config import Config, DistillTraining, ImportableTraining, SupernetTraining
+from gancomp.config import Config, DistillTraining, ImportableTraining, Objective, SupernetTraining
 from gancomp.convert import load_discriminator, load_original
 from gancomp.data.datasets import Pictures, to_float
 from gancomp.elastic.pieces import cut
@@ -24,6 +24,7 @@ from gancomp.nets.generator import Generator
 from gancomp.nets.spade import SpadeGenerator
 from gancomp.nets.spectral import add_spectral_norm, fold_spectral_norm
 from gancomp.objectives.distill import MappedGenerator
+from gancomp.objectives.recipes import maps_of, weights_of
 from gancomp.pipeline import generator_spec, stage_settings
 from gancomp.profile.macs import profile
 from gancomp.spec import GeneratorSpec
@@ -31,8 +32,9 @@ from gancomp.train.cyclegan import CycleGan, Reverse
 from gancomp.train.device import Machine
 from gancomp.train.gaugan import GauGan
 from gancomp.train.loop import Recipe
+from gancomp.train.online import OnlineStudent
 from gancomp.train.pix2pix import Pix2pix
-from gancomp.train.run import StageRun
+from gancomp.train.run import TEACHERS, StageRun
 from gancomp.train.student import ChooseWidths, GauGanStudent, NaiveStudent, Student, own_widths
 
 #: Pictures of train-2 that judge the once-for-all network's largest and smallest subnets.
@@ -142,7 +144,7 @@ def train_distilled(config: Config, experiment: str, machine: Machine = ANY_MACH
     if settings.prune:
         generator.load_state_dict(prune(teacher.state_dict(), teacher.spec, spec))
     run.seed("maps")
-    student = MappedGenerator(generator, teacher.feature_channels())
+    student = _mapped(run, generator, teacher)
     _train_student(run, student, teacher, "teacher", inherit_discriminator=settings.inherit_discriminator)
 
 
@@ -154,12 +156,10 @@ def train_supernet(config: Config, experiment: str, machine: Machine = ANY_MACHI
     teacher = load_generator(run.upstream("teacher"))
     previous = "distill" if run.settings.distill else "teacher"
     if run.settings.distill:
-        student = _narrowed(_load_student(run, "distill", teacher), settings.largest, teacher)
+        student = _narrowed(_load_student(run, "distill", teacher), settings.largest)
     else:
         run.seed("generator")
-        student = MappedGenerator(
-            build_generator(generator_spec(config, experiment, "distill")), teacher.feature_channels()
-        )
+        student = _mapped(run, build_generator(generator_spec(config, experiment, "distill")), teacher)
     judged = Pictures(run.root, ("train-2",), run.dataset.direction)
     extremes = {"largest": settings.largest, "smallest": settings.smallest}
 
@@ -212,10 +212,13 @@ def _train_student(
     What *before* notes is given to *after*, which makes metrics of it.
     """
     objective, training = run.settings.objective, run.training
+    _tell_what_teaches_nothing(run)
+    _freeze_unused(student, objective)
+    if objective.online:
+        _train_online(run, student, teacher, previous, choose_widths, before, after)
+        return
     discriminator = run.discriminator(previous if inherit_discriminator else None)
-    # Ranks wait for one another's gradient of everything that may have one.
-    student.maps.requires_grad_(objective.lambda_distill > 0 and objective.distillation != "output")
-    learned = (run.fabric, _elastic(student, teacher), teacher, discriminator)
+    learned = (run.fabric, _elastic(student), teacher, discriminator)
     unpaired = run.settings.model == "cyclegan"
     reverse: Reverse | None = None
     recipe: Recipe
@@ -225,7 +228,8 @@ def _train_student(
         reverse = run.inherited_reverse(previous, with_discriminator=inherit_discriminator)
         recipe = NaiveStudent(*learned, reverse, objective, training, choose_widths)
     else:
-        recipe = Student(*learned, objective, training, choose_widths, pseudo_pairs=unpaired)
+        run.seed("teacher maps")
+        recipe = Student(*learned, objective, training, choose_widths, pseudo_pairs=unpaired, look=run.look())
     progressed = run.fit(recipe, before)
     metrics = after(progressed.notes)
     if reverse:
@@ -234,26 +238,77 @@ def _train_student(
     run.finish(student.generator, discriminator, progressed, **metrics)
 
 
+def _train_online(
+    run: StageRun,
+    student: MappedGenerator,
+    teacher: Generator,
+    previous: str,
+    choose_widths: ChooseWidths,
+    before: Callable[[], dict[str, Any]],
+    after: Callable[[dict[str, Any]], dict[str, Any]],
+) -> None:
+    """OMGD: teachers like *teacher*, and deeper than the student, that train along; from scratch, or as an earlier
+    student's training left them."""
+    teachers, discriminator = run.online_teachers(teacher.spec, None if previous == "teacher" else previous)
+    recipe = OnlineStudent(
+        run.fabric,
+        _elastic(student),
+        teachers,
+        discriminator,
+        run.settings.objective,
+        run.training,
+        choose_widths,
+        look=run.look(),
+    )
+    progressed = run.fit(recipe, before)
+    metrics = after(progressed.notes)
+    run.save_maps(student)
+    run.save_teachers(teachers)
+    run.finish(student.generator, discriminator, progressed, **metrics)
+
+
+def _tell_what_teaches_nothing(run: StageRun) -> None:
+    if "ka" in weights_of(run.settings.objective) and run.training.batch // ranks.count() == 1:
+        print(
+            f"{run.stage}: kernel alignment of one picture is always 1, so it teaches nothing at {run.stage}.batch: 1; "
+            "give each device a batch of several"
+        )
+
+
+def _freeze_unused(student: MappedGenerator, objective: Objective) -> None:
+    """Ranks wait for one another's gradient of everything that may have one: maps that no term looks at have none."""
+    weights = weights_of(objective)
+    for term, maps in student.maps_by_term.items():
+        looked_at = term in weights and not (term == "distill" and objective.distillation == "output")
+        maps.requires_grad_(looked_at)
+
+
+def _mapped(run: StageRun, generator: Generator, teacher: Generator) -> MappedGenerator:
+    """*generator* as a student of *teacher*, with fresh maps for the terms of its objective."""
+    return MappedGenerator(
+        generator, teacher.feature_channels(), maps_of(run.settings.objective), run.seen_by_discriminator
+    )
+
+
 def _load_student(run: StageRun, stage: str, teacher: Generator) -> MappedGenerator:
     """A student and its maps as an earlier stage left them."""
-    student = MappedGenerator(load_generator(run.upstream(stage)), teacher.feature_channels())
+    student = _mapped(run, load_generator(run.upstream(stage)), teacher)
     load_weights(student.maps, run.upstream(stage, "maps.safetensors"))
     return student.train()
 
 
-def _elastic(student: MappedGenerator, teacher: Generator) -> Elastic:
-    spec, channels = student.generator.spec, teacher.feature_channels()
+def _elastic(student: MappedGenerator) -> Elastic:
+    spec = student.generator.spec
 
     def build(widths: Widths) -> MappedGenerator:
-        return MappedGenerator(build_generator(spec.with_widths(widths)), channels)
+        return student.like(build_generator(spec.with_widths(widths)))
 
     return Elastic(student, build, pieces_of(spec, "generator."))
 
 
-def _narrowed(student: MappedGenerator, widths: Widths, teacher: Generator) -> MappedGenerator:
+def _narrowed(student: MappedGenerator, widths: Widths) -> MappedGenerator:
     """The leading blocks of a student as a student of its own."""
-    spec = student.generator.spec.with_widths(widths)
-    narrow = MappedGenerator(build_generator(spec), teacher.feature_channels())
+    narrow = student.like(build_generator(student.generator.spec.with_widths(widths)))
     narrow.load_state_dict(cut(student.state_dict(), narrow, pieces_of(student.generator.spec, "generator.")))
     return narrow
 
@@ -290,14 +345,15 @@ def extract_winner(config: Config, experiment: str, machine: Machine = ANY_MACHI
     selection = run.selection()
     teacher = load_generator(run.upstream("teacher"))
     student = _load_student(run, "supernet", teacher)
-    subnet = _narrowed(student, selection.winner.widths, teacher)
+    subnet = _narrowed(student, selection.winner.widths)
     run.calibrate(subnet.generator)
 
     write_json(run.folder / "config.json", stage_settings(config, experiment, "subnet"))
     save_tensors(run.folder / "maps.safetensors", subnet.maps.state_dict(), {"stage": "subnet"})
     ways_back = ("reverse.safetensors", "reverse_discriminator.safetensors")
     naive = run.settings.model == "cyclegan" and not run.settings.objective.pseudo_pairs
-    for name in ("discriminator.safetensors", *(ways_back if naive else ())):
+    teachers = [TEACHERS] if run.settings.objective.online else []
+    for name in ("discriminator.safetensors", *teachers, *(ways_back if naive else ())):
         shutil.copyfile(run.upstream("supernet", name), run.folder / name)
     run.save_generator("model.safetensors", subnet.generator)
     run.end_turn()

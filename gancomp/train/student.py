@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,16 +13,21 @@ from torch.nn import functional as F
 
 from gancomp.config import Objective, Training
 from gancomp.elastic.slicing import Elastic, Widths
+from gancomp.nets.discriminators import PatchDiscriminator
 from gancomp.nets.generator import Generator
 from gancomp.nets.layers import lay_out
-from gancomp.objectives.distill import distillation, distillation_loss
+from gancomp.objectives.distill import activation_map, distillation_loss
 from gancomp.objectives.gan import conditional, discriminator_loss, generator_loss
+from gancomp.objectives.recipes import TAUGHT, Term, weights_of
+from gancomp.objectives.terms import Lesson, Taught, compose
 from gancomp.train.cyclegan import CycleGan, Reverse
 from gancomp.train.gaugan import Compare, GauGan
 from gancomp.train.optim import adams
 
 #: Chooses the widths that a step trains, from its randomness; None stands for the student's own.
 ChooseWidths = Callable[[np.random.Generator], Sequence[Widths | None]]
+#: The features of pictures (n, c, h, w) at several depths of a perceptual network.
+Look = Callable[[Tensor], Sequence[Tensor]]
 
 
 def own_widths(draw: np.random.Generator) -> Sequence[None]:
@@ -45,13 +51,12 @@ class Teacher:
 
 
 class Student:
-    """Eq. 4 with a frozen teacher. Both networks are judged by the same, old discriminator; then both step.
+    """Eq. 4 with a frozen teacher, or another composition of terms (`gancomp.objectives.recipes`). Both networks are
+    judged by the same, old discriminator; then both step.
 
     Of pairs, the reconstruction is measured against the truth, and the discriminator is conditional. Without them the
     teacher's output takes the truth's place (*pseudo_pairs*), and the discriminator tells outputs from real targets.
     """
-
-    loss_names = ("d_loss", "g_gan", "g_recon", "g_distill")
 
     def __init__(
         self,
@@ -64,10 +69,15 @@ class Student:
         choose_widths: ChooseWidths = own_widths,
         *,
         pseudo_pairs: bool = False,
+        look: Look | None = None,
     ) -> None:
         self.objective = objective
+        self.weights = weights_of(objective)
+        #: Whether anything asks the discriminator; else it stays as it is.
+        self._judged = bool({"gan", "critic"} & self.weights.keys())
+        self.loss_names = (*(["d_loss"] if self._judged else []), *(f"g_{term}" for term in self.weights))
         self.choose_widths = choose_widths
-        self.networks = {"student": student.whole, "discriminator": discriminator}
+        self.networks: dict[str, nn.Module] = {"student": student.whole, "discriminator": discriminator}
         lay_out(student.whole)
         self.optimizers = adams(self.networks, training)
         self._fabric = fabric
@@ -75,42 +85,95 @@ class Student:
         self._discriminator, self._d_optimizer = fabric.setup(discriminator, self.optimizers["discriminator"])
         self._teacher = Teacher(fabric, teacher)
         self._pseudo_pairs = pseudo_pairs
+        self._look = look
+        self._critic = Critic(fabric, discriminator, teacher) if "critic" in self.weights else None
+        if self._critic:
+            self.networks["teacher_maps"] = self._critic.maps
 
     def step(self, inputs: Tensor, targets: Tensor, draw: np.random.Generator) -> dict[str, Tensor]:
         """One update of the student and its discriminator on inputs and targets (n, c, h, w)."""
-        kind, weights = self.objective.gan, self.objective
-        taught = self._teacher(inputs) if self._pseudo_pairs or weights.lambda_distill > 0 else None
-        truth = taught[0].float() if taught and self._pseudo_pairs else targets
+        kind = self.objective.gan
+        taught = [Taught(*self._teacher(inputs))] if self._pseudo_pairs or TAUGHT & self.weights.keys() else []
+        truth = taught[0].pictures.float() if self._pseudo_pairs else targets
 
         self._discriminator.requires_grad_(False)
         self._g_optimizer.zero_grad()
+        shown = self._critic.show(taught[0].activations) if self._critic else ()
         chosen, fakes, parts = self.choose_widths(draw), [], []
         for widths in chosen:
-            fake, mapped = self._student(inputs, widths)
-            g_gan = generator_loss(kind, self._discriminator(self._seen(inputs, fake)))
-            g_recon = F.l1_loss(fake.float(), truth)
-            g_distill = inputs.new_zeros(())
-            if taught and weights.lambda_distill > 0:
-                g_distill = distillation(weights.distillation, fake, mapped, taught)
-            loss = g_gan + weights.lambda_recon * g_recon + weights.lambda_distill * g_distill
-            self._fabric.backward(loss / len(chosen))
+            fake, activations = self._student(inputs, widths)
+            lesson = Lesson(
+                made=fake,
+                truth=truth,
+                activations=activations,
+                taught=taught,
+                kind=self.objective.distillation,
+                look=self._look,
+                see=self._critic.see(inputs.shape[2:]) if self._critic else None,
+                shown=shown,
+            )
+            losses: dict[Term, Tensor] = {}
+            if "gan" in self.weights:
+                losses["gan"] = generator_loss(kind, self._discriminator(self._seen(inputs, fake)))
+            losses |= compose(self.weights, lesson)
+            self._fabric.backward(weighed(self.weights, losses) / len(chosen))
             fakes.append(fake.detach())
-            parts.append(torch.stack([part.detach() for part in (g_gan, g_recon, g_distill)]))
+            parts.append(torch.stack([losses[term].detach().float() for term in self.weights]))
 
-        self._discriminator.requires_grad_(True)
-        scores = self._discriminator(self._seen(inputs, targets, *fakes))
-        d_loss = discriminator_loss(kind, scores[: len(targets)], scores[len(targets) :])
-        self._d_optimizer.zero_grad()
-        self._fabric.backward(d_loss)
-
+        d_losses = []
+        if self._judged:
+            self._discriminator.requires_grad_(True)
+            scores = self._discriminator(self._seen(inputs, targets, *fakes))
+            d_loss = discriminator_loss(kind, scores[: len(targets)], scores[len(targets) :])
+            self._d_optimizer.zero_grad()
+            self._fabric.backward(d_loss)
+            self._d_optimizer.step()
+            d_losses = [d_loss.detach()]
         self._g_optimizer.step()
-        self._d_optimizer.step()
-        losses = (d_loss.detach(), *torch.stack(parts).mean(0).unbind())
-        return dict(zip(self.loss_names, losses, strict=True))
+        return dict(zip(self.loss_names, (*d_losses, *torch.stack(parts).mean(0).unbind()), strict=True))
 
     def _seen(self, inputs: Tensor, *outputs: Tensor) -> Tensor:
         """What the discriminator sees of *outputs*."""
         return torch.cat(outputs) if self._pseudo_pairs else conditional(inputs, *outputs)
+
+
+def weighed(weights: Mapping[Term, float], losses: Mapping[Term, Tensor]) -> Tensor:
+    """The weighted sum, in the order of *weights*."""
+    total: Tensor = sum((weights[term] * losses[term] for term in weights), start=torch.zeros(()))
+    return total
+
+
+class Critic:
+    """What a student's own discriminator sees in activations, its own and the teacher's (DCD).
+
+    The teacher's maps to pictures stay as they were drawn; the student's are learned.
+    """
+
+    def __init__(self, fabric: Fabric, discriminator: nn.Module, teacher: Generator) -> None:
+        if not isinstance(discriminator, PatchDiscriminator):
+            raise TypeError(f"critic: needs a PatchGAN at one scale, not {type(discriminator).__name__}")
+        self._fabric = fabric
+        self._discriminator: PatchDiscriminator = discriminator
+        self.maps = nn.ModuleList(
+            activation_map("critic", channels, discriminator.channels) for channels in teacher.feature_channels()
+        )
+        self.maps.to(fabric.device).requires_grad_(False)
+
+    def show(self, activations: Sequence[Tensor]) -> list[Tensor]:
+        """The teacher's *activations* as pictures."""
+        with torch.no_grad(), self._fabric.autocast():
+            return [show(activation) for show, activation in zip(self.maps, activations, strict=True)]
+
+    def see(self, size: Sequence[int]) -> Callable[[Tensor], Tensor]:
+        """What of activations mapped to pictures, enlarged to *size*, the discriminator sees."""
+
+        def look(mapped: Tensor) -> Tensor:
+            with self._fabric.autocast():
+                whole = F.interpolate(mapped, size=tuple(size), mode="bilinear", align_corners=False)
+                found: Tensor = self._discriminator.seen(whole)
+            return found
+
+        return look
 
 
 # --- students under their teacher's own objective ----------------------------------------------
@@ -119,11 +182,12 @@ class Student:
 class Pupil:
     """A student at one step's widths, as a plain generator; its first pass is compared with the teacher's."""
 
-    def __init__(self, student: Callable[[Tensor, Widths | None], tuple[Tensor, list[Tensor]]], widths: Widths | None):
+    def __init__(self, student: Callable[[Tensor, Widths | None], Any], widths: Widths | None):
         self._student, self._widths = student, widths
-        self._mapped: list[Tensor] | None = None
+        self._mapped: dict[str, list[Tensor]] | None = None
 
     def __call__(self, x: Tensor) -> Tensor:
+        out: Tensor
         out, mapped = self._student(x, self._widths)
         if self._mapped is None:
             self._mapped = mapped
@@ -134,7 +198,7 @@ class Pupil:
         assert self._mapped is not None
         if weight == 0:
             return {"g_distill": inputs.new_zeros(())}
-        mapped = [feature[: len(inputs)] for feature in self._mapped]
+        mapped = [feature[: len(inputs)] for feature in self._mapped["distill"]]
         return {"g_distill": distillation_loss(mapped, teacher(inputs)[1])}
 
 

@@ -90,7 +90,7 @@ def test_every_activation_that_is_distilled_is_the_same_too(drawn: tuple[Generat
         picture, mapped = elastic(x, narrow)
         expected, features = extract(whole.generator, narrow).with_features(x)
         torch.testing.assert_close(picture, expected, rtol=1e-4, atol=1e-5)
-        for layer, feature, got in zip(whole.maps, features, mapped, strict=True):
+        for layer, feature, got in zip(whole.maps, features, mapped["distill"], strict=True):
             assert isinstance(layer, nn.Conv2d)
             weight = layer.weight[:, : feature.shape[1]]
             torch.testing.assert_close(got, nn.functional.conv2d(feature, weight, layer.bias), rtol=1e-4, atol=1e-4)

@@ -71,7 +71,8 @@ def test_maps_lead_from_the_student_to_the_teacher() -> None:
     mapped = MappedGenerator(lively(STUDENT), teacher.feature_channels())
     assert [(m.in_channels, m.out_channels, m.kernel_size) for m in mapped.maps] == [(12, 16, (1, 1))] * 4
     x = pictures(STUDENT)
-    out, features = mapped(x)
+    out, found = mapped(x)
+    features = found["distill"]
     own, activations = mapped.generator.with_features(x)
     assert torch.equal(out, own)
     for layer, feature, activation in zip(mapped.maps, features, activations, strict=True):
@@ -84,7 +85,7 @@ def test_maps_lead_from_the_student_to_the_teacher() -> None:
 def test_student_and_maps_learn_together() -> None:
     mapped = MappedGenerator(lively(STUDENT), [16] * 4)
     x = pictures(STUDENT)
-    _, features = mapped(x)
+    features = mapped(x)[1]["distill"]
     distillation_loss(features, [torch.zeros_like(feature) for feature in features]).backward()
     learning = {name for name, parameter in mapped.named_parameters() if parameter.grad is not None}
     assert {f"maps.{index}.{part}" for index in range(4) for part in ("weight", "bias")} <= learning

@@ -25,7 +25,7 @@ from gancomp.objectives.perceptual import (
     load_perceptual,
 )
 
-NAMES = ("vgg19", "efficientnet-lite0")
+NAMES = ("vgg19", "vgg16", "efficientnet-lite0")
 DOWNLOADS = Path(__file__).parents[2] / "data" / "downloads"
 
 
@@ -206,10 +206,12 @@ def test_the_published_names_are_remapped() -> None:
 def test_vgg19_is_cut_out_of_the_published_file() -> None:
     kept = random_tensors("vgg19")
     more = {"features.30.weight": torch.zeros(512, 512, 3, 3), "classifier.0.weight": torch.zeros(1)}
-    converted = perceptual.convert_vgg19({f"features.{key}": value for key, value in kept.items()} | more, "the file")
+    converted = perceptual.convert_vgg(
+        "vgg19", {f"features.{key}": value for key, value in kept.items()} | more, "the file"
+    )
     assert tensors_sha256(converted) == tensors_sha256(kept)
     with pytest.raises(GancompError, match="the file: not the weights of this network"):
-        perceptual.convert_vgg19(more, "the file")
+        perceptual.convert_vgg("vgg19", more, "the file")
 
 
 @pytest.mark.parametrize(("stride", "after"), [(1, 4), (1, 6), (2, 4)])
@@ -268,7 +270,9 @@ def test_changed_weights_are_refused(name: str, folder: Path, tmp_path: Path) ->
 def test_weights_of_the_other_network_are_refused(folder: Path) -> None:
     with pytest.raises(GancompError, match="not the weights of vgg19"):
         PerceptualLoss("vgg19", folder / "efficientnet-lite0.safetensors")
-    with pytest.raises(GancompError, match="no perceptual network 'resnet'; there are: vgg19, efficientnet-lite0"):
+    with pytest.raises(
+        GancompError, match="no perceptual network 'resnet'; there are: vgg19, vgg16, efficientnet-lite0"
+    ):
         fetch_perceptual("resnet", folder / "resnet.safetensors", folder)
 
 

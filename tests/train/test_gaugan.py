@@ -153,7 +153,7 @@ def test_student_adds_distillation(widths: Widths | None) -> None:
     made, activations = student(x, widths)
     g_gan, g_feature, _ = judged(old["discriminator"], x, y, made)
     wanted = teacher.eval().with_features(x)[1]
-    g_distill = sum(((own - theirs) ** 2).mean() for own, theirs in zip(activations, wanted, strict=True))
+    g_distill = sum(((own - theirs) ** 2).mean() for own, theirs in zip(activations["distill"], wanted, strict=True))
     expected = {"g_gan": g_gan, "g_feature": g_feature, "g_perceptual": perceptual(made, y), "g_distill": g_distill}
     assert values({name: losses[name] for name in expected}) == pytest.approx(values(expected), rel=1e-4)
     total = g_gan + 4 * g_feature + 6 * expected["g_perceptual"] + 3 * g_distill

@@ -219,7 +219,7 @@ def test_every_subnet_is_drawn(workspace: Workspace, monkeypatch: pytest.MonkeyP
         (widths,) = own.choose_widths(draw)
         assert widths is not None
         drawn.append(tuple(widths))
-        return dict.fromkeys(Student.loss_names, torch.zeros(()))
+        return dict.fromkeys(own.loss_names, torch.zeros(()))
 
     monkeypatch.setattr(Student, "step", step)
     train(workspace.config(supernet={"epochs_const": 100, "epochs_decay": 100}), "supernet")
@@ -242,7 +242,7 @@ def test_sandwich_is_the_largest_the_smallest_and_one_at_random(
         largest, smallest, third = own.choose_widths(draw)
         assert (largest, smallest) == (supernet.largest, supernet.smallest)
         thirds.add(third)
-        return dict.fromkeys(Student.loss_names, torch.zeros(()))
+        return dict.fromkeys(own.loss_names, torch.zeros(()))
 
     monkeypatch.setattr(Student, "step", step)
     config = workspace.config(supernet={"sampler": "sandwich", "epochs_const": 10})

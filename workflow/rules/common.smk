@@ -183,6 +183,13 @@ def perceptual_weights(wildcards):
     return [str(paths.perceptual(experiment.objective.perceptual))] if experiment.model == "gaugan" else []
 
 
+def perceptual_of_students(wildcards):
+    """Input function: the network that GauGAN's loss, or a term of the students' loss, looks through."""
+    experiment = CONFIG.experiments[wildcards.experiment]
+    looks = experiment.model == "gaugan" or experiment.objective.looks
+    return [str(paths.perceptual(experiment.objective.perceptual))] if looks else []
+
+
 def judge_files(wildcards):
     """Input function: the network that reads classes off generated pictures, where the data set has one."""
     dataset = CONFIG.experiments[wildcards.experiment].dataset

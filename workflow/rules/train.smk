@@ -60,7 +60,7 @@ rule teacher:
 rule distill:
     input:
         manifest=from_data("manifest.json"),
-        perceptual=perceptual_weights,
+        perceptual=perceptual_of_students,
         teacher=from_stage("teacher", "model.safetensors"),
         discriminator=from_stage("teacher", "discriminator.safetensors"),
     output:
@@ -90,7 +90,7 @@ rule distill:
 rule supernet:
     input:
         manifest=from_data("manifest.json"),
-        perceptual=perceptual_weights,
+        perceptual=perceptual_of_students,
         teacher=from_stage("teacher", "model.safetensors"),
         student=start_of_supernet,
     output:
@@ -120,7 +120,7 @@ rule supernet:
 rule finetune:
     input:
         manifest=from_data("manifest.json"),
-        perceptual=perceptual_weights,
+        perceptual=perceptual_of_students,
         teacher=from_stage("teacher", "model.safetensors"),
         subnet=from_stage("subnet", "model.safetensors"),
         discriminator=from_stage("subnet", "discriminator.safetensors"),
