@@ -113,10 +113,54 @@ Teacher = Annotated[
 ]
 
 
+def parse_budget(text: str) -> tuple[Literal["reduction", "macs"], float]:
+    """`10x` → ("reduction", 10.0), ten times fewer MACs than the original; `5.7G` → ("macs", 5.7e9)."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([xkMG])", text.strip())
+    if not match or float(match[1]) <= 0:
+        raise ValueError(f"budget {text!r}: expected a reduction such as 10x, or MACs such as 5.7G or 300M")
+    value, unit = float(match[1]), match[2]
+    if unit == "x":
+        return "reduction", value
+    return "macs", value * {"k": 1e3, "M": 1e6, "G": 1e9}[unit]
+
+
+def budget_macs(budget: str, original: GeneratorSpec) -> float:
+    """The exact MACs that *budget* allows a subnet, given the original that `10x` refers to."""
+    kind, value = parse_budget(budget)
+    return value if kind == "macs" else profile(original).macs / value
+
+
+def _checked_budget(text: str) -> str:
+    parse_budget(text)
+    return text
+
+
+class Threshold(Strict):
+    """Pruning in one step, as CAT's: one threshold of the scales (γ) of all of the teacher's norms tells each width of
+    the student, which then is known when the teacher is."""
+
+    budget: Annotated[str, AfterValidator(_checked_budget)] = Field(
+        "10x", description="exact MACs the student may have: 10x fewer than the original, or 5.7G"
+    )
+    least: PositiveInt = Field(
+        16, description="channels that a layer keeps at least; branches of inception blocks may vanish"
+    )
+    inherit: bool = Field(
+        True, description="begin from the teacher's weights of what is kept; false: from fresh ones at those widths"
+    )
+
+
 class DistillTraining(GeneratorTraining):
     """Distillation of the student (Eq. 4); the switches are the ablations of the paper's Table 3."""
 
-    prune: bool = Field(True, description="initialise the student from the teacher's filters of largest L1 norm")
+    prune: Annotated[
+        Annotated[bool, Tag("filters")] | Annotated[Threshold, Tag("threshold")],
+        pydantic.Discriminator(lambda value: "threshold" if isinstance(value, (dict, Threshold)) else "filters"),
+    ] = Field(
+        True,
+        description="initialise the student from the teacher's filters of largest L1 norm; or, in place of `widths`, "
+        "prune the teacher by a threshold of its norms' scales, such as {budget: 10x}",
+    )
     inherit_discriminator: bool = Field(True, description="start from the teacher's discriminator")
 
 
@@ -159,28 +203,6 @@ class SupernetTraining(Training):
     @property
     def smallest(self) -> tuple[int, ...]:
         return tuple(choices[-1] for choices in self.space)
-
-
-def parse_budget(text: str) -> tuple[Literal["reduction", "macs"], float]:
-    """`10x` → ("reduction", 10.0), ten times fewer MACs than the original; `5.7G` → ("macs", 5.7e9)."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([xkMG])", text.strip())
-    if not match or float(match[1]) <= 0:
-        raise ValueError(f"budget {text!r}: expected a reduction such as 10x, or MACs such as 5.7G or 300M")
-    value, unit = float(match[1]), match[2]
-    if unit == "x":
-        return "reduction", value
-    return "macs", value * {"k": 1e3, "M": 1e6, "G": 1e9}[unit]
-
-
-def budget_macs(budget: str, original: GeneratorSpec) -> float:
-    """The exact MACs that *budget* allows a subnet, given the original that `10x` refers to."""
-    kind, value = parse_budget(budget)
-    return value if kind == "macs" else profile(original).macs / value
-
-
-def _checked_budget(text: str) -> str:
-    parse_budget(text)
-    return text
 
 
 class Evolution(Strict):
@@ -328,10 +350,15 @@ class Architecture(Strict):
         None, description="module: the function that makes the network (package.module:function), which will be run"
     )
     blocks: Annotated[int, Field(ge=3, le=99)] = 9
-    norm: Norm | None = Field(None, description="instance, batch or none; the family's own if unset")
+    norm: Norm | None = Field(
+        None, description="instance, affine (instance with scales), batch or none; the family's own if unset"
+    )
     downs: Annotated[int, Field(ge=3, le=12)] = Field(8, description="unet: stride-2 convolutions (8 for 256x256)")
     upsampling: Upsampling = Field("more", description="spade: six doublings, or five (normal) for small pictures")
-    block: Block = Field("separable", description="of the teacher and its students; dense is Figure 7b's ablation")
+    block: Block = Field(
+        "separable",
+        description="of the teacher and its students; dense is Figure 7b's ablation, inception CAT's (resnet)",
+    )
 
     @model_validator(mode="after")
     def _builder_is_named(self) -> Architecture:
@@ -459,6 +486,12 @@ class Experiment(Strict):
         return self.supernet is not None
 
     @property
+    def threshold(self) -> Threshold | None:
+        """What tells the student's widths once the teacher is trained; None where they are declared."""
+        prune = self.distill.prune if self.distill else None
+        return prune if isinstance(prune, Threshold) else None
+
+    @property
     def students(self) -> tuple[str, ...]:
         """The stages that train students of a teacher, in order."""
         return tuple(stage for stage in ("distill", "supernet") if getattr(self, stage) is not None)
@@ -532,9 +565,12 @@ class Config(Strict):
 def spec_of(experiment: Experiment, dataset: DatasetBase, stage: str) -> GeneratorSpec:
     """The generator of *stage* (original, teacher or distill), from what the experiment and its data set declare.
 
-    Where nothing is distilled, the student is the once-for-all network.
+    Where nothing is distilled, the student is the once-for-all network; where a threshold prunes, all that is known of
+    it before is that it is a part of the teacher, whose spec stands for it.
     """
     section: GeneratorTraining
+    if stage == "distill" and experiment.threshold:
+        stage = "teacher"
     if stage == "teacher" and experiment.teacher == "original":
         stage = "original"
     if stage == "distill" and experiment.distill is None and experiment.supernet is not None:
@@ -627,6 +663,9 @@ def _check_widths(where: str, experiment: Experiment, dataset: DatasetBase) -> N
     _check_discriminator(where, experiment.discriminator, dataset.size)
     if not experiment.students:
         return
+    if experiment.threshold:
+        _check_threshold(where, experiment, specs["teacher"])
+        return
     student = specs["distill"].widths
     if experiment.supernet is not None:
         space = experiment.supernet.space
@@ -646,6 +685,30 @@ def _check_widths(where: str, experiment: Experiment, dataset: DatasetBase) -> N
         _check_budget(where, experiment, experiment.supernet, specs["original"], specs["distill"])
     if experiment.distill is not None and experiment.distill.prune:
         _check_pruning(where, specs["teacher"], specs["distill"])
+
+
+def _check_threshold(where: str, experiment: Experiment, teacher: GeneratorSpec) -> None:
+    """There must be scales to prune by, and nothing that needs the student's widths before."""
+    if experiment.supernet is not None:
+        raise ValueError(
+            f"{where}.supernet: searches among declared widths, and distill.prune.budget leaves the student's to the "
+            "teacher's norms; remove supernet (supernet: null), or set distill.prune: true"
+        )
+    if teacher.family == "spade":
+        raise ValueError(
+            f"{where}.distill.prune: the norms of a spade generator have no scales of their own by which a threshold "
+            "could prune; set distill.prune: true"
+        )
+    if experiment.objective.online and experiment.objective.omgd.teachers == "wide-and-deep":
+        raise ValueError(
+            f"{where}.objective.omgd.teachers: the deep one has the student's widths, which a threshold finds "
+            "later (distill.prune); set wide or frozen"
+        )
+    if not teacher.network and teacher.norm not in ("affine", "batch"):
+        raise ValueError(
+            f"{where}.generator.norm: {teacher.norm} has no scales (γ) by which a threshold could prune "
+            "(distill.prune); set affine or batch, or distill.prune: true"
+        )
 
 
 def _check_pruning(where: str, teacher: GeneratorSpec, student: GeneratorSpec) -> None:

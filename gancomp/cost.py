@@ -221,6 +221,8 @@ class Reckoning:
             student, macs = student.with_widths(training.largest), self._mean(student)
         else:
             macs = profile(student).macs if isinstance(training, DistillTraining) else self._budget
+        if threshold := self.settings.threshold:  # the student is a part of the teacher that is not known yet
+            macs = min(macs, budget_macs(threshold.budget, self.original))
         drawn = 3 if isinstance(training, SupernetTraining) and training.sampler == "sandwich" else 1
         naive = model == "cyclegan" and not objective.pseudo_pairs
         self._add_generator("student", student)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gancomp.config import Config, budget_macs, parse_budget
+from gancomp.config import Config, Threshold, budget_macs, parse_budget
 from gancomp.errors import GancompError
 from gancomp.loading import load, merge, parse
 from gancomp.pipeline import STAGES, generator_spec, owner, signature, stage_settings, stages_of
@@ -265,6 +265,55 @@ def test_an_imported_dense_teacher_takes_an_unpruned_student() -> None:
     config = changed(teacher={"block": "dense", "checkpoint": "model.pth"}, distill={"prune": False})
     assert generator_spec(config, "mine", "teacher").block == "dense"
     assert generator_spec(config, "mine", "distill").block == "separable"
+
+
+#: Where a threshold finds the student's widths.
+PRUNED: dict[str, Any] = {"generator": {"norm": "affine"}, "distill": {"prune": {"budget": "3x"}}, "supernet": None}
+
+
+def test_the_student_of_a_threshold_is_known_only_as_a_part_of_its_teacher() -> None:
+    config = changed(**PRUNED)
+    declared = config.experiments["mine"]
+    assert declared.threshold == Threshold(budget="3x", least=16, inherit=True)
+    assert generator_spec(config, "mine", "distill") == generator_spec(config, "mine", "teacher")
+    assert stages_of(config, "mine")[-1] == "distill"
+    assert changed().experiments["mine"].threshold is None
+    assert stage_settings(config, "mine", "distill")["settings"]["distill"]["prune"]["budget"] == "3x"
+
+
+def test_a_threshold_takes_what_families_have_scales() -> None:
+    for generator in ({"norm": "batch"}, {"norm": "affine", "block": "inception"}, {"family": "unet", "downs": 4}):
+        block = {"block": "dense"} if "family" in generator else {}
+        assert parse(merge(PLAIN, {"experiments": {"mine": PRUNED | {"generator": generator | block}}}))
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ({"generator": {"norm": "instance"}}, r"mine\.generator\.norm: instance has no scales .* set affine or batch"),
+        ({"supernet": {"space": [[4]] * 8}}, r"mine\.supernet: searches among declared widths.*supernet: null"),
+        ({"distill": {"prune": {"budget": "3"}}}, r"mine\.distill\.prune.*budget: .*expected a reduction such as 10x"),
+        ({"distill": {"prune": {"most": 3}}}, r"mine\.distill\.prune.*most: unknown key"),
+        ({"distill": {"prune": "threshold"}}, r"mine\.distill\.prune"),
+        (
+            {"objective": {"distillation": "omgd"}},
+            r"mine\.objective\.omgd\.teachers: the deep one.* set wide or frozen",
+        ),
+    ],
+    ids=str,
+)
+def test_what_a_threshold_cannot_prune_is_told(fault: dict[str, Any], told: str) -> None:
+    with pytest.raises(GancompError, match=told) as caught:
+        parse(merge(merge(PLAIN, {"experiments": {"mine": PRUNED}}), {"experiments": {"mine": fault}}))
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_spade_has_no_scales_to_prune_by() -> None:
+    labels = merge(PLAIN, {"experiments": {"mine": PRUNED | {"model": "gaugan"}}})
+    labels["datasets"]["pairs"] = LABELS | {"size": 64}
+    labels["experiments"]["mine"] |= {"generator": {"family": "spade", "upsampling": "normal"}}
+    with pytest.raises(GancompError, match=r"mine\.distill\.prune: the norms of a spade generator have no scales"):
+        parse(labels)
 
 
 def test_an_openmoji_key_is_not_offered_for_an_aligned_folder() -> None:

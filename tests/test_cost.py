@@ -69,6 +69,14 @@ def test_a_small_case_by_hand() -> None:
     assert costs_of(config)["distill"].macs == 3 * student + teacher + 8 * judge
 
 
+def test_a_student_of_a_threshold_costs_its_budget_at_most() -> None:
+    config = config_of(
+        "pix2pix", generator={"norm": "affine"}, distill={"prune": {"budget": "5x", "least": 2}}, supernet=None
+    )
+    student = next(one for one in costs_of(config)["distill"].passes if one.network == "student")
+    assert student.macs == profile(generator_spec(config, EXPERIMENT, "original")).macs / 5
+
+
 def recipe_of(config: Any, stage: str) -> Recipe:
     """What *stage* trains with, on fresh networks; a plain difference in place of the perceptual network."""
     settings, fabric, training = config.experiments[EXPERIMENT], Fabric(accelerator="cpu"), Training(batch=2)

@@ -11,13 +11,22 @@ import torch
 
 from gancomp import ranks, rng
 from gancomp.artifacts import save_tensors, write_json
-from gancomp.config import Config, DistillTraining, ImportableTraining, Objective, SupernetTraining
+from gancomp.config import (
+    Config,
+    DistillTraining,
+    ImportableTraining,
+    Objective,
+    SupernetTraining,
+    Threshold,
+    budget_macs,
+)
 from gancomp.convert import load_discriminator, load_original
 from gancomp.data.datasets import Pictures, to_float
 from gancomp.elastic.pieces import cut
 from gancomp.elastic.pruning import prune
 from gancomp.elastic.slicing import Elastic, Widths, extract, pieces_of
 from gancomp.elastic.space import draw_widths
+from gancomp.elastic.threshold import Remainder, above_threshold
 from gancomp.errors import GancompError
 from gancomp.nets import build_generator, load_generator, load_weights
 from gancomp.nets.generator import Generator
@@ -133,19 +142,38 @@ def _import(run: StageRun, spec: GeneratorSpec, checkpoint: Path, settings: Impo
 
 
 def train_distilled(config: Config, experiment: str, machine: Machine = ANY_MACHINE) -> None:
-    """The student: the teacher's strongest filters, then Eq. 4 at its own widths."""
+    """The student: the teacher's strongest filters, or what a threshold leaves of it, then Eq. 4 at its own widths."""
     run = StageRun(config, experiment, "distill", machine, ("train-1",))
     settings = run.training
     assert isinstance(settings, DistillTraining)
     teacher = load_generator(run.upstream("teacher"))
-    spec = generator_spec(config, experiment, "distill")
+    spec, tensors, told = generator_spec(config, experiment, "distill"), None, dict[str, Any]()
+    if isinstance(settings.prune, Threshold):
+        left = _above_threshold(run, settings.prune, teacher)
+        spec, tensors = left.spec, left.tensors if settings.prune.inherit else None
+        told = {"threshold": left.threshold, "vanished": left.spec.widths.count(0)}
+    elif settings.prune:
+        tensors = prune(teacher.state_dict(), teacher.spec, spec)
     run.seed("generator")
     generator = build_generator(spec)
-    if settings.prune:
-        generator.load_state_dict(prune(teacher.state_dict(), teacher.spec, spec))
+    if tensors:
+        generator.load_state_dict(tensors)
     run.seed("maps")
     student = _mapped(run, generator, teacher)
-    _train_student(run, student, teacher, "teacher", inherit_discriminator=settings.inherit_discriminator)
+    inherited = settings.inherit_discriminator
+    _train_student(run, student, teacher, "teacher", inherit_discriminator=inherited, after=lambda notes: told)
+
+
+def _above_threshold(run: StageRun, settings: Threshold, teacher: Generator) -> Remainder:
+    """What the budget leaves of the teacher."""
+    budget = budget_macs(settings.budget, generator_spec(run.config, run.experiment, "original"))
+    left = above_threshold(teacher.state_dict(), teacher.spec, budget, settings.least)
+    before, after = profile(teacher.spec).macs, profile(left.spec).macs
+    print(
+        f"{run.stage}: {before / 1e6:,.1f}M → {after / 1e6:,.1f}M exact MACs, above {left.threshold:.4g} of the norms' "
+        f"scales; of {len(left.spec.widths)} groups of channels {left.spec.widths.count(0)} vanish"
+    )
+    return left
 
 
 def train_supernet(config: Config, experiment: str, machine: Machine = ANY_MACHINE) -> None:

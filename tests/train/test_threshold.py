@@ -1,0 +1,76 @@
+"""CAT's way through the stages: a teacher of inception blocks, and a student that a threshold leaves of it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import torch
+from tiny_run import EXPERIMENT, Workspace, train
+from typer.testing import CliRunner
+
+from gancomp.artifacts import load_tensors, read_header, read_json
+from gancomp.cli import app
+from gancomp.elastic.threshold import above_threshold
+from gancomp.evaluate import evaluate
+from gancomp.nets import load_generator, save_generator
+from gancomp.pipeline import generator_spec
+from gancomp.profile.macs import profile
+from tests.train.test_stages import all_equal, first_networks
+
+#: CAT's teacher, and its student by a threshold.
+CAT: dict[str, Any] = {
+    "generator": {"block": "inception", "norm": "affine"},
+    "distill": {"prune": {"budget": "8x", "least": 2}},
+    "supernet": None,
+}
+
+
+@pytest.fixture
+def pruned(workspace: Workspace) -> Workspace:
+    """A workspace with CAT's teacher, some of whose scales are small: training is too short to make them so."""
+    train(workspace.config(**CAT), "teacher")
+    path = workspace.stage("teacher") / "model.safetensors"
+    header, generator = read_header(path), load_generator(path)
+    draw = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, parameter in generator.named_parameters():
+            if parameter.dim() == 1 and name.endswith("weight"):
+                parameter.mul_(torch.rand(parameter.shape, generator=draw))
+    about = {"experiment": header.experiment, "stage": header.stage, "signature": header.signature}
+    save_generator(path, generator, **about)
+    return workspace
+
+
+def test_a_threshold_leaves_a_student_of_the_budget(pruned: Workspace) -> None:
+    config = pruned.config(**CAT)
+    train(config, "distill")
+    path = pruned.stage("distill") / "model.safetensors"
+    student, teacher = load_generator(path), load_generator(pruned.stage("teacher") / "model.safetensors")
+    budget = profile(generator_spec(config, EXPERIMENT, "original")).macs / 8
+    assert 0.8 * budget < profile(student.spec).macs <= budget < profile(teacher.spec).macs
+    metrics = read_json(pruned.stage("distill") / "metrics.json")
+    assert metrics["vanished"] == student.spec.widths.count(0) > 0
+    assert 0 < metrics["threshold"] < 1
+    told = CliRunner().invoke(app, ["profile", str(path), "--json"])
+    assert json.loads(told.stdout)["macs"] == profile(student.spec).macs
+    evaluate(config, EXPERIMENT, "distill", "cpu")
+    assert read_json(pruned.stage("distill") / "evaluation.json")["macs"] == profile(student.spec).macs
+    maps = load_tensors(pruned.stage("distill") / "maps.safetensors")[0]
+    assert {tensor.shape[1] for tensor in maps.values() if tensor.dim() == 4} == {student.spec.widths[2]}
+
+
+@pytest.mark.parametrize("inherit", [True, False])
+def test_weights_above_the_threshold_are_inherited_where_asked(
+    pruned: Workspace, monkeypatch: pytest.MonkeyPatch, inherit: bool
+) -> None:
+    prune = CAT["distill"]["prune"] | {"inherit": inherit}
+    config = pruned.config(**CAT | {"distill": {"prune": prune}})
+    teacher = load_generator(pruned.stage("teacher") / "model.safetensors")
+    macs = profile(generator_spec(config, EXPERIMENT, "original")).macs / 8
+    left = above_threshold(teacher.state_dict(), teacher.spec, macs, 2).tensors
+    begun = first_networks(config, "distill", monkeypatch)["student"]
+    own = {name.removeprefix("generator."): value for name, value in begun.items() if name.startswith("generator.")}
+    assert {name: tensor.shape for name, tensor in own.items()} == {name: t.shape for name, t in left.items()}
+    assert all_equal(own, left) == inherit
