@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from gancomp.evaluate import evaluate
 from gancomp.nets import load_generator, save_generator
 from gancomp.pipeline import generator_spec
 from gancomp.profile.macs import profile
+from tests.train.test_ranks import TOLERANCE, run
 from tests.train.test_stages import all_equal, first_networks
 
 #: CAT's teacher, and its student by a threshold.
@@ -74,3 +76,17 @@ def test_weights_above_the_threshold_are_inherited_where_asked(
     own = {name.removeprefix("generator."): value for name, value in begun.items() if name.startswith("generator.")}
     assert {name: tensor.shape for name, tensor in own.items()} == {name: t.shape for name, t in left.items()}
     assert all_equal(own, left) == inherit
+
+
+@pytest.mark.slow
+def test_ranks_do_not_wait_for_what_vanished(pruned: Workspace, tmp_path: Path) -> None:
+    found = []
+    for devices in (1, 2):
+        own = pruned.copy(tmp_path / str(devices))
+        done = run(own, "distill", devices, **CAT)
+        assert done.returncode == 0, done.stderr
+        found.append(load_tensors(own.stage("distill") / "model.safetensors")[0])
+    alone, shared = found
+    assert any(tensor.numel() == 0 for tensor in alone.values())
+    for name, tensor in alone.items():
+        torch.testing.assert_close(shared[name], tensor, rtol=TOLERANCE, atol=TOLERANCE, msg=name)
