@@ -30,6 +30,7 @@ include: "workflow/rules/export.smk"  # one file to use · other runtimes · the
 include: "workflow/rules/benchmark.smk"  # latency and memory
 include: "workflow/rules/figures.smk"  # tables and figures, from what the stages wrote
 include: "workflow/rules/paper.smk"  # the paper's tables and figures, from a study of several experiments
+include: "workflow/rules/comparison.smk"  # methods side by side
 
 
 localrules:

@@ -684,6 +684,15 @@ def paper(
 
 
 @app.command()
+def comparison(configfile: ConfigFiles = None, set_: Overrides = "{}") -> None:
+    """Put the configured comparison of methods into tables and a figure."""
+    config = read_config(configfile, set_)
+    from gancomp.comparison import write_comparison
+
+    write_comparison(config)
+
+
+@app.command()
 def verify(experiment: ExperimentName, configfile: ConfigFiles = None, set_: Overrides = "{}") -> None:
     """Check results that were made elsewhere: settings, pictures, hashes."""
     from gancomp.adopt import verify_results

@@ -516,6 +516,32 @@ class Study(Strict):
     )
 
 
+class Comparison(Strict):
+    """Methods side by side, each at several sizes (`snakemake comparison`)."""
+
+    name: Annotated[str, Field(pattern=f"^{NAME_PATTERN}$")]
+    title: str = ""
+    original: str = Field(description="what all are held against, as EXPERIMENT:STAGE, such as fluent:original")
+    methods: dict[str, tuple[str | None, ...]] = Field(
+        min_length=1,
+        description="for each method its experiments and their stage, one a size, the largest first; null where it "
+        "has none. Every method is tested against the first one at the same size",
+    )
+
+    @model_validator(mode="after")
+    def _same_sizes(self) -> Comparison:
+        counts = {method: len(places) for method, places in self.methods.items()}
+        if len(set(counts.values())) > 1:
+            told = ", ".join(f"{method} {count}" for method, count in counts.items())
+            raise ValueError(f"methods: need as many sizes each (null where a method has none), not {told}")
+        return self
+
+    @property
+    def places(self) -> list[str]:
+        """The original and every method at every size."""
+        return [self.original, *(place for places in self.methods.values() for place in places if place)]
+
+
 class Config(Strict):
     """The whole configuration, as `config.yaml` writes it."""
 
@@ -524,6 +550,7 @@ class Config(Strict):
         1, ge=1, le=64, description="over how many GPUs of one machine each training is spread (its batch is shared)"
     )
     study: Study | None = Field(None, description="the experiments behind `snakemake paper`")
+    comparison: Comparison | None = Field(None, description="the experiments behind `snakemake comparison`")
     datasets: dict[str, Dataset] = Field(default_factory=dict)
     experiments: dict[str, Experiment] = Field(default_factory=dict)
 

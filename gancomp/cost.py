@@ -31,8 +31,10 @@ from gancomp.errors import GancompError
 from gancomp.metrics.inception_network import FEATURES, skeleton
 from gancomp.metrics.segmentation import SmallSegmenter
 from gancomp.nets import build_generator
+from gancomp.nets.deep import build_deep
 from gancomp.nets.discriminators import build_discriminator
 from gancomp.objectives.perceptual import BACKBONES
+from gancomp.objectives.recipes import TAUGHT, weights_of
 from gancomp.pipeline import SECTION, generator_spec, stages_of
 from gancomp.profile.macs import macs_by_layer, profile, totals_of
 from gancomp.profile.speed import Network, Speed, machine, measure
@@ -229,12 +231,45 @@ class Reckoning:
         ways = self._ways() if naive else 1
         times = 4 if model == "gaugan" else 3 * ways * drawn
         yield Pass("student", macs, profile(student).params, times, trained=True, held=ways)
-        teacher = self._teacher()
-        if objective.lambda_distill > 0 or (model == "cyclegan" and not naive):
+        teacher, weights = self._teacher(), weights_of(objective).keys()
+        teachers = 1
+        if objective.online:
+            taught = list(self._online())
+            teachers = len(taught)
+            yield from taught
+        elif TAUGHT & weights or (model == "cyclegan" and not naive):
             yield Pass(self._add_generator("teacher", teacher), profile(teacher).macs, profile(teacher).params, 1)
+        if objective.looks and model != "gaugan":
+            yield self._looking(2 * drawn + teachers)
         if naive:
             yield self._way_back(self._add_generator("teacher", teacher), teacher, 1)
-        yield from self._judging(drawn, one_way=not naive)
+        if objective.online or {"gan", "critic"} & weights:
+            yield from self._judging(teachers if objective.online else drawn, one_way=not naive)
+
+    def _online(self) -> Iterator[Pass]:
+        """OMGD's teachers, which see every picture and learn in their turn."""
+        objective, student = self.settings.objective, generator_spec(self.config, self.experiment, "distill")
+        times = 1 + 2 / objective.omgd.every
+        teacher = self._teacher()
+        name = self._add_generator("teacher", teacher)
+        yield Pass(name, profile(teacher).macs, profile(teacher).params, times, trained=True, held=1)
+        if objective.omgd.teachers == "wide-and-deep":
+            self.networks["deep teacher"] = Network(
+                lambda size: build_deep(student.model_copy(update={"size": size})),
+                student.in_channels,
+                student.size,
+                4 * student.stride,  # reflection takes a pixel more than there is at the bottom
+                trained=True,
+            )
+            counted = self._counted("deep teacher")
+            yield Pass("deep teacher", counted.macs, counted.params, times, trained=True, held=1)
+
+    def _looking(self, times: float) -> Pass:
+        """The perceptual network, which is frozen."""
+        backbone = BACKBONES[self.settings.objective.perceptual]
+        self.networks["perceptual"] = Network(lambda size: backbone.build(), 3, self.dataset.size, 64)
+        counted = self._counted("perceptual")
+        return Pass("perceptual", counted.macs, counted.params, times, held=1)
 
     def _teacher(self) -> GeneratorSpec:
         own = self.settings.teacher != "original"
@@ -269,10 +304,7 @@ class Reckoning:
             counted = self._counted(name)
             yield Pass(name, counted.macs, counted.params, times, trained=True, held=2)
         if model == "gaugan":
-            backbone = BACKBONES[self.settings.objective.perceptual]
-            self.networks["perceptual"] = Network(lambda size: backbone.build(), 3, self.dataset.size, 64)
-            counted = self._counted("perceptual")
-            yield Pass("perceptual", counted.macs, counted.params, 3, held=1)
+            yield self._looking(3)
 
     # --- what else runs networks -----------------------------------------------------------------
 

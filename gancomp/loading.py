@@ -11,7 +11,7 @@ import yaml
 from pydantic import ValidationError
 
 from gancomp import builders
-from gancomp.config import Config, Experiment, ImportableTraining, Study
+from gancomp.config import Comparison, Config, Experiment, ImportableTraining, Study
 from gancomp.data.settings import Dataset, DatasetBase
 from gancomp.errors import GancompError, did_you_mean
 from gancomp.strict import Strict
@@ -177,8 +177,8 @@ def _keys_beside(path: Sequence[str]) -> list[str]:
             get_args(model.model_fields["source"].annotation)[0]: model for model in get_args(get_args(Dataset)[0])
         }
         return list(sources[path[2]].model_fields)
-    if path[0] == "study":
-        return list(Study.model_fields)
+    if path[0] in ("study", "comparison"):
+        return list((Study if path[0] == "study" else Comparison).model_fields)
     if len(path) == 3:
         return list(Experiment.model_fields)
     if path[2] == "teacher":

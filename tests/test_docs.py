@@ -22,7 +22,7 @@ COMMANDS = typer.main.get_command(app)
 #: What one compression of pairs, all subnets scored, has no need of.
 OF_OTHER_WORK = {
     *("profile", "judge", "perceptual", "lpips", "convert", "compress", "cost", "groups"),
-    *("halve", "evolve", "scratch", "paper", "vote-page", "votes", "space"),
+    *("halve", "evolve", "scratch", "paper", "comparison", "vote-page", "votes", "space"),
     *("export", "apply", "web-runtime", "demo-page", "demo", "latency", "segment-latency"),
 }
 #: Of the openmoji emoji, those with an outline that is not one flat colour.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -50,6 +51,8 @@ class Backbone:
     std: tuple[float, float, float]
     #: Its weights, converted, and where they came from.
     fetch: Callable[[Path], tuple[Tensors, str]]
+    #: How many of the depths, down to an eighth of the resolution, terms of style and content look at (OMGD's relu4_3).
+    looks: int
     #: Mean sizes of its features at the depths, where they are not of VGG's order of magnitude.
     sizes: tuple[float, ...] | None = None
 
@@ -90,10 +93,10 @@ class PerceptualLoss(nn.Module):
                 yield x
 
     def look(self, pictures: Tensor) -> list[Tensor]:
-        """The features of pictures (n, 1 to 4, h, w) at every depth, of VGG's order of magnitude."""
-        found = list(self.features(_colours(pictures)))
+        """The features of pictures (n, 1 to 4, h, w) down to an eighth of the resolution, of VGG's magnitude."""
+        found = list(itertools.islice(self.features(_colours(pictures)), self.backbone.looks))
         sizes = self.backbone.sizes or (1.0,) * len(found)
-        return [feature / size for feature, size in zip(found, sizes, strict=True)]
+        return [feature / size for feature, size in zip(found, sizes, strict=False)]
 
     def forward(self, fake: Tensor, real: Tensor) -> Tensor:
         with torch.no_grad():
@@ -277,6 +280,7 @@ BACKBONES = {
         mean=(0.485, 0.456, 0.406),
         std=(0.229, 0.224, 0.225),
         fetch=partial(_fetch_vgg, "vgg19"),
+        looks=4,
     ),
     # relu1_2, relu2_2, relu3_3 and relu4_3 of pictures in [0, 1] as they are: OMGD's.
     "vgg16": Backbone(
@@ -286,6 +290,7 @@ BACKBONES = {
         mean=(0.0,) * 3,
         std=(1.0,) * 3,
         fetch=partial(_fetch_vgg, "vgg16"),
+        looks=4,
     ),
     "efficientnet-lite0": Backbone(
         build=_lite0,
@@ -296,6 +301,7 @@ BACKBONES = {
         mean=(127 / 255,) * 3,
         std=(128 / 255,) * 3,
         fetch=_fetch_lite0,
+        looks=3,
         sizes=LITE0_MAGNITUDES,
     ),
 }

@@ -28,10 +28,13 @@ def weights_of(objective: Objective) -> dict[Term, float]:
     """The terms of a student's loss, in the order of TERMS, and their weights, none of them 0.
 
     λ_distill weighs what a recipe is named after: KA, OMGD's channel distillation, or what the discriminator sees.
-    OMGD's other weights are those of its paper, and DCD's too; `objective.terms` has the last word.
+    OMGD's other weights are those of its paper, and DCD's too; `objective.terms` has the last word. EfficientNet-Lite0's
+    Gram matrices, of fewer channels, are about a hundred times as large as the paper's weight is made for: with a
+    hundredth of it they weigh about as much as the structure does, and with all of it thirty times as much.
     """
     recon, distill = objective.lambda_recon, objective.lambda_distill
-    pictures: Mapping[Term, float] = {"gram": 1e4, "content": 10.0}
+    style = 1e2 if objective.perceptual == "efficientnet-lite0" else 1e4
+    pictures: Mapping[Term, float] = {"gram": style, "content": 10.0}
     named: dict[Distillation, Mapping[Term, float]] = {
         "ka": {"gan": 1.0, "recon": recon, "ka": distill},
         "omgd": {"ssim": 10.0, **pictures, "tv": 1e-5, "channel": distill},

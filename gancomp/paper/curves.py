@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,9 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from gancomp.artifacts import write_csv
 from gancomp.config import Config
 from gancomp.errors import GancompError
-from gancomp.paper.measured import measure
+from gancomp.paper.measured import Measured, measure
 from gancomp.paper.places import CURVES
-from gancomp.report.figures import BLACK, BLUE, GREEN, ORANGE, VERMILION
+from gancomp.report.figures import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION
 from gancomp.report.metrics import BY_KEY
 from gancomp.study import REFERENCE, study_of
 
@@ -38,7 +38,10 @@ ROLES: Mapping[str, str] = {
 COLUMN = 3.3
 #: About so many letters of 8 points fill a column.
 LETTERS = 52
-LOOKS = ((VERMILION, "o"), (BLUE, "s"), (GREEN, "D"), (ORANGE, "^"), (BLACK, "v"))
+LOOKS = (
+    *((VERMILION, "o"), (BLUE, "s"), (GREEN, "D"), (ORANGE, "^"), (BLACK, "v")),
+    *((SKY, "P"), (PURPLE, "X"), (GREY, "*")),
+)
 #: Fewer sizes are points, not a curve.
 SIZES_OF_A_CURVE = 3
 #: A metric of pictures stands below the experiment's own, which may be tuned to.
@@ -62,35 +65,36 @@ def place_title(config: Config, reference: str) -> str:
 
 def write_points(config: Config, name: str, path: Path) -> None:
     """The points of a figure that were run, as CSV: the experiment's metric, and every other that was measured."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for panel in CURVES[name].panels.values():
         for series, places in panel.items():
             for place in places:
-                found = measure(config, place)
-                if found is None or not found.evaluations or found.cost is None:
-                    continue
-                declared = config.experiments[found.experiment]
-                records = found.evaluations
-                for metric in sorted(found.values, key=lambda key: key != declared.metric):
-                    value = found.values[metric]
-                    rows.append(
-                        {
-                            "panel": place_title(config, place),
-                            "series": series,
-                            "reference": place,
-                            "experiment": found.experiment,
-                            "stage": found.stage,
-                            "metric": metric,
-                            **found.cost.model_dump(include={"params", "macs", "macs_paper"}),
-                            "value": f"{value.mean:.9g}",
-                            "sd": "" if value.sd is None else f"{value.sd:.9g}",
-                            "seeds": value.seeds,
-                            "seed_list": " ".join(str(record.seed) for record in records),
-                            "data_hash": records[0].data_hash,
-                            "code_version": " ".join(dict.fromkeys(record.code_version for record in records)),
-                        }
-                    )
+                if found := measure(config, place):
+                    about = {"panel": place_title(config, place), "series": series, "reference": place}
+                    rows += points_of(config, found, about)
     write_csv(path, COLUMNS, rows)
+
+
+def points_of(config: Config, found: Measured, about: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    """The rows of what was run in one place, *about* which panel, series and reference are known."""
+    declared, records = config.experiments[found.experiment], found.evaluations
+    if not records or found.cost is None:
+        return
+    for metric in sorted(found.values, key=lambda key: key != declared.metric):
+        value = found.values[metric]
+        yield {
+            **about,
+            "experiment": found.experiment,
+            "stage": found.stage,
+            "metric": metric,
+            **found.cost.model_dump(include={"params", "macs", "macs_paper"}),
+            "value": f"{value.mean:.9g}",
+            "sd": "" if value.sd is None else f"{value.sd:.9g}",
+            "seeds": value.seeds,
+            "seed_list": " ".join(str(record.seed) for record in records),
+            "data_hash": records[0].data_hash,
+            "code_version": " ".join(dict.fromkeys(record.code_version for record in records)),
+        }
 
 
 def read_points(path: Path) -> list[Point]:
@@ -106,8 +110,8 @@ def read_points(path: Path) -> list[Point]:
     return points
 
 
-def draw(name: str, path: Path) -> Figure | None:
-    """The figure *name* from the CSV that `write_points` wrote and nothing else; None where it holds no point.
+def draw(path: Path) -> Figure | None:
+    """A figure from the CSV that `write_points` wrote and nothing else; None where it holds no point.
 
     A panel (column) each data set; its own metric above, FID or KID below.
     """

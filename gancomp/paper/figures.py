@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import functools
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -103,6 +102,6 @@ def _size(printed: str) -> str:
 
 #: Figures of numbers, each by what draws it from its CSV.
 NUMBERED: dict[str, Callable[[Path], Figure | None]] = {
-    **{name: functools.partial(curves.draw, name) for name in CURVES},
+    **dict.fromkeys(CURVES, curves.draw),
     **{"figure2": draw_costs, "agreement": agreement.draw},
 }

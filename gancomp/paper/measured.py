@@ -52,22 +52,26 @@ class Measured:
 def files_of(config: Config, reference: str) -> list[Path]:
     """The evaluation of each seed in a place, run or not; none where the study has nothing there."""
     found = resolve(config, reference)
-    if found is None:
-        return []
-    experiment, stage = found
+    return evaluations_of(config, *found) if found else []
+
+
+def evaluations_of(config: Config, experiment: str, stage: str) -> list[Path]:
+    """The evaluation of *stage* at each seed of *experiment*, run or not."""
     return [folder(config, seed, stage) / "evaluation.json" for seed in replicas(config, experiment)]
 
 
 def measure(config: Config, reference: str) -> Measured | None:
-    """What was run in the place *reference*; None where the study has nothing there.
+    """What was run in the place *reference*; None where the study has nothing there."""
+    found = resolve(config, reference)
+    return measured(config, *found) if found else None
+
+
+def measured(config: Config, experiment: str, stage: str) -> Measured:
+    """What was run of *stage* of *experiment*, at its seeds.
 
     Its cost is known without a run, but for the stages whose widths a search chooses.
     """
-    found = resolve(config, reference)
-    if found is None:
-        return None
-    experiment, stage = found
-    files = [file for file in files_of(config, reference) if file.is_file()]
+    files = [file for file in evaluations_of(config, experiment, stage) if file.is_file()]
     evaluations = tuple(read(file, Evaluation, stage) for file in files)
     cost: Cost | None = evaluations[0] if evaluations else None
     if cost is None and stage in ("original", "teacher", "distill"):

@@ -42,7 +42,7 @@ def point(series: str, macs: float, value: float, **other: Any) -> dict[str, Any
 
 def drawn(path: Path, *points: dict[str, Any]) -> Figure:
     write_csv(path, COLUMNS, list(points))
-    figure = draw("figure6", path)
+    figure = draw(path)
     assert figure is not None
     return figure
 
@@ -59,7 +59,7 @@ def test_two_data_sets_of_one_title_are_two_panels(config: Config, tmp_path: Pat
     evaluated(config, "mine.scratch", "distill", 30.0)
     evaluated(config, "other", "distill", 20.0)
     write_points(config, "figure6", tmp_path / "points.csv")
-    figure = draw("figure6", tmp_path / "points.csv")
+    figure = draw(tmp_path / "points.csv")
     assert figure is not None
     assert [axes.get_title() for axes in figure.axes[:2]] == [
         "Things (paper: cityscapes)",
@@ -72,7 +72,7 @@ def test_the_experiments_own_metric_stands_above(tmp_path: Path, monkeypatch: py
     config = made(metric="kid")
     evaluated(config, "other", "distill", 20.0)
     write_points(config, "figure6", tmp_path / "points.csv")
-    figure = draw("figure6", tmp_path / "points.csv")
+    figure = draw(tmp_path / "points.csv")
     assert figure is not None
     assert [axes.get_ylabel() for axes in figure.axes] == ["KID × 10³ ↓", "FID ↓"]
 
@@ -121,7 +121,7 @@ def test_panels_share_the_unit_that_the_axis_names(tmp_path: Path) -> None:
 
 def test_nothing_run_is_no_figure(config: Config, tmp_path: Path) -> None:
     write_points(config, "figure5", tmp_path / "points.csv")
-    assert draw("figure5", tmp_path / "points.csv") is None
+    assert draw(tmp_path / "points.csv") is None
 
 
 def test_a_csv_of_something_else_is_refused(tmp_path: Path) -> None:

@@ -143,7 +143,7 @@ def test_a_curve_has_its_points_with_their_spread(config: Config) -> None:
         ("20", "", "1"),
         ("12", "2", "3"),
     ]
-    figure = draw("figure6", path)
+    figure = draw(path)
     assert figure is not None
     (line,) = figure.axes[0].get_lines()[:1]
     assert list(line.get_ydata()) == [30, 20, 12]  # type: ignore[arg-type]
@@ -160,7 +160,7 @@ def test_redrawing_needs_the_csv_alone_and_gives_the_same_bytes(config: Config) 
         stem.with_suffix(suffix).unlink()
     for file in files_of(config, "edges2shoes.scratch:distill"):
         file.unlink()
-    redraw("figure6", stem.with_suffix(".csv"))
+    redraw(stem.with_suffix(".csv"))
     assert {suffix: stem.with_suffix(suffix).read_bytes() for suffix in before} == before
 
 

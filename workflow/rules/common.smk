@@ -10,6 +10,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from gancomp import paths
+from gancomp.comparison import files_of as compared_files, folder_of as comparison_folder
 from gancomp.demo.web_runtime import FILES as WEB_RUNTIME_FILES
 from gancomp.paper.measured import files_of
 from gancomp.paper.places import FIGURES, GRIDS, TABLES, measured_in, scored_in
