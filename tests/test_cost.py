@@ -26,8 +26,10 @@ from gancomp.elastic.slicing import Elastic
 from gancomp.errors import GancompError
 from gancomp.loading import parse
 from gancomp.nets import build_generator
-from gancomp.nets.discriminators import build_discriminator
+from gancomp.nets.deep import build_deep
+from gancomp.nets.discriminators import SharedDiscriminator, build_discriminator
 from gancomp.objectives.distill import MappedGenerator
+from gancomp.objectives.recipes import maps_of
 from gancomp.pipeline import generator_spec, stages_of
 from gancomp.profile.macs import profile
 from gancomp.profile.speed import Network, Speed, measure
@@ -35,6 +37,7 @@ from gancomp.spec import GeneratorSpec
 from gancomp.train.cyclegan import CycleGan, Reverse
 from gancomp.train.gaugan import GauGan
 from gancomp.train.loop import Recipe
+from gancomp.train.online import OnlineStudent
 from gancomp.train.pix2pix import Pix2pix
 from gancomp.train.student import GauGanStudent, NaiveStudent, Student
 
@@ -99,15 +102,23 @@ def recipe_of(config: Any, stage: str) -> Recipe:
         return Pix2pix(fabric, generator, judge, objective, training)
     taught = generator_spec(config, EXPERIMENT, "teacher")
     teacher = build_generator(taught)
-    network = MappedGenerator(
-        build_generator(generator_spec(config, EXPERIMENT, "distill")), teacher.feature_channels()
-    )
-    learned = (fabric, Elastic(network, lambda widths: network), teacher, judge)
+    spec = generator_spec(config, EXPERIMENT, "distill")
+    network = MappedGenerator(build_generator(spec), teacher.feature_channels(), maps_of(objective))
+    elastic = Elastic(network, lambda widths: network)
+    if objective.online:
+        teachers, declared = {"wide": teacher, "deep": build_deep(spec)}, settings.discriminator
+        shared = SharedDiscriminator(6, declared.ndf, declared.layers, judged=2, shared=objective.omgd.shared)
+        return OnlineStudent(fabric, elastic, teachers, shared, objective, training)
+    learned = (fabric, elastic, teacher, judge)
     if settings.model == "gaugan":
         return GauGanStudent(*learned, objective, training, F.l1_loss)
     if settings.model == "cyclegan" and not objective.pseudo_pairs:
         return NaiveStudent(*learned, reverse(taught), objective, training)
     return Student(*learned, objective, training, pseudo_pairs=settings.model == "cyclegan")
+
+
+#: Without what looks through a perceptual network, or is a convolution and no network.
+OMGD: dict[str, Any] = {"distillation": "omgd", "terms": {"gram": 0, "content": 0, "ssim": 0}}
 
 
 @pytest.mark.parametrize(
@@ -117,6 +128,8 @@ def recipe_of(config: Any, stage: str) -> Recipe:
         ("cyclegan", "original", {"lambda_identity": 0}),
         ("cyclegan", "distill", {"pseudo_pairs": False}),
         ("pix2pix", "distill", {"lambda_distill": 0}),
+        ("pix2pix", "distill", OMGD),
+        ("pix2pix", "distill", OMGD | {"omgd": {"teachers": "frozen"}}),
     ],
 )
 def test_a_training_step_has_the_macs_that_are_reckoned(model: str, stage: str, objective: dict[str, Any]) -> None:

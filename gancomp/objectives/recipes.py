@@ -28,9 +28,9 @@ def weights_of(objective: Objective) -> dict[Term, float]:
     """The terms of a student's loss, in the order of TERMS, and their weights, none of them 0.
 
     λ_distill weighs what a recipe is named after: KA, OMGD's channel distillation, or what the discriminator sees.
-    OMGD's other weights are those of its paper, and DCD's too; `objective.terms` has the last word. EfficientNet-Lite0's
-    Gram matrices, of fewer channels, are about a hundred times as large as the paper's weight is made for: with a
-    hundredth of it they weigh about as much as the structure does, and with all of it thirty times as much.
+    The other weights of OMGD and DCD are those of their papers; `objective.terms` has the last word. The Gram matrices
+    of EfficientNet-Lite0, of fewer channels, are larger: with a hundredth of the paper's weight they weigh about as much
+    as the structure does, and with all of it thirty times as much.
     """
     recon, distill = objective.lambda_recon, objective.lambda_distill
     style = 1e2 if objective.perceptual == "efficientnet-lite0" else 1e4

@@ -140,6 +140,20 @@ def test_decomposed_downsampling_is_not_that_of_table_4() -> None:
     assert (counted.params, counted.macs_paper) == (11_043_353, 54_105_866_240)
 
 
+@pytest.mark.parametrize(
+    ("spec", "params", "macs_paper", "macs"),
+    [
+        ({"family": "resnet", "block": "separable"}, 137_347, 1_420_558_336, 954_728_448),
+        ({"family": "unet"}, 3_404_451, 1_218_707_456, 406_323_200),
+    ],
+    ids=["resnet", "unet"],
+)
+def test_students_of_omgd(spec: Any, params: int, macs_paper: int, macs: int) -> None:
+    """Of width 16, at 256 × 256."""
+    counted = profile(GeneratorSpec(widths=16, **spec))
+    assert (counted.params, counted.macs_paper, counted.macs) == (params, macs_paper, macs)
+
+
 def test_batch_norm_counts_as_parameters_alone() -> None:
     instance, batch = (profile(GeneratorSpec(widths=4, size=16, blocks=3, norm=norm)) for norm in ("instance", "batch"))
     channels = 4 + 8 + 16 + 3 * (16 + 16) + 8 + 4
