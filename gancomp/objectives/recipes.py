@@ -29,8 +29,8 @@ def weights_of(objective: Objective) -> dict[Term, float]:
 
     λ_distill weighs what a recipe is named after: KA, OMGD's channel distillation, or what the discriminator sees.
     The other weights of OMGD and DCD are those of their papers; `objective.terms` has the last word. The Gram matrices
-    of EfficientNet-Lite0, of fewer channels, are larger: with a hundredth of the paper's weight they weigh about as much
-    as the structure does, and with all of it thirty times as much.
+    of EfficientNet-Lite0, of fewer channels, are larger: with a hundredth of the paper's weight they weigh about what
+    the structure does, and with all of it thirty times as much.
     """
     recon, distill = objective.lambda_recon, objective.lambda_distill
     style = 1e2 if objective.perceptual == "efficientnet-lite0" else 1e4
