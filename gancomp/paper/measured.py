@@ -69,12 +69,13 @@ def measure(config: Config, reference: str) -> Measured | None:
 def measured(config: Config, experiment: str, stage: str) -> Measured:
     """What was run of *stage* of *experiment*, at its seeds.
 
-    Its cost is known without a run, but for the stages whose widths a search chooses.
+    Its cost is known without a run, but for the stages whose widths a search or a threshold chooses.
     """
     files = [file for file in evaluations_of(config, experiment, stage) if file.is_file()]
     evaluations = tuple(read(file, Evaluation, stage) for file in files)
     cost: Cost | None = evaluations[0] if evaluations else None
-    if cost is None and stage in ("original", "teacher", "distill"):
+    found_later = stage == "distill" and config.experiments[experiment].threshold
+    if cost is None and stage in ("original", "teacher", "distill") and not found_later:
         counted = profile(generator_spec(config, experiment, stage))  # type: ignore[arg-type]
         cost = Cost(params=counted.params, macs=counted.macs, macs_paper=counted.macs_paper)
     return Measured(experiment, stage, evaluations, cost)

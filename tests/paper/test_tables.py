@@ -83,6 +83,15 @@ def test_mean_and_spread_are_over_the_seeds(config: Config) -> None:
     assert line.own["FID ↓"] == "12.0 ± 2.0"
 
 
+def test_what_a_threshold_leaves_is_not_counted_before_it_is_run(config: Config) -> None:
+    own = {"supernet": None, "generator": {"norm": "affine"}, "distill": {"prune": {"budget": "2x"}}}
+    pruned = parse(merge(PLAIN, {"study": STUDY, "experiments": {"mine": own}}))
+    for stage, known in (("teacher", True), ("distill", False)):
+        found = measure(pruned, f"edges2shoes:{stage}")
+        assert found is not None
+        assert (found.cost is not None) == known
+
+
 def test_what_was_not_run_says_so_and_the_papers_own_stays(config: Config) -> None:
     rows = {(line.row.group, line.row.label): line for line in build(config, "table1").lines}
     shu = rows["CycleGAN horse→zebra", "Shu et al."]
