@@ -66,6 +66,8 @@ class Graph:
                 if not group.reason and all(other is group for other, _ in layout):
                     sizes.setdefault(group, shapes[name][dim] // total)
         for name, tensor in whole.items():
+            if tensor.numel() == 0:
+                continue  # of a branch that vanished: no call reads it, so no group governs it
             dims = self.weights.get(name, {})
             expected = [channels(dims[at], sizes) if at in dims else size for at, size in enumerate(tensor.shape)]
             if list(shapes[name]) != expected or any(a > b for a, b in zip(expected, tensor.shape, strict=True)):

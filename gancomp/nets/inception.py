@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from gancomp.nets.layers import normalisation
@@ -70,7 +71,7 @@ class InceptionBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         made = [out for branch in self.branches.values() if (out := branch(x)) is not None]
         if not made:
-            nothing: Tensor = self.norm(x.new_zeros(1, x.shape[1], 2, 2))
+            nothing: Tensor = self.norm(torch.zeros_like(x[:1, :, :2, :2]))
             return x + nothing[:, :, :1, :1]
         total = made[0]
         for out in made[1:]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from gancomp import builders
+from gancomp.elastic.listing import list_groups
 from gancomp.elastic.reading import by_groups, read_network
 from gancomp.elastic.threshold import Remainder, above_threshold
 from gancomp.errors import GancompError
@@ -182,6 +183,13 @@ def test_what_is_left_comes_back_from_its_file_and_learns(tmp_path: Path) -> Non
         name for name, parameter in back.named_parameters() if parameter.numel() == 0
     ]
     assert all(parameter.grad is not None for parameter in back.parameters() if parameter.requires_grad)
+
+
+def test_groups_of_what_is_left_are_listed() -> None:
+    left = left_of(silenced(INCEPTION)[0].float(), profile(INCEPTION).macs * 0.75)
+    listed = list_groups(left.spec, left.tensors)
+    assert [one.channels for one in listed if not one.reason] == [width for width in left.spec.widths if width > 1]
+    assert listed[2].name == listed[2].width == "down2.0"
 
 
 def test_fresh_weights_at_the_widths_that_are_left() -> None:
