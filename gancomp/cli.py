@@ -423,13 +423,17 @@ class ExportPrecision(StrEnum):
     int8 = "int8"
 
 
-ModelFile = Annotated[Path, typer.Argument(help="model.safetensors of any stage")]
-
-
 @app.command()
 def export(
-    model: ModelFile,
-    to: Annotated[ExportFormat, typer.Option(help="ONNX, OpenVINO IR, or a torch.export program")],
+    model: Annotated[str, typer.Argument(help="model.safetensors of any stage; with --widths an experiment")],
+    widths: Annotated[
+        str | None,
+        typer.Option(help="a subnet to cut out of the once-for-all network, such as 24,12,12,24"),
+    ] = None,
+    to: Annotated[
+        ExportFormat | None,
+        typer.Option(help="ONNX, OpenVINO IR, or a torch.export program; with --widths .safetensors if unset"),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="the file to write; else beside the model")] = None,
     precision: Annotated[ExportPrecision, typer.Option(help="of the weights")] = ExportPrecision.fp32,
     dynamic: Annotated[bool, typer.Option(help="leave height and width open")] = False,
@@ -437,8 +441,21 @@ def export(
         Path | None, typer.Option(help="a built data set (data/NAME): compares its pictures too, calibrates int8")
     ] = None,
     direction: Annotated[Direction, typer.Option(help="which side of that data set is the input")] = Direction.AtoB,
+    configfile: ConfigFiles = None,
+    set_: Overrides = "{}",
 ) -> None:
-    """Write a generator for other runtimes, held against PyTorch before it is written."""
+    """Write a generator for other runtimes, held against PyTorch before it is written; or any subnet of a search."""
+    if widths is None and to is None:
+        raise GancompError("export: say --to onnx, openvino or torch; or --widths, which subnet of an experiment")
+    path = Path(model)
+    if widths is not None:
+        config = _report_config(model, configfile, set_)
+        from gancomp.export.chosen import export_widths
+
+        path = export_widths(config, model, widths, out if to is None else None)
+        print(path)
+    if to is None:
+        return
     from gancomp.export.formats import CALIBRATION_PICTURES, export_generator, real_inputs
 
     real = real_inputs(data, direction.value) if data else None
@@ -447,7 +464,7 @@ def export(
         calibration = real_inputs(data, direction.value, "train-1", CALIBRATION_PICTURES)
     print(
         export_generator(
-            model, to.value, out, precision=precision.value, dynamic=dynamic, real=real, calibration=calibration
+            path, to.value, out, precision=precision.value, dynamic=dynamic, real=real, calibration=calibration
         )
     )
 
@@ -590,6 +607,27 @@ def report(experiment: ExperimentName, configfile: ConfigFiles = None, set_: Ove
     from gancomp.report.stage import write_experiment_page
 
     write_experiment_page(config, experiment)
+
+
+@app.command()
+def explore(
+    experiment: ExperimentName,
+    draw: Annotated[
+        list[str] | None, typer.Option(help="widths of a subnet to draw besides, such as 24,12,12,24; repeatable")
+    ] = None,
+    configfile: ConfigFiles = None,
+    set_: Overrides = "{}",
+    device: DeviceOption = Device.auto,
+) -> None:
+    """Write a page on which to choose a subnet by eye: every scored one as a point, and what they draw."""
+    config = _report_config(experiment, configfile, set_)
+    from gancomp.explore.build import write_explore
+    from gancomp.search.widths import widths_in_space
+
+    asked = [widths_in_space(config, experiment, text) for text in draw or ()]
+    options = [part for file in configfile or () for part in ("--configfile", str(file))]
+    options += ["--set", set_] if set_ != "{}" else []
+    print(write_explore(config, experiment, asked, options, device.value))
 
 
 @app.command()

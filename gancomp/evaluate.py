@@ -116,10 +116,10 @@ class Validation:
     @property
     def samples(self) -> range:
         """Indices of the pictures that the grids show, spread evenly over the validation set."""
-        return _spread(len(self.pictures))
+        return spread(len(self.pictures))
 
 
-def _spread(count: int) -> range:
+def spread(count: int) -> range:
     """SAMPLES indices below *count*, or as many as there are, evenly."""
     wanted = min(SAMPLES, count)
     step = count // wanted
@@ -188,7 +188,7 @@ def evaluate_reference(config: Config, experiment: str, device: Device = "auto")
     )
     folder = paths.stage(experiment, "reference")
     # Without pairs these are only what real targets look like; the report shows them beside no input.
-    shown: Sequence[int] = samples if pictures.paired else _spread(pictures.target_count)
+    shown: Sequence[int] = samples if pictures.paired else spread(pictures.target_count)
     write_strip(folder / "inputs.png", pictures.inputs(samples))
     write_strip(folder / "targets.png", pictures.targets(shown))
     write_json(folder / "evaluation.json", record.model_dump(mode="json"))

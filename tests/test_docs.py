@@ -23,7 +23,7 @@ COMMANDS = typer.main.get_command(app)
 OF_OTHER_WORK = {
     *("profile", "judge", "perceptual", "lpips", "convert", "compress", "cost", "groups"),
     *("halve", "evolve", "scratch", "paper", "comparison", "vote-page", "votes", "space"),
-    *("export", "apply", "web-runtime", "demo-page", "demo", "latency", "segment-latency"),
+    *("export", "apply", "web-runtime", "demo-page", "demo", "explore", "latency", "segment-latency"),
 }
 #: Of the openmoji emoji, those with an outline that is not one flat colour.
 TRAIN_1, TRAIN_2, VAL = 1578, 277, 313

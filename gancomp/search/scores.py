@@ -146,7 +146,7 @@ def _score_in_groups(
 ) -> list[ShardRow]:
     """The rows of *subnets* on one picture in *stride*, as they were kept, group by group."""
     settings = config.experiments[experiment]
-    generator = _load_supernet(config, experiment)
+    generator = load_supernet(config, experiment)
     groups = list(_groups(subnets))
     places = [_kept_path(config, experiment, group, stride) for group in groups]
     kept = [_kept(path, group) for path, group in zip(places, groups, strict=True)]
@@ -200,7 +200,7 @@ def evolve_scores(config: Config, experiment: str, device: Device = "auto") -> N
     limit = budget_macs(
         settings.search.scored or settings.search.budget, generator_spec(config, experiment, "original")
     )
-    generator = _load_supernet(config, experiment)
+    generator = load_supernet(config, experiment)
     kept = paths.resume(experiment, "scores") / signature(config, experiment, "scores") / "evolution.csv"
     rows = {row.widths: row for row in read_shard(kept)} if kept.is_file() else {}
 
@@ -239,7 +239,7 @@ def _kept(path: Path, group: Sequence[Subnet]) -> list[ShardRow] | None:
     return rows if [(row.index, row.widths) for row in rows] == [(one.index, one.widths) for one in group] else None
 
 
-def _load_supernet(config: Config, experiment: str) -> Generator:
+def load_supernet(config: Config, experiment: str) -> Generator:
     """The once-for-all network; GancompError if the file holds another."""
     path = model_of(config, experiment, "supernet")
     generator, largest = load_generator(path), supernet_of(config, experiment).largest

@@ -112,3 +112,32 @@ rule page:
         options=options,
     shell:
         "gancomp report {wildcards.experiment} {params.options} 2>&1 | tee {log:q}"
+
+
+# Where there is a table of latencies it is an axis too; no rule is run to make one.
+rule explore:
+    input:
+        manifest=from_data("manifest.json"),
+        original=from_stage("original", "model.safetensors"),
+        supernet=from_stage("supernet", "model.safetensors"),
+        scores=from_stage("scores", "search.csv"),
+        replicates=from_stage("scores", "replicates.csv"),
+        selection=from_stage("search", "selection.json"),
+        latencies=lambda wildcards: [
+            file
+            for name in ("scores/space.csv", "latency/segments.json")
+            if Path(file := f"results/{wildcards.experiment}/{name}").is_file()
+        ],
+    output:
+        "results/{experiment}/explore/index.html",
+    log:
+        "results/{experiment}/logs/explore.log",
+    benchmark:
+        "results/{experiment}/logs/explore.tsv"
+    wildcard_constraints:
+        experiment="|".join(map(re.escape, COMPRESSED)) or "(?!)",
+    params:
+        title=lambda wildcards: CONFIG.experiments[wildcards.experiment].title,
+        options=options,
+    shell:
+        "gancomp explore {wildcards.experiment} {params.options} 2>&1 | tee {log:q}"
