@@ -286,6 +286,12 @@ class Omgd(Strict):
         3, description="first convolutions of the discriminator that both teachers have in common"
     )
     every: PositiveInt = Field(1, description="the student's steps for each one of the teachers")
+    teacher_epochs: Annotated[float, Field(gt=0, le=100_000)] = Field(
+        10, description="without pairs: epochs that the teacher trains before each turn of the student"
+    )
+    student_epochs: Annotated[float, Field(gt=0, le=100_000)] = Field(
+        40, description="without pairs: epochs of that turn, of the best teacher so far"
+    )
 
 
 class Objective(Strict):
@@ -666,10 +672,8 @@ def _check_objective(where: str, experiment: Experiment) -> None:
     if not objective.online:
         return
     family = experiment.generator.family
-    if experiment.model != "pix2pix":
-        raise ValueError(
-            f"{where}.objective.omgd.teachers: {objective.omgd.teachers} train along on pairs; without them set frozen"
-        )
+    if experiment.model == "cyclegan" and objective.omgd.teachers == "wide-and-deep":
+        raise ValueError(f"{where}.objective.omgd.teachers: without pairs there is no deep teacher; set wide")
     if objective.omgd.teachers == "wide-and-deep" and family not in ("resnet", "unet"):
         raise ValueError(f"{where}.objective.omgd.teachers: a {family} generator has no deep teacher; set wide")
     if own := [term for term in ("gan", "critic") if term in weights]:

@@ -254,7 +254,7 @@ def one_thread() -> Iterator[None]:
 
 
 def fake_inception(patch: pytest.MonkeyPatch) -> None:
-    for user in ("gancomp.search.scores", "gancomp.evaluate"):
+    for user in ("gancomp.search.scores", "gancomp.evaluate", "gancomp.train.run"):
         patch.setattr(f"{user}.Inception", FakeInception)
 
 

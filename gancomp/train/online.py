@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
@@ -18,8 +19,12 @@ from gancomp.nets.layers import lay_out
 from gancomp.objectives.gan import conditional, discriminator_loss, generator_loss
 from gancomp.objectives.recipes import weights_of
 from gancomp.objectives.terms import Lesson, Taught, compose
+from gancomp.train.cyclegan import CycleGan, Reverse
 from gancomp.train.optim import adams
 from gancomp.train.student import ChooseWidths, Look, own_widths, weighed
+
+#: Worse than any teacher's score, and finite, as all must be that a training saves.
+WORST = 1e9
 
 
 class Clock(nn.Module):
@@ -36,6 +41,93 @@ class Clock(nn.Module):
         before = int(self.steps)
         self.steps += 1
         return before
+
+
+class Turns(nn.Module):
+    """What an alternation remembers: steps so far, the best score of a teacher, and each loss as it was last."""
+
+    steps: Tensor
+    best: Tensor
+    losses: Tensor
+
+    def __init__(self, losses: int) -> None:
+        super().__init__()
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("best", torch.full((), WORST))
+        self.register_buffer("losses", torch.zeros(losses))
+
+
+class AlternatingStudent(CycleGan):
+    """OMGD without pairs: a CycleGAN teacher trains for *turns*[0] steps, then the student for *turns*[1] on inputs
+    alone, against the best teacher so far by *score* (less is better); and over again.
+    """
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        student: Elastic,
+        teacher: Generator,
+        discriminator: nn.Module,
+        reverse: Reverse,
+        objective: Objective,
+        training: Training,
+        choose_widths: ChooseWidths = own_widths,
+        *,
+        turns: tuple[int, int],
+        score: Callable[[Generator], float],
+        look: Look | None = None,
+    ) -> None:
+        super().__init__(fabric, teacher, discriminator, reverse, objective, training)
+        self.of_student = weights_of(objective)
+        self.loss_names = (*CycleGan.loss_names, *(f"g_{term}" for term in self.of_student))
+        self.choose_widths = choose_widths
+        lay_out(student.whole)
+        self.optimizers |= adams({"student": student.whole}, training)
+        self._latest, self._best = teacher, copy.deepcopy(teacher).to(fabric.device).eval().requires_grad_(False)
+        self._turns = Turns(len(self.loss_names)).to(fabric.device)
+        self.networks |= {"student": student.whole, "best": self._best, "turns": self._turns}
+        self._student, _ = fabric.setup(student, self.optimizers["student"])
+        self._lengths, self._score, self._look = turns, score, look
+
+    def step(self, inputs: Tensor, targets: Tensor, draw: np.random.Generator) -> dict[str, Tensor]:
+        """One update of whose turn it is, on inputs and targets (n, c, h, w) that have nothing to do with each other;
+        the other's losses are those of its last step."""
+        of_teacher, of_student = self._lengths
+        at = int(self._turns.steps) % (of_teacher + of_student)
+        self._turns.steps += 1
+        losses = super().step(inputs, targets, draw) if at < of_teacher else self._imitate(inputs, draw)
+        if at == of_teacher - 1:
+            self._keep_if_best()
+        for index, name in enumerate(self.loss_names):
+            if name in losses:
+                self._turns.losses[index] = losses[name].float()
+        return dict(zip(self.loss_names, self._turns.losses.clone(), strict=True))
+
+    def _keep_if_best(self) -> None:
+        """Hold the latest teacher against the best so far. In a mode of its own, so that nothing is left of it."""
+        training = self._latest.training
+        score = self._score(self._latest.eval())
+        self._latest.train(training)
+        if score < self._turns.best:
+            self._turns.best.fill_(score)
+            self._best.load_state_dict(self._latest.state_dict())
+
+    def _imitate(self, inputs: Tensor, draw: np.random.Generator) -> dict[str, Tensor]:
+        with torch.no_grad(), self._fabric.autocast():
+            pictures, seen = self._best.with_features(inputs)
+        self.optimizers["student"].zero_grad()
+        chosen, parts = self.choose_widths(draw), []
+        for widths in chosen:
+            made, activations = self._student(inputs, widths)
+            taught = [Taught(pictures, seen)]
+            # The teacher's picture takes the truth's place, as in pseudo-pairs.
+            lesson = Lesson(made, pictures.float(), activations, taught, self.objective.distillation, self._look)
+            found = compose(self.of_student, lesson)
+            self._fabric.backward(weighed(self.of_student, found) / len(chosen))
+            parts.append(torch.stack([found[term].detach().float() for term in self.of_student]))
+        self.optimizers["student"].step()
+        names = (f"g_{term}" for term in self.of_student)
+        return dict(zip(names, torch.stack(parts).mean(0).unbind(), strict=True))
 
 
 class OnlineStudent:

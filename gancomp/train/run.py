@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -13,10 +14,13 @@ from gancomp import paths, ranks, rng
 from gancomp.artifacts import file_sha256, provenance, read_header, save_tensors, write_csv, write_json, write_text
 from gancomp.config import Config, Experiment, ImportableTraining, Training
 from gancomp.data.calibration import calibration_batches
-from gancomp.data.datasets import Pictures
+from gancomp.data.datasets import Pictures, to_rgb
 from gancomp.data.settings import Split
 from gancomp.elastic.calibrate import calibrate, has_batch_statistics
 from gancomp.errors import GancompError
+from gancomp.metrics.frechet import frechet_distance
+from gancomp.metrics.inception import Inception
+from gancomp.metrics.statistics import load_statistics
 from gancomp.nets import build_generator, load_generator, load_weights, save_generator
 from gancomp.nets.deep import build_deep
 from gancomp.nets.discriminators import PatchDiscriminator, SharedDiscriminator, build_discriminator
@@ -32,7 +36,7 @@ from gancomp.spec import GeneratorSpec, Role
 from gancomp.train.cyclegan import Reverse
 from gancomp.train.device import Machine, is_launcher, make_fabric
 from gancomp.train.lock import wait_for_turn
-from gancomp.train.loop import LOG_COLUMNS, LOG_TIMES, Recipe, fit
+from gancomp.train.loop import LOG_COLUMNS, LOG_TIMES, Recipe, fit, steps_per_epoch
 from gancomp.train.state import Progressed, forget_state
 from gancomp.train.stopping import count_attempt
 from gancomp.train.student import Look
@@ -179,6 +183,44 @@ class StageRun:
             load_weights(discriminator, self.upstream(inherit, "discriminator.safetensors"))
         return teachers, discriminator
 
+    def alternating_teacher(self, wide: GeneratorSpec, inherit: str | None) -> tuple[Generator, nn.Module, Reverse]:
+        """OMGD's CycleGAN teacher, its discriminator and its way back: with fresh weights, or as the stage *inherit*
+        left them."""
+        self.seed("wide")
+        teacher, reverse = build_generator(wide), self.fresh_reverse(wide)
+        discriminator = self.discriminator(inherit)
+        if inherit:
+            both = {"wide": teacher, "reverse": reverse.generator, "reverse_discriminator": reverse.discriminator}
+            load_weights(nn.ModuleDict(both), self.upstream(inherit, TEACHERS))
+        return teacher, discriminator, reverse
+
+    @property
+    def turns(self) -> tuple[int, int]:
+        """Steps of the teacher's and of the student's turns, where they alternate."""
+        each = steps_per_epoch(self.training, self.pictures.per_epoch)
+        declared = self.settings.objective.omgd
+        return max(1, round(declared.teacher_epochs * each)), max(1, round(declared.student_epochs * each))
+
+    def fid_of_teachers(self) -> Callable[[Generator], float]:
+        """The FID of what a generator makes of train-2's inputs, to the real targets of train-2."""
+        pictures = Pictures(self.root, ("train-2",), self.dataset.direction)
+        inception = Inception(paths.INCEPTION, precision=self.settings.precision, device=self.machine.device)
+        statistics = self.root / "statistics.safetensors"
+        reference = load_statistics(statistics, "train-2", inception.key, pictures.data_hash)
+
+        @torch.inference_mode()
+        def fid(generator: Generator) -> float:
+            features = []
+            for start in range(0, len(pictures), 32):
+                indices = range(start, min(start + 32, len(pictures)))
+                inputs = pictures.encode(pictures.inputs(indices)).to(self.fabric.device)
+                with self.fabric.autocast():
+                    made = generator(inputs)
+                features.append(inception(to_rgb(pictures.decode(made))))
+            return frechet_distance(np.concatenate(features), reference)
+
+        return fid
+
     def fit(self, recipe: Recipe, before: Callable[[], dict[str, Any]] = dict) -> Progressed:
         progressed = fit(
             recipe,
@@ -211,7 +253,7 @@ class StageRun:
         """The 1x1 maps, for the next stage to inherit."""
         save_tensors(self.folder / "maps.safetensors", student.maps.state_dict(), {"stage": self.stage})
 
-    def save_teachers(self, teachers: Mapping[str, Generator]) -> None:
+    def save_teachers(self, teachers: Mapping[str, nn.Module]) -> None:
         """OMGD's teachers, for the next stage to inherit."""
         tensors = nn.ModuleDict(dict(teachers)).state_dict()
         save_tensors(self.folder / TEACHERS, tensors, {"stage": self.stage})

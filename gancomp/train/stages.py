@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from gancomp import ranks, rng
 from gancomp.artifacts import save_tensors, write_json
@@ -41,7 +42,7 @@ from gancomp.train.cyclegan import CycleGan, Reverse
 from gancomp.train.device import Machine
 from gancomp.train.gaugan import GauGan
 from gancomp.train.loop import Recipe
-from gancomp.train.online import OnlineStudent
+from gancomp.train.online import AlternatingStudent, OnlineStudent
 from gancomp.train.pix2pix import Pix2pix
 from gancomp.train.run import TEACHERS, StageRun
 from gancomp.train.student import ChooseWidths, GauGanStudent, NaiveStudent, Student, own_widths
@@ -277,17 +278,24 @@ def _train_online(
 ) -> None:
     """OMGD: teachers like *teacher*, and deeper than the student, that train along; from scratch, or as an earlier
     student's training left them."""
-    teachers, discriminator = run.online_teachers(teacher.spec, None if previous == "teacher" else previous)
-    recipe = OnlineStudent(
-        run.fabric,
-        _elastic(student),
-        teachers,
-        discriminator,
-        run.settings.objective,
-        run.training,
-        choose_widths,
-        look=run.look(),
-    )
+    inherited = None if previous == "teacher" else previous
+    objective, training, look = run.settings.objective, run.training, run.look()
+    discriminator: nn.Module
+    teachers: dict[str, nn.Module]
+    recipe: Recipe
+    if run.settings.model == "cyclegan":
+        wide, discriminator, reverse = run.alternating_teacher(teacher.spec, inherited)
+        teachers = {"wide": wide, "reverse": reverse.generator, "reverse_discriminator": reverse.discriminator}
+        learned = (run.fabric, _elastic(student), wide, discriminator, reverse)
+        recipe = AlternatingStudent(
+            *learned, objective, training, choose_widths, turns=run.turns, score=run.fid_of_teachers(), look=look
+        )
+    else:
+        several, shared = run.online_teachers(teacher.spec, inherited)
+        teachers, discriminator = dict(several), shared
+        recipe = OnlineStudent(
+            run.fabric, _elastic(student), several, shared, objective, training, choose_widths, look=look
+        )
     progressed = run.fit(recipe, before)
     metrics = after(progressed.notes)
     run.save_maps(student)

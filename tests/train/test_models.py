@@ -21,10 +21,11 @@ from gancomp.elastic.space import Subnet
 from gancomp.errors import GancompError
 from gancomp.nets import load_generator
 from gancomp.nets.generator import Generator
+from gancomp.objectives import terms
 from gancomp.profile.macs import profile
 from gancomp.report.records import Selection, SupernetMetrics, read, read_log
 from gancomp.search.tree import TreeWalk
-from gancomp.train import cyclegan, gaugan, loop, run, stages, student
+from gancomp.train import cyclegan, gaugan, loop, run, stages
 from tests.train.test_resume import same
 
 MODELS = ("cyclegan", "gaugan")
@@ -131,7 +132,7 @@ def test_state_of_another_configuration_is_refused(
     ("model", "stage", "module", "loss", "name"),
     [
         ("cyclegan", "teacher", cyclegan, "generator_loss", "g_gan"),
-        ("cyclegan", "distill", student, "distillation", "g_distill"),
+        ("cyclegan", "distill", terms, "distillation", "g_distill"),
         ("gaugan", "teacher", gaugan, "feature_matching_loss", "g_feature"),
         ("gaugan", "supernet", gaugan, "multiscale_discriminator_loss", "d_loss"),
     ],

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from tiny_run import EXPERIMENT, Workspace, train
+from tiny_run import EXPERIMENT, Workspace, fake_inception, one_thread, train
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -26,8 +28,9 @@ from gancomp.objectives.terms import channel_loss, ssim
 from gancomp.pipeline import stages_of
 from gancomp.spec import GeneratorSpec
 from gancomp.train import loop
-from gancomp.train.device import make_fabric
-from gancomp.train.online import OnlineStudent
+from gancomp.train.device import Machine, make_fabric
+from gancomp.train.online import AlternatingStudent, OnlineStudent
+from gancomp.train.run import StageRun
 
 #: Without the terms that look through a perceptual network.
 OMGD: dict[str, Any] = {"distillation": "omgd", "lambda_distill": 5, "terms": {"gram": 0, "content": 0}}
@@ -155,27 +158,33 @@ def test_continued_as_if_never_stopped(
     workspace: Workspace, online: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     online = online | {"objective": OMGD | {"omgd": {"every": 2}}}
-    config = workspace.config(**online)
+    stopped_and_whole(workspace, workspace.config(**online), OnlineStudent, 5, monkeypatch)
+
+
+def stopped_and_whole(
+    workspace: Workspace, config: Any, recipe: Any, after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Distillation in one piece, and stopped *after* so many steps and continued, leaves the same bytes."""
     train(config, "distill")
     names = ("model.safetensors", "teachers.safetensors", "discriminator.safetensors", "maps.safetensors")
     whole = {name: (workspace.stage("distill") / name).read_bytes() for name in names}
     for name in names:
         (workspace.stage("distill") / name).unlink()
 
-    steps = OnlineStudent.step
+    steps = recipe.step
     done: list[int] = []
 
-    def stops(own: OnlineStudent, *args: Any) -> dict[str, Tensor]:
-        if len(done) == 5:
+    def stops(own: Any, *args: Any) -> dict[str, Tensor]:
+        if len(done) == after:
             raise KeyboardInterrupt
         done.append(1)
         return steps(own, *args)
 
     monkeypatch.setattr(loop, "SAVE_EVERY_SECONDS", 0)
-    monkeypatch.setattr(OnlineStudent, "step", stops)
+    monkeypatch.setattr(recipe, "step", stops)
     with pytest.raises(KeyboardInterrupt):
         train(config, "distill")
-    monkeypatch.setattr(OnlineStudent, "step", steps)
+    monkeypatch.setattr(recipe, "step", steps)
     train(config, "distill")
     assert {name: (workspace.stage("distill") / name).read_bytes() for name in names} == whole
 
@@ -196,10 +205,72 @@ def test_what_cannot_be_is_told_before_anything_runs(
         workspace.config(objective=objective)
 
 
-def test_without_pairs_teachers_do_not_train_along(finished_cyclegan: Workspace) -> None:
-    with pytest.raises(GancompError, match=r"omgd\.teachers: wide-and-deep train along on pairs; .* frozen"):
+# --- without pairs -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def unpaired(finished_cyclegan: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
+    own = finished_cyclegan.copy(tmp_path / "workspace")
+    monkeypatch.chdir(own.folder)
+    fake_inception(monkeypatch)
+    with one_thread():
+        yield own
+
+
+#: A turn of the teacher is half an epoch, of the student a whole one.
+ALTERNATING = OMGD | {"gan": "lsgan", "omgd": {"teachers": "wide", "teacher_epochs": 0.5, "student_epochs": 1}}
+
+
+def test_without_pairs_there_is_no_deep_teacher(finished_cyclegan: Workspace) -> None:
+    with pytest.raises(GancompError, match="without pairs there is no deep teacher; set wide"):
         finished_cyclegan.config(objective={"distillation": "omgd"})
     finished_cyclegan.config(objective={"distillation": "omgd", "omgd": {"teachers": "frozen"}})
+
+
+def test_teacher_and_student_take_turns(unpaired: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the student learns from the best teacher so far, not from the latest."""
+    config = unpaired.config(objective=ALTERNATING, distill={"prune": False, "epochs_const": 4})
+    scores = itertools.chain((5.0, 7.0, 3.0), itertools.repeat(9.0))
+    seen: list[tuple[bool, ...]] = []
+    lengths: list[tuple[int, int]] = []
+    steps = AlternatingStudent.step
+
+    def step(own: AlternatingStudent, *args: Any) -> dict[str, Tensor]:
+        before = copy.deepcopy(own.networks)
+        losses = steps(own, *args)
+        lengths.append(own._lengths)
+        seen.append(tuple(changed(before[name], own.networks[name]) for name in ("generator", "student", "best")))
+        return losses
+
+    monkeypatch.setattr(AlternatingStudent, "step", step)
+    monkeypatch.setattr(StageRun, "fid_of_teachers", lambda run: lambda generator: next(scores))
+    train(config, "distill")
+    teacher, scored, student = (True, False, False), (True, False, True), (False, True, False)
+    expected = []
+    for last in (scored, teacher, scored, *[teacher] * 5):
+        expected += [*[teacher] * (lengths[0][0] - 1), last, *[student] * lengths[0][1]]
+    assert lengths[0][0] > 1
+    assert len(seen) > 3 * sum(lengths[0]), "three turns of each"
+    assert seen == expected[: len(seen)]
+    assert (unpaired.stage("distill") / "teachers.safetensors").is_file()
+
+
+def test_turns_continue_as_if_never_stopped(unpaired: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped in a turn of the student, with a best teacher that is not the latest."""
+    config = unpaired.config(objective=ALTERNATING, distill={"prune": False, "epochs_const": 2})
+    stopped_and_whole(unpaired, config, AlternatingStudent, 13, monkeypatch)
+
+
+def test_teachers_are_scored_on_train_2(unpaired: Workspace) -> None:
+    run = StageRun(unpaired.config(objective=ALTERNATING), EXPERIMENT, "distill", Machine("cpu"), ("train-1",))
+    teachers = [load_generator(unpaired.stage(stage) / "model.safetensors") for stage in ("original", "teacher")]
+    scores = [run.fid_of_teachers()(teacher) for teacher in teachers]
+    assert scores[0] != scores[1]
+    assert all(0 < score < 1e4 for score in scores)
+    run.end_turn()
+
+
+# --- of a frozen teacher -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

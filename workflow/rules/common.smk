@@ -191,6 +191,13 @@ def perceptual_of_students(wildcards):
     return [str(paths.perceptual(experiment.objective.perceptual))] if looks else []
 
 
+def what_judges_teachers(wildcards):
+    """Input function: what finds the best of the teachers that train along without pairs."""
+    experiment = CONFIG.experiments[wildcards.experiment]
+    alternating = experiment.model == "cyclegan" and experiment.objective.online
+    return [str(paths.INCEPTION), data_file(experiment.dataset, "statistics.safetensors")] if alternating else []
+
+
 def judge_files(wildcards):
     """Input function: the network that reads classes off generated pictures, where the data set has one."""
     dataset = CONFIG.experiments[wildcards.experiment].dataset

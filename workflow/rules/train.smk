@@ -61,6 +61,7 @@ rule distill:
     input:
         manifest=from_data("manifest.json"),
         perceptual=perceptual_of_students,
+        judging=what_judges_teachers,
         teacher=from_stage("teacher", "model.safetensors"),
         discriminator=from_stage("teacher", "discriminator.safetensors"),
     output:
@@ -91,6 +92,7 @@ rule supernet:
     input:
         manifest=from_data("manifest.json"),
         perceptual=perceptual_of_students,
+        judging=what_judges_teachers,
         teacher=from_stage("teacher", "model.safetensors"),
         student=start_of_supernet,
     output:
@@ -121,6 +123,7 @@ rule finetune:
     input:
         manifest=from_data("manifest.json"),
         perceptual=perceptual_of_students,
+        judging=what_judges_teachers,
         teacher=from_stage("teacher", "model.safetensors"),
         subnet=from_stage("subnet", "model.safetensors"),
         discriminator=from_stage("subnet", "discriminator.safetensors"),
