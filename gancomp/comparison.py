@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from gancomp import paths
 from gancomp.artifacts import write_csv, write_text
 from gancomp.config import Comparison, Config
 from gancomp.errors import GancompError, did_you_mean
-from gancomp.paper.measured import Measured, evaluations_of, measured
+from gancomp.paper.measured import Measured, Value, evaluations_of, measured
 from gancomp.pipeline import stages_of
 from gancomp.report.metrics import BY_KEY
 
@@ -20,7 +21,13 @@ from gancomp.report.metrics import BY_KEY
 SHOWN = ("kid", "fid", "l1", "miou")
 COLUMNS = (
     *("method", "size", "experiment", "stage", "seed", "params", "macs", "macs_paper", *SHOWN),
-    *("training_macs", "data_hash", "code_version"),
+    *(*(f"best_{key}" for key in SHOWN), "training_macs", "data_hash", "code_version"),
+)
+
+NOTE = (
+    "Mean ± sample standard deviation over seeds. Training MACs: pictures × MACs of a pass forward and of two back, of "
+    "all that is trained or searched beside the original. Best on validation: of the generators that were kept on the "
+    "way (`snapshots`), the best score on the very pictures that give it, as papers report."
 )
 
 
@@ -111,6 +118,7 @@ def _runs(original: Measured, entries: Sequence[Entry]) -> Iterator[dict[str, An
     for method, size, found, training in every:
         for record in found.evaluations:
             values = {key: getattr(record, key) for key in SHOWN}
+            values |= {f"best_{key}": record.best(key) for key in SHOWN}
             yield {
                 "method": method,
                 "size": size,
@@ -135,13 +143,14 @@ def markdown(declared: Comparison, original: Measured, entries: Sequence[Entry])
     whole = statistics.fmean(record.macs for record in original.evaluations)
     shown = [key for key in SHOWN if original.value(key)]
     heads = [f"{BY_KEY[key].head} {BY_KEY[key].arrow}" for key in shown]
+    bests = [f"{BY_KEY[shown[0]].head}, best on validation"] if shown else []
     first = next(iter(declared.methods))
     by_place = {(entry.method, entry.size): entry for entry in entries}
     lines = [
         f"# {declared.title or declared.name}",
         "",
-        _line(["Method", "MACs (exact)", "×", "Parameters", *heads, "Training MACs", "Seeds"]),
-        _line([":--", *["--:"] * (5 + len(heads))]),
+        _line(["Method", "MACs (exact)", "×", "Parameters", *heads, *bests, "Training MACs", "Seeds"]),
+        _line([":--", *["--:"] * (5 + len(heads) + len(bests))]),
         _line(["original", *_cells(original, whole, shown), "–", str(len(original.evaluations))]),
     ]
     sizes = range(len(declared.methods[first]))
@@ -153,11 +162,7 @@ def markdown(declared: Comparison, original: Measured, entries: Sequence[Entry])
             training = "–" if entry.training_macs is None else f"{entry.training_macs / 1e12:.3g} T"
             cells = _cells(entry.found, whole, shown)
             lines.append(_line([method, *cells, training, str(len(entry.found.evaluations))]))
-    lines += [
-        "",
-        "Mean ± sample standard deviation over seeds. Training MACs: pictures × MACs of all that is trained or",
-    ]
-    lines += ["searched beyond the original, of a pass forward and two back.", ""]
+    lines += ["", *textwrap.wrap(NOTE, 120), ""]
     lines += [f"## Differences, paired by seed: from {first} at the same size, and from the original", ""]
     lines += [_line(["Method", "×", *(f"{head}, from {other}" for head in heads for other in (first, "original"))])]
     lines += [_line([":--", *["--:"] * (1 + 2 * len(heads))])]
@@ -193,6 +198,9 @@ def _cells(found: Measured, whole: float, shown: Sequence[str]) -> list[str]:
     params = statistics.fmean(record.params for record in found.evaluations)
     values = [(BY_KEY[key], found.value(key)) for key in shown]
     scores = [text(metric, value) if value else "–" for metric, value in values]
+    best = [value for record in found.evaluations if (value := record.best(shown[0])) is not None] if shown else []
+    if shown:
+        scores.append(text(BY_KEY[shown[0]], Value.of(best)) if best else "–")
     return [quantity(round(macs)), f"{whole / macs:.3g}", f"{params:,.0f}", *scores]
 
 

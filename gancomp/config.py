@@ -64,6 +64,10 @@ class Training(Strict):
         None, description="the discriminator's own, where it differs (GauGAN's two time scales)"
     )
 
+    snapshots: Annotated[int, Field(gt=0, le=1000)] | None = Field(
+        None, description="generators kept on the way, evenly, so that the best of them on validation can be told, too"
+    )
+
     @model_validator(mode="after")
     def _trains(self) -> Training:
         if self.epochs_const + self.epochs_decay == 0:
@@ -182,6 +186,12 @@ class SupernetTraining(Training):
             json_schema_extra={"type": ["array", "object"]},
         ),
     ]
+
+    @model_validator(mode="after")
+    def _no_snapshots(self) -> SupernetTraining:
+        if self.snapshots:
+            raise ValueError("snapshots: are of one generator, and a once-for-all network is many; remove them")
+        return self
 
     @field_validator("space", mode="after")
     @classmethod

@@ -144,6 +144,11 @@ def evaluate(config: Config, experiment: str, stage: str, device: Device = "auto
     scores, samples = validation.score(make, f"evaluate {experiment} {stage}")
     counted = profile(generator.spec)
     folder = paths.stage(experiment, stage)
+    kept = {}
+    for snapshot in sorted((model_of(config, experiment, stage).parent / "snapshots").glob("*.safetensors")):
+        earlier = maker(load_generator(snapshot, validation.device), validation.pictures, validation.device)
+        images = int(snapshot.stem)
+        kept[images] = validation.score(earlier, f"evaluate {experiment} {stage}, after {images:,} images")[0]
     record = Evaluation(
         stage=stage,
         experiment=experiment,
@@ -153,6 +158,7 @@ def evaluate(config: Config, experiment: str, stage: str, device: Device = "auto
         macs_paper=counted.macs_paper,
         **scores.model_dump(),
         **validation.about(),
+        snapshots=kept,
     )
     write_strip(folder / "samples.png", samples)
     write_json(folder / "evaluation.json", record.model_dump(mode="json"))

@@ -135,7 +135,7 @@ def _own_settings(config: Config, experiment: str, stage: str) -> dict[str, Any]
         value = _calibration(declared) if key == "calibration" else getattr(declared, key)
         exclude = set(UNUSED.get(stage, {}).get(key) or ())
         # As before there were such choices.
-        newer = ("statistics", "key", "hidden", "network", "builder")
+        newer = ("statistics", "key", "hidden", "network", "builder", "snapshots")
         exclude |= {name for name in newer if getattr(value, name, "") is None}
         if isinstance(value, Objective):
             value, unread = _read_of_objective(declared, stage)

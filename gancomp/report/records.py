@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from gancomp.artifacts import read_csv, read_json
-from gancomp.config import Metric
+from gancomp.config import HIGHER_IS_BETTER, Metric
 from gancomp.errors import GancompError
 from gancomp.spec import GeneratorSpec, Widths, format_widths
 
@@ -70,6 +70,17 @@ class Evaluation(Cost, Scores):
     code_version: str
     samples: Annotated[tuple[str, ...], Field(min_length=1)]
     provenance: dict[str, Any] = {}
+    #: Of the generators that were kept on the way, by the pictures that they had seen.
+    snapshots: dict[int, Scores] = {}
+
+    def best(self, metric: str) -> float | None:
+        """The best *metric* of this generator and of those kept on the way, chosen on the validation pictures that
+        score it, as papers report: None where none was kept, or it was not measured."""
+        scored: tuple[Scores, ...] = (self, *self.snapshots.values())
+        values: list[float] = [value for one in scored if (value := getattr(one, metric)) is not None]
+        if not self.snapshots or not values:
+            return None
+        return max(values) if metric in HIGHER_IS_BETTER else min(values)
 
 
 class JudgeMetrics(Record):

@@ -86,14 +86,16 @@ def fit(
     device: torch.device,
     until: float | None = None,
     before: Callable[[], dict[str, Any]] = dict,
+    keep: Callable[[int], None] = lambda images: None,
 ) -> Progressed:
     """Train *recipe* to the end of its schedule, from wherever an earlier run stopped.
 
     An epoch is as many pictures as the larger side of *pictures* has. *folder* keeps `state.pt` and the growing
     `log.csv`. *before* is called before the very first step, and what it returns stays in the notes through every
-    resume. Of several ranks each trains on its share of every batch, and the first one writes. Raises GancompError,
-    keeping the last good state, when a loss is no longer finite; SystemExit, having saved, when SIGTERM asked a rank to
-    stop or the time *until* (`time.monotonic()`) is near.
+    resume; *keep* is called with the pictures seen wherever `training.snapshots` asks for one. Of several ranks each
+    trains on its share of every batch, and the first one writes. Raises GancompError, keeping the last good state, when
+    a loss is no longer finite; SystemExit, having saved, when SIGTERM asked a rank to stop or the time *until*
+    (`time.monotonic()`) is near.
     """
     if training.batch % ranks.count():
         raise GancompError(f"{stage}.batch: {training.batch} pictures cannot be shared by {ranks.count()} devices")
@@ -108,6 +110,8 @@ def fit(
     total = total_steps(training, pictures.per_epoch)
     per_epoch = steps_per_epoch(training, pictures.per_epoch)
     log_every = max(1, total // LOG_ROWS)
+    snapshots = training.snapshots or 1
+    kept = {round(total * part / snapshots) for part in range(1, snapshots)}  # the last one is what is left at the end
     columns = (*LOG_COLUMNS, *recipe.loss_names, *LOG_TIMES)
     if ranks.is_first():
         _cut_log(log_path, columns, progressed.step)
@@ -153,6 +157,8 @@ def fit(
                 _log(log_path, columns, row)
                 detail = ", ".join(f"{name} {value:.3g}" for name, value in values.items())
             progress.advance(training.batch, detail)
+            if progressed.step in kept and ranks.is_first():
+                keep(progressed.step * training.batch)
             stopping = ranks.anywhere(stop() or allotted.is_over(), device)
             if stopping or time.monotonic() - saved >= SAVE_EVERY_SECONDS:
                 _save(recipe, stage, state_path, signature, progressed, parts)

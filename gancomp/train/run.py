@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from gancomp.nets import build_generator, load_generator, load_weights, save_gen
 from gancomp.nets.deep import build_deep
 from gancomp.nets.discriminators import PatchDiscriminator, SharedDiscriminator, build_discriminator
 from gancomp.nets.generator import Generator
+from gancomp.nets.spectral import fold_spectral_norm
 from gancomp.objectives.distill import MappedGenerator
 from gancomp.objectives.perceptual import PerceptualLoss
 from gancomp.pipeline import SECTION, file_of, generator_spec, model_of, signature, stage_settings, stages_of
@@ -41,6 +44,8 @@ from gancomp.train.state import Progressed, forget_state
 from gancomp.train.stopping import count_attempt
 from gancomp.train.student import Look
 
+#: Generators on the way, by the pictures seen until then.
+SNAPSHOTS = "snapshots"
 #: OMGD's teachers, beside the student that they taught.
 TEACHERS = "teachers.safetensors"
 
@@ -234,9 +239,19 @@ class StageRun:
             device=self.fabric.device,
             until=self.machine.until,
             before=before,
+            keep=lambda images: self._keep(recipe, images),
         )
         ranks.leave_the_rest_to_the_first()
         return progressed
+
+    def _keep(self, recipe: Recipe, images: int) -> None:
+        """A snapshot of what the stage trains, as it would be left behind after so many *images*."""
+        network = recipe.networks.get("student") or recipe.networks["generator"]
+        own = copy.deepcopy(getattr(network, "generator", network))
+        assert isinstance(own, Generator)
+        fold_spectral_norm(own)
+        self.calibrate(own)
+        self._write_generator(self.resume_folder / SNAPSHOTS / f"{images:012d}.safetensors", own.cpu())
 
     def calibrate(self, network: Generator) -> None:
         """Estimate BatchNorm's statistics anew, in place, as the search does for every subnet."""
@@ -267,6 +282,9 @@ class StageRun:
         """Write the stage's folder, the model last, and forget the resume state."""
         self.calibrate(generator)
         write_text(self.folder / "log.csv", (self.resume_folder / "log.csv").read_text(encoding="utf-8"))
+        shutil.rmtree(self.folder / SNAPSHOTS, ignore_errors=True)
+        if (self.resume_folder / SNAPSHOTS).is_dir():
+            shutil.copytree(self.resume_folder / SNAPSHOTS, self.folder / SNAPSHOTS)
         self._write(generator, discriminator, progressed, metrics)
         forget_state(self.resume_folder)
         self.end_turn()
@@ -324,7 +342,10 @@ class StageRun:
 
     def save_generator(self, name: str, generator: Generator, *, back: bool = False) -> None:
         """Write a generator of the data set's inputs to its targets, or *back*."""
+        self._write_generator(self.folder / name, generator, back=back)
+
+    def _write_generator(self, path: Path, generator: Generator, *, back: bool = False) -> None:
         about = {"experiment": self.experiment, "stage": self.stage, "signature": self.signature}
         other: dict[Role, Role] = {"input": "target", "target": "input"}
         generator.ranges = {other[role] if back else role: found for role, found in self.pictures.ranges.items()}
-        save_generator(self.folder / name, generator, **about)
+        save_generator(path, generator, **about)

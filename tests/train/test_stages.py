@@ -388,3 +388,49 @@ def test_the_file_of_another_stage_is_refused(workspace: Workspace, stage: str, 
     shutil.copyfile(workspace.stage(foreign) / "model.safetensors", workspace.stage(place) / "model.safetensors")
     with pytest.raises(GancompError, match=f"{place}/model.safetensors: holds .*'{foreign}' where that of '{place}'"):
         train(workspace.config(), stage)
+
+
+# --- snapshots ---------------------------------------------------------------------------------
+
+
+def test_snapshots_are_the_generator_on_the_way(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each as it was then, whether or not the training was stopped in between; the last is the stage's own."""
+    config = workspace.config(distill={"snapshots": 5})
+    assert signature(config, EXPERIMENT, "distill") != signature(workspace.config(), EXPERIMENT, "distill")
+    seen: dict[int, dict[str, torch.Tensor]] = {}
+    steps = Student.step
+
+    def step(own: Student, *args: Any) -> dict[str, torch.Tensor]:
+        losses = steps(own, *args)
+        whole = own.networks["student"].generator.state_dict()
+        seen[4 * (len(seen) + 1)] = {name: tensor.clone() for name, tensor in whole.items()}
+        return losses
+
+    monkeypatch.setattr(Student, "step", step)
+    train(config, "distill")
+    files = sorted((workspace.stage("distill") / "snapshots").iterdir())
+    assert [int(file.stem) for file in files] == [8, 16, 24, 32], "of ten steps of four pictures"
+    for file in files:
+        kept = load_generator(file).state_dict()
+        assert all(torch.equal(kept[name], tensor) for name, tensor in seen[int(file.stem)].items())
+    assert load_generator(files[0]).spec == load_generator(workspace.stage("distill") / "model.safetensors").spec
+
+
+def test_the_best_of_the_snapshots_is_told_beside_the_last(workspace: Workspace) -> None:
+    from gancomp.evaluate import evaluate
+    from gancomp.report.records import Evaluation
+
+    config = workspace.config(distill={"snapshots": 2})
+    train(config, "distill")
+    evaluate(config, EXPERIMENT, "distill", "cpu")
+    record = read(workspace.stage("distill") / "evaluation.json", Evaluation, "distill")
+    assert set(record.snapshots) == {20}
+    assert record.best("fid") == min(record.fid, record.snapshots[20].fid)
+    evaluate(config, EXPERIMENT, "teacher", "cpu")
+    without = read(workspace.stage("teacher") / "evaluation.json", Evaluation, "teacher")
+    assert without.best("fid") is None
+
+
+def test_a_supernet_has_no_snapshots(workspace: Workspace) -> None:
+    with pytest.raises(GancompError, match="snapshots: are of one generator"):
+        workspace.config(supernet={"snapshots": 3})
