@@ -65,9 +65,12 @@ def above_threshold(tensors: Tensors, spec: GeneratorSpec, macs: float, least: i
     at = bisect_left(thresholds, True, key=lambda threshold: value_of(counted, widths(threshold)) <= macs)
     if at == len(thresholds):
         fewest = value_of(counted, widths(thresholds[-1]))
+        whole = ", ".join(group.name.removeprefix(PREFIX) for group in graph.free if group not in scales)
         raise GancompError(
             f"distill.prune.budget: allows {macs:,.0f} exact MACs, and {fewest:,} are left of the teacher where every "
-            f"layer has the {least} channels that it keeps at least; raise the budget, or lower distill.prune.least"
+            f"layer has the {least} channels that it keeps at least"
+            + (f", and what no norm reads stays whole ({whole})" if whole else "")
+            + "; raise the budget, or lower distill.prune.least"
         )
     left = own.with_widths(widths(thresholds[at]))
     sizes = dict(zip(graph.free, left.widths, strict=True))

@@ -255,6 +255,8 @@ def test_a_budget_below_the_least_is_refused() -> None:
     whole = lively(INCEPTION)
     with pytest.raises(GancompError, match=r"allows 1,000 exact MACs, and [\d,]+ are left .* distill\.prune\.least"):
         left_of(whole, 1000)
+    with pytest.raises(GancompError, match=r"what no norm reads stays whole \(down\.0\.conv, down\.4\.conv\); raise"):
+        left_of(lively(GeneratorSpec.model_validate(SPECS["unet"])), 1000)
 
 
 def test_only_branches_vanish() -> None:
