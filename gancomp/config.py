@@ -425,9 +425,11 @@ def _text(value: Any) -> Any:
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Precision = Literal["auto", "32", "bf16"]
 Model = Literal["pix2pix", "cyclegan", "gaugan"]
-Metric = Literal["fid", "kid", "l1", "miou"]
+Metric = Literal["fid", "kid", "l1", "ssim", "psnr", "lpips", "miou", "precision", "recall", "density", "coverage"]
 #: Metrics of which more is better; of all others less is.
-HIGHER_IS_BETTER: frozenset[str] = frozenset({"miou"})
+HIGHER_IS_BETTER: frozenset[str] = frozenset({"ssim", "psnr", "miou", "precision", "recall", "density", "coverage"})
+#: Metrics that compare each picture with its own target.
+OF_PAIRS: frozenset[str] = frozenset({"l1", "ssim", "psnr", "lpips"})
 #: The kind of data set that each model learns from.
 KIND_OF_MODEL: dict[str, Kind] = {"pix2pix": "pairs", "cyclegan": "unpaired", "gaugan": "labels"}
 #: The stages of a compression. An experiment declares all of them, or none and trains its original alone; one without
@@ -669,8 +671,13 @@ def _check_model(where: str, experiment: Experiment, dataset: DatasetBase) -> No
         raise ValueError(f"{where}.supernet.sampler: {experiment.supernet.sampler} is for pairs or pseudo-pairs")
     if experiment.metric == "miou" and dataset.judge is None:
         raise ValueError(f"{where}.metric: miou needs datasets.{experiment.dataset}.judge")
-    if experiment.metric == "l1" and dataset.kind == "unpaired":
-        raise ValueError(f"{where}.metric: l1 needs the truth of each picture, and these are unpaired; use fid or kid")
+    if experiment.metric in OF_PAIRS and dataset.kind == "unpaired":
+        raise ValueError(
+            f"{where}.metric: {experiment.metric} needs the truth of each picture, and these are unpaired; "
+            "use fid or kid"
+        )
+    if experiment.metric == "lpips" and not experiment.lpips:
+        raise ValueError(f"{where}.metric: lpips needs {where}.lpips: true, by which its networks are fetched")
 
 
 def _check_objective(where: str, experiment: Experiment) -> None:

@@ -18,6 +18,7 @@ from gancomp.metrics.frechet import frechet_distance
 from gancomp.metrics.inception import Inception
 from gancomp.metrics.kernel import kernel_distance
 from gancomp.metrics.lpips import Lpips
+from gancomp.metrics.neighbours import neighbourhood
 from gancomp.metrics.scoring import Scorer
 from gancomp.metrics.segmentation import load_judge
 from gancomp.metrics.statistics import load_real_pair, load_statistics
@@ -77,7 +78,7 @@ class Validation:
 
     def _lpips(self) -> Lpips | None:
         if not self.pictures.paired:
-            self.absent["l1"] = "L1 and LPIPS need the truth of a picture, and these are unpaired."
+            self.absent["l1"] = "L1, PSNR, SSIM and LPIPS need the truth of a picture, and these are unpaired."
         elif not self.settings.lpips:
             self.absent["lpips"] = "LPIPS is not measured: the experiment does not ask for it (lpips: true)."
         elif paths.LPIPS.is_file():
@@ -201,13 +202,14 @@ def evaluate_reference(config: Config, experiment: str, device: Device = "auto")
 
 
 def real_against_real(validation: Validation) -> Scores:
-    """What real pictures score: FID and KID against other real ones, and what the judge reads off them."""
+    """What real pictures score: by their features against other real ones, and what the judge reads off them."""
     key, data_hash = validation.inception.key, validation.pictures.data_hash
     features, reference = load_real_pair(validation.statistics, key, data_hash, validation.settings.seed)
+    near = neighbourhood(features, reference.balls)
     return Scores(
         fid=frechet_distance(features, reference),
         kid=kernel_distance(features, reference),
-        l1=None,
+        **(near.scores if near else {}),
         miou=validation.judge.miou if validation.judge and validation.judge.usable else None,
     )
 

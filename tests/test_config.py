@@ -215,6 +215,12 @@ ALONE: dict[str, Any] = {"teacher": None, "distill": None, "supernet": None}
             {"model": "cyclegan", "metric": "l1"},
             r"mine\.metric: l1 needs the truth of each picture, and these are unpaired",
         ),
+        (
+            {"source": "folders", "a": "a", "b": "b"},
+            {"model": "cyclegan", "metric": "ssim"},
+            r"mine\.metric: ssim needs the truth of each picture",
+        ),
+        ({}, {"metric": "lpips"}, r"mine\.metric: lpips needs .*lpips: true"),
         ({}, {"teacher": {"block": "dense"}}, r"distill\.prune: the teacher is dense and the student separable"),
         (
             {},

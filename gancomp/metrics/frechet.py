@@ -11,6 +11,7 @@ import scipy.linalg
 from numpy.typing import NDArray
 
 from gancomp.metrics.kernel import kernel_within
+from gancomp.metrics.neighbours import Balls
 
 Features = NDArray[np.floating[Any]]
 Matrix = NDArray[np.float64]
@@ -62,6 +63,11 @@ class Statistics:
             return centred
         triangle: Matrix = scipy.linalg.qr(centred, mode="r", overwrite_a=True, check_finite=False)[0]
         return triangle[: centred.shape[1]]
+
+    @cached_property
+    def balls(self) -> Balls | None:
+        """What nearest neighbours are sought among."""
+        return Balls.around(self.features)
 
     @cached_property
     def kernel_term(self) -> float:

@@ -1,4 +1,4 @@
-"""Scores of made pictures against real ones: FID and KID, and where the truth is known L1, LPIPS and mIoU."""
+"""Scores of made pictures against real ones, and where the truth is known against that."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from gancomp.data.datasets import Pixels, to_rgb
 from gancomp.metrics.bootstrap import Values, Weights, frechet_replicates, kernel_replicates, mean_replicates
 from gancomp.metrics.frechet import Statistics, frechet_distance
 from gancomp.metrics.kernel import kernel_distance
-from gancomp.metrics.pictures import l1_each
+from gancomp.metrics.neighbours import neighbourhood
+from gancomp.metrics.pictures import has_ssim, l1_each, psnr_each, ssim_each
 from gancomp.metrics.segmentation import Judge, mean_iou
 from gancomp.metrics.statistics import Extractor
 from gancomp.report.records import Scores
@@ -36,7 +37,8 @@ class Truth:
 class Scorer:
     """Measures what generators make of the inputs of *pictures*, against the real pictures in *reference*.
 
-    L1 and LPIPS need pairs, and mIoU a *judge*; scores for which something is missing are None.
+    L1, PSNR, SSIM and LPIPS need pairs, and mIoU a *judge*; scores for which something is missing are None. SSIM, which
+    costs more than FID of large pictures, can be left out.
     """
 
     def __init__(
@@ -46,9 +48,11 @@ class Scorer:
         inception: Extractor,
         judge: Judge | None = None,
         lpips: Lpips | None = None,
+        ssim: bool = True,
     ) -> None:
         self.pictures, self.reference = pictures, reference
         self.inception, self.judge, self.lpips = inception, judge, lpips
+        self.ssim = ssim and has_ssim(*pictures.size)
 
     def truth(self, indices: Sequence[int]) -> Truth:
         """The truth of the inputs at *indices*."""
@@ -68,43 +72,67 @@ class Tally:
     def __init__(self, scorer: Scorer) -> None:
         self._scorer = scorer
         self._features: list[NDArray[np.float32]] = []
-        self._l1: list[NDArray[np.float64]] = []
-        self._lpips = 0.0
+        #: By metric, of each picture in the order in which they came.
+        self._each: dict[str, list[NDArray[np.float64]]] = {}
         classes = scorer.judge.classes if scorer.judge else 0
         self._confusion = np.zeros((classes, classes), np.int64)
 
     def add(self, made: Images, truth: Truth) -> None:
         """Count pictures (n, h, w, c) in, made of inputs whose truth this is.
 
-        L1 is that of all channels; the networks that look at pictures see gray repeated, and what is transparent on
+        Distances are of all channels; the networks that look at pictures see gray repeated, and what is transparent on
         white.
         """
         scorer = self._scorer
         self._features.append(scorer.inception(to_rgb(made)))
         if truth.targets is not None:
-            self._l1.append(l1_each(made, truth.targets))
+            self._append("l1", l1_each(made, truth.targets))
+            self._append("psnr", psnr_each(made, truth.targets))
+            if scorer.ssim:
+                self._append("ssim", ssim_each(made, truth.targets))
             if scorer.lpips:
-                self._lpips += float(scorer.lpips(to_rgb(made), to_rgb(truth.targets)).sum(dtype=np.float64))
+                self._append("lpips", scorer.lpips(to_rgb(made), to_rgb(truth.targets)).astype(np.float64))
         if scorer.judge and truth.labels is not None:
             self._confusion += scorer.judge.score(to_rgb(made), truth.labels)
 
+    def _append(self, metric: str, values: NDArray[np.float64]) -> None:
+        self._each.setdefault(metric, []).append(values)
+
+    @property
+    def features(self) -> NDArray[np.float32]:
+        """Of all pictures, (n, d)."""
+        return np.concatenate(self._features)
+
+    @property
+    def each(self) -> dict[str, NDArray[np.float64]]:
+        """What each picture scores (n,), by those metrics that are means over pictures."""
+        return {metric: np.concatenate(parts) for metric, parts in self._each.items()}
+
     def scores(self) -> Scores:
         """The scores of all pictures that were counted in; ValueError for fewer than two."""
-        scorer, features = self._scorer, np.concatenate(self._features)
-        known = scorer.pictures.paired
+        scorer, features = self._scorer, self.features
+        near = neighbourhood(features, scorer.reference.balls)
         return Scores(
             fid=frechet_distance(features, scorer.reference),
             kid=kernel_distance(features, scorer.reference),
-            l1=float(np.concatenate(self._l1).mean()) if known else None,
-            lpips=self._lpips / len(features) if known and scorer.lpips else None,
             miou=mean_iou(self._confusion) if scorer.judge else None,
+            **{metric: float(values.mean()) for metric, values in self.each.items()},
+            **(near.scores if near else {}),
         )
 
     def replicates(self, weights: Weights) -> dict[str, Values]:
-        """FID, KID and, where the truth is known, L1 of each draw of the pictures (`gancomp.metrics.bootstrap`)."""
-        reference, features = self._scorer.reference, np.concatenate(self._features)
+        """The scores in each draw of the pictures (`gancomp.metrics.bootstrap`), but for mIoU, and for recall, whose
+        balls draws with repetitions would shrink."""
+        reference, features = self._scorer.reference, self.features
         found = {
             "fid": frechet_replicates(features, reference, weights),
             "kid": kernel_replicates(features, reference, weights),
+            **{metric: mean_replicates(values, weights) for metric, values in self.each.items()},
         }
-        return found | ({"l1": mean_replicates(np.concatenate(self._l1), weights)} if self._l1 else {})
+        if near := neighbourhood(features, reference.balls):
+            found |= {
+                "precision": mean_replicates(near.precise, weights),
+                "density": mean_replicates(near.dense, weights),
+                "coverage": near.coverages(weights),
+            }
+        return found

@@ -10,7 +10,10 @@ from gancomp.config import HIGHER_IS_BETTER
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric: its key in records and configuration, its name, its column of `table.csv`, and its printed scale."""
+    """One metric: its key in records and configuration, its name, its column of `table.csv`, and its printed scale.
+
+    One that is not *main* has its place in a second table, unless it is what chose.
+    """
 
     key: str
     name: str
@@ -18,6 +21,7 @@ class Metric:
     scale: float
     unit: str
     decimals: int
+    main: bool = True
 
     @property
     def arrow(self) -> str:
@@ -61,10 +65,21 @@ METRICS: tuple[Metric, ...] = (
     Metric("l1", "L1", "l1_share_of_range", 1, "", 4),
     Metric("lpips", "LPIPS", "lpips", 1, "", 4),
     Metric("miou", "mIoU", "miou", 100, "%", 2),
+    Metric("ssim", "SSIM", "ssim_gaussian_11x11", 1, "", 4, main=False),
+    Metric("psnr", "PSNR", "psnr_db", 1, "(dB)", 2, main=False),
+    Metric("precision", "Precision", "precision_k5", 1, "(k = 5)", 3, main=False),
+    Metric("recall", "Recall", "recall_k5", 1, "(k = 5)", 3, main=False),
+    Metric("density", "Density", "density_k5", 1, "(k = 5)", 3, main=False),
+    Metric("coverage", "Coverage", "coverage_k5", 1, "(k = 5)", 3, main=False),
 )
 BY_KEY = {metric.key: metric for metric in METRICS}
 
 
 def led_by(key: str) -> list[Metric]:
-    """All metrics, that of *key* first."""
-    return sorted(METRICS, key=lambda metric: metric.key != key)
+    """The main metrics, that of *key*, which may be any, first."""
+    return [BY_KEY[key], *(metric for metric in METRICS if metric.main and metric.key != key)]
+
+
+def beside(key: str) -> list[Metric]:
+    """All metrics that are not in `led_by`."""
+    return [metric for metric in METRICS if not metric.main and metric.key != key]

@@ -36,15 +36,23 @@ class Scores(Record):
     """Quality against real pictures; `gancomp.report.metrics` says which way each is better.
 
     `kid` is the unbiased MMD² itself (polynomial kernel of degree 3), never scaled, and may be negative.
-    `l1` is the mean absolute difference as a share of the 8-bit range, `lpips` the mean perceptual distance; both are
-    None where the truth is not known. `miou` is a share, what a judge reads off the pictures; None without a judge.
+    `l1` is the mean absolute difference as a share of the 8-bit range, `lpips` the mean perceptual distance, `ssim` the
+    mean structural similarity, `psnr` the mean of the pictures' ratios in dB; None where the truth is not known.
+    `miou` is a share, what a judge reads off the pictures; None without a judge. `precision`, `recall`, `density` and
+    `coverage` are of 5 nearest neighbours among Inception's features. Files of earlier versions lack the last six.
     """
 
     fid: float
     kid: float
-    l1: Score
+    l1: Score = None
     miou: Score = None
     lpips: Score = None
+    ssim: Score = None
+    psnr: Score = None
+    precision: Score = None
+    recall: Score = None
+    density: Score = None
+    coverage: Score = None
 
 
 class Cost(Record):
@@ -225,14 +233,36 @@ class SubnetRow(Cost, Scores):
     kid_high: Score = None
     l1_low: Score = None
     l1_high: Score = None
+    psnr_low: Score = None
+    psnr_high: Score = None
+    ssim_low: Score = None
+    ssim_high: Score = None
+    lpips_low: Score = None
+    lpips_high: Score = None
+    precision_low: Score = None
+    precision_high: Score = None
+    density_low: Score = None
+    density_high: Score = None
+    coverage_low: Score = None
+    coverage_high: Score = None
 
 
-#: The columns of `scores/search.csv`, in order; files from before intervals were known lack those.
+def _ends(*metrics: str) -> tuple[str, ...]:
+    return tuple(f"{metric}_{end}" for metric in metrics for end in ("low", "high"))
+
+
+#: The columns of `scores/search.csv`, in order.
 PLAIN_COLUMNS: tuple[str, ...] = ("index", "widths", "macs", "macs_paper", "params", "fid", "kid", "l1", "miou")
-INTERVAL_COLUMNS: tuple[str, ...] = ("fid_low", "fid_high", "kid_low", "kid_high", "l1_low", "l1_high")
-SEARCH_COLUMNS: tuple[str, ...] = (*PLAIN_COLUMNS, *INTERVAL_COLUMNS)
+NEWER_SCORES: tuple[str, ...] = ("psnr", "ssim", "lpips", "precision", "recall", "density", "coverage")
+FIRST_INTERVALS: tuple[str, ...] = _ends("fid", "kid", "l1")
+NEWER_INTERVALS: tuple[str, ...] = _ends("psnr", "ssim", "lpips", "precision", "density", "coverage")
+INTERVAL_COLUMNS: tuple[str, ...] = (*FIRST_INTERVALS, *NEWER_INTERVALS)
+SEARCH_COLUMNS: tuple[str, ...] = (*PLAIN_COLUMNS, *FIRST_INTERVALS, *NEWER_SCORES, *NEWER_INTERVALS)
+#: What files from before the newer scores, and from before intervals were known, have of them.
+OLDER_COLUMNS: tuple[tuple[str, ...], ...] = ((*PLAIN_COLUMNS, *FIRST_INTERVALS), PLAIN_COLUMNS)
 #: `scores/space.csv` also has the median and the quartiles of the latency of one picture, in ms.
-SPACE_COLUMNS: tuple[str, ...] = (*SEARCH_COLUMNS, "latency_ms", "latency_ms_low", "latency_ms_high")
+LATENCY_COLUMNS: tuple[str, ...] = ("latency_ms", "latency_ms_low", "latency_ms_high")
+SPACE_COLUMNS: tuple[str, ...] = (*SEARCH_COLUMNS, *LATENCY_COLUMNS)
 #: A shard also says what its subnets score in each draw of the pictures, by the metric that chooses.
 REPLICATES = "replicates"
 SHARD_COLUMNS: tuple[str, ...] = (*SEARCH_COLUMNS, REPLICATES)
@@ -364,23 +394,25 @@ def read_search(path: Path) -> list[SubnetRow]:
 
 def read_subnets(path: Path) -> list[SubnetRow]:
     """The rows of `search.csv`, which may hold none."""
-    return _read_rows(path, SubnetRow, (SEARCH_COLUMNS, PLAIN_COLUMNS))
+    return _read_rows(path, SubnetRow)
 
 
 def read_space(path: Path) -> list[SpaceRow]:
     """The rows of `space.csv`, which `gancomp space` writes."""
-    return _read_rows(path, SpaceRow, (SPACE_COLUMNS,))
+    return _read_rows(path, SpaceRow, LATENCY_COLUMNS)
 
 
 def read_shard(path: Path) -> list[ShardRow]:
     """The rows of one shard, which may hold none; GancompError where a row is not what was written."""
-    return _read_rows(path, ShardRow, (SHARD_COLUMNS,))
+    return _read_rows(path, ShardRow, (REPLICATES,))
 
 
-def _read_rows(path: Path, kind: type[RecordType], accepted: Sequence[tuple[str, ...]]) -> list[RecordType]:
+def _read_rows(path: Path, kind: type[RecordType], more: tuple[str, ...] = ()) -> list[RecordType]:
+    """The rows of a file that has the columns of `search.csv`, or those of earlier versions, and *more*."""
     columns, rows = read_csv(require(path, "search"))
-    if columns not in accepted:
-        raise GancompError(f"{path}: its columns are not {', '.join(accepted[0])}; delete it and run the search again")
+    if columns not in [(*known, *more) for known in (SEARCH_COLUMNS, *OLDER_COLUMNS)]:
+        wanted = ", ".join((*SEARCH_COLUMNS, *more))
+        raise GancompError(f"{path}: its columns are not {wanted}; delete it and run the search again")
     return [_validated(row, kind, f"{path}, line {line}", "search") for line, row in enumerate(rows, start=2)]
 
 

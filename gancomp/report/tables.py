@@ -9,7 +9,7 @@ from typing import Any
 
 from gancomp.artifacts import write_csv, write_text
 from gancomp.errors import GancompError
-from gancomp.report.metrics import BY_KEY, METRICS, Metric, led_by
+from gancomp.report.metrics import BY_KEY, METRICS, Metric, beside, led_by
 from gancomp.report.records import (
     COPIED,
     MEAN,
@@ -94,6 +94,7 @@ def write_tables(subject: Subject) -> None:
         "",
         *_markdown_table(rows, benchmark, subject.metric),
         "",
+        *_second_table(rows, subject.metric),
         *([f"**Note.** {_one_line(subject.note)}", ""] if subject.note.strip() else []),
         *(f"{text}\n" for text in verdicts),
         " ".join(_small_print(subject, rows, board, benchmark, selection)),
@@ -185,9 +186,23 @@ def _markdown_table(rows: Sequence[Row], benchmark: Benchmark, metric: str) -> l
     return [_line(heads), _line([":--", *["--:"] * (len(heads) - 1)]), *(_line(row) for row in cells)]
 
 
+def _second_table(rows: Sequence[Row], metric: str) -> list[str]:
+    """The scores that have no place in the first; none where nothing was scored by them."""
+    shown = _known(rows, beside(metric))
+    if not shown:
+        return []
+    heads = ["Generator", *(f"{metric.head} {metric.arrow}" for metric in shown)]
+    cells = [[_markdown_name(row), *_scores(row, shown)] for row in rows]
+    return [_line(heads), _line([":--", *["--:"] * len(shown)]), *(_line(row) for row in cells), ""]
+
+
 def measured(rows: Sequence[Row], metric: str) -> list[Metric]:
-    """The metrics that at least one row has, the one of key *metric* first."""
-    return [one for one in led_by(metric) if any(one.of(row.scores) is not None for row in rows)]
+    """The main metrics that at least one row has, the one of key *metric* first."""
+    return _known(rows, led_by(metric))
+
+
+def _known(rows: Sequence[Row], metrics: Sequence[Metric]) -> list[Metric]:
+    return [one for one in metrics if any(one.of(row.scores) is not None for row in rows)]
 
 
 def _line(cells: Sequence[str]) -> str:
@@ -195,12 +210,12 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _markdown_cells(row: Row, original: Row, shown: Sequence[Metric]) -> list[str]:
-    scores = [BLANK if (value := metric.of(row.scores)) is None else metric.text(value) for metric in shown]
+    scores = _scores(row, shown)
     if not (row.evaluation and row.measured and original.evaluation and original.measured):
         return [row.name, *[BLANK] * 5, *scores, *[BLANK] * 3]
     own, base, latency = row.evaluation, original.evaluation, row.measured.latency_ms.median
     return [
-        f"**{row.name}**" if own.stage == "finetune" else row.name,
+        _markdown_name(row),
         f"{significant(own.params / 1e6)} M",
         quantity(own.macs),
         times(reduction(base.macs, own.macs)),
@@ -211,6 +226,14 @@ def _markdown_cells(row: Row, original: Row, shown: Sequence[Metric]) -> list[st
         times(reduction(original.measured.latency_ms.median, latency)),
         f"{significant(row.measured.activation_bytes / 2**20)} MiB",
     ]
+
+
+def _scores(row: Row, shown: Sequence[Metric]) -> list[str]:
+    return [BLANK if (value := metric.of(row.scores)) is None else metric.text(value) for metric in shown]
+
+
+def _markdown_name(row: Row) -> str:
+    return f"**{row.name}**" if row.evaluation and row.evaluation.stage == "finetune" else row.name
 
 
 def significant(value: float) -> str:
@@ -363,7 +386,7 @@ def _small_print(
     reference = board.reference
     real = BY_KEY["fid"].text(reference.rows[REAL].fid)
     rounds = f"{benchmark.runs} run{'s' if benchmark.runs > 1 else ''} after {benchmark.warmup} to warm up"
-    keys = {metric.key for metric in measured(rows, subject.metric)}
+    keys = {metric.key for metric in _known(rows, METRICS)}
     return [
         f"Scored on {reference.images:,} validation pictures, which chose nothing{_chosen_by(selection)}.",
         f"Few pictures bias FID upwards: real pictures against other real ones score {real} here, so read FID "
@@ -390,6 +413,13 @@ _BASELINE = {
 _ABOUT = {
     "l1": "L1 is the mean absolute difference as a share of the 8-bit range.",
     "lpips": "LPIPS is the mean perceptual distance (AlexNet).",
+    "ssim": "SSIM is the mean structural similarity (Gaussian window of 11 × 11, σ 1.5, mean over channels).",
+    "psnr": "PSNR is the mean of the pictures' ratios.",
+    "precision": (
+        "A real picture's ball reaches to its 5th neighbour among the features of FID: precision is the share of "
+        "pictures that lie in one, density in how many on average (over 5), coverage the share of balls that hold a "
+        "picture; recall is the share of real pictures that lie in the pictures' own balls."
+    ),
 }
 
 

@@ -10,7 +10,7 @@ from gancomp.config import Config, SupernetTraining, budget_macs
 from gancomp.elastic.space import Subnet, under_budget
 from gancomp.errors import GancompError
 from gancomp.pipeline import generator_spec
-from gancomp.report.records import INTERVAL_COLUMNS, REPLICATES, ShardRow, SubnetRow
+from gancomp.report.records import PLAIN_COLUMNS, REPLICATES, SEARCH_COLUMNS, ShardRow, SubnetRow
 from gancomp.spec import format_widths
 
 #: Subnets whose features are held together; a constant, so that scores do not depend on the shards.
@@ -57,9 +57,10 @@ def as_text(row: SubnetRow) -> dict[str, str]:
         "params": str(row.params),
         "fid": f"{row.fid:.6f}",
         "kid": f"{row.kid:.9f}",
-        "l1": "" if row.l1 is None else f"{row.l1:.9f}",
-        "miou": "" if row.miou is None else f"{row.miou:.9f}",
-        **{name: "" if (value := getattr(row, name)) is None else f"{value:.9f}" for name in INTERVAL_COLUMNS},
+        **{
+            name: "" if (value := getattr(row, name)) is None else f"{value:.9f}"
+            for name in SEARCH_COLUMNS[PLAIN_COLUMNS.index("l1") :]
+        },
     }
 
 

@@ -19,6 +19,7 @@ from gancomp.elastic.space import Subnet
 from gancomp.errors import GancompError
 from gancomp.metrics.bootstrap import Values, draws, interval
 from gancomp.metrics.inception import Inception
+from gancomp.metrics.lpips import Lpips
 from gancomp.metrics.scoring import Scorer
 from gancomp.metrics.segmentation import Judge, load_judge
 from gancomp.metrics.statistics import load_statistics
@@ -48,8 +49,9 @@ def score(
     """Score *subnets* of the once-for-all *generator*, in order, with 95% intervals from draws of the pictures.
     With a *stride* only one picture in *stride* counts, and there are no intervals.
 
-    FID and KID always, L1 where train-2 holds pairs, and mIoU, which may cost more than all else, where it is the
-    metric that chooses. Raises GancompError when what measures is missing, or a judge is not good enough to choose by.
+    What looks at Inception's features always, L1 and PSNR where train-2 holds pairs, and SSIM, LPIPS and mIoU, which
+    may cost more than all else, where they are the metric that chooses. Raises GancompError when what measures is
+    missing, or a judge is not good enough to choose by.
     """
     settings = config.experiments[experiment]
     dataset = config.datasets[settings.dataset]
@@ -59,7 +61,8 @@ def score(
     inception = Inception(paths.INCEPTION, precision=settings.precision, device=device)
     reference = load_statistics(root / "statistics.safetensors", "train-2", inception.key, pictures.data_hash)
     judge = usable_judge(dataset, root, fabric.device) if settings.metric == "miou" else None
-    scorer = Scorer(pictures, reference, inception, judge)
+    lpips = Lpips(paths.LPIPS, fabric.device) if settings.metric == "lpips" else None
+    scorer = Scorer(pictures, reference, inception, judge, lpips, ssim=settings.metric == "ssim")
     count, chunk = min(len(pictures), settings.search.images), settings.search.chunk
     # Names may follow what the pictures show. A smaller stride keeps what a larger one has drawn.
     scored = sorted(rng.sample(settings.seed, "pictures of the search", len(pictures), math.ceil(count / stride)))

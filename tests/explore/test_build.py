@@ -57,7 +57,9 @@ def test_a_search_becomes_a_page(workspace: Workspace) -> None:
     assert [(row["index"], tuple(row["widths"]), row["macs"], row["fid"], row["l1"]) for row in table] == [
         (row.index, row.widths, row.macs, row.fid, row.l1) for row in rows
     ]
-    assert [metric["key"] for metric in made["metrics"]] == ["fid", "kid", "l1"]
+    assert [metric["key"] for metric in made["metrics"]] == (
+        ["fid", "kid", "l1", "psnr", "precision", "recall", "density", "coverage"]
+    )
     assert {row["latency"] for row in table} == {None}
     selection = read(workspace.stage("search") / "selection.json", Selection, "search")
     assert made["winner"] == selection.winner.index

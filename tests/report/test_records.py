@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from gancomp.artifacts import read_csv, write_csv
 from gancomp.errors import GancompError
 from gancomp.report.records import (
     COMPARED,
+    OLDER_COLUMNS,
     Benchmark,
     Evaluation,
     Folders,
@@ -87,8 +89,19 @@ def test_search_rows_are_typed_and_faults_are_located(results: Path) -> None:
     lines = path.read_text().splitlines()
     lines[3] = lines[3].rsplit(",", 1)[0] + ",nan"
     path.write_text("\n".join(lines))
-    with pytest.raises(GancompError, match=r"search\.csv, line 4: l1_high: .*finite"):
+    with pytest.raises(GancompError, match=r"search\.csv, line 4: coverage_high: .*finite"):
         read_search(path)
+
+
+@pytest.mark.parametrize("columns", OLDER_COLUMNS)
+def test_files_of_earlier_versions_are_read(results: Path, columns: tuple[str, ...]) -> None:
+    path = results / EXPERIMENT / "scores" / "search.csv"
+    before = read_search(path)
+    _, rows = read_csv(path)
+    write_csv(path, columns, [{name: row[name] for name in columns} for row in rows], checked=True)
+    after = read_search(path)
+    assert [(row.widths, row.fid, row.l1) for row in after] == [(row.widths, row.fid, row.l1) for row in before]
+    assert {row.precision for row in after} == {None}
 
 
 def test_search_without_rows_is_refused(results: Path) -> None:

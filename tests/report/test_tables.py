@@ -306,3 +306,37 @@ def test_an_original_alone(results: Path) -> None:
     assert "Scored on 290 validation pictures, which chose nothing. Few" in text
     assert "Ours" not in text
     assert "once-for-all" not in text
+
+
+def test_further_scores_have_a_table_of_their_own_unless_one_of_them_chose(results: Path) -> None:
+    """Of results from before they were known there is none."""
+    write_tables(subject(results))
+    page = results / EXPERIMENT / "tables" / "table.md"
+    assert "SSIM" not in page.read_text()
+    for stage, ssim in (("original", 0.81), ("finetune", 0.79), ("narrow", 0.7), ("subnet", 0.78)):
+        edit_json(
+            results / EXPERIMENT / stage / "evaluation.json",
+            lambda data, ssim=ssim: data.update(ssim=ssim, psnr=20 + ssim, coverage=ssim / 2),
+        )
+    write_tables(subject(results))
+    lines = page.read_text().splitlines()
+    assert "| Generator | SSIM ↑ | PSNR (dB) ↑ | Coverage (k = 5) ↑ |" in lines
+    assert "| **Ours** | 0.7900 | 20.79 | 0.395 |" in lines
+    assert "| mean colour | – | – | – |" in lines
+    assert "SSIM is the mean structural similarity (Gaussian window of 11 × 11" in lines[-1]
+    with (results / EXPERIMENT / "tables" / "table.csv").open(encoding="utf-8") as stream:
+        assert [row["ssim_gaussian_11x11"] for row in csv.DictReader(stream)] == [
+            "0.81",
+            "0.7",
+            "0.78",
+            "0.79",
+            "",
+            "",
+            "",
+        ]
+
+    write_tables(subject(results, metric="ssim"))
+    lines = page.read_text().splitlines()
+    assert any("| SSIM ↑ | FID ↓ |" in line for line in lines)
+    assert "| Generator | PSNR (dB) ↑ | Coverage (k = 5) ↑ |" in lines
+    assert any("better on SSIM" in line for line in lines)

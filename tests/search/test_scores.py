@@ -97,13 +97,31 @@ def test_search_csv_of_the_experiment(finished: Workspace) -> None:
     config = finished.config()
     assert [row.widths for row in rows] == [subnet.widths for subnet in candidates(config, EXPERIMENT)]
     assert (finished.stage("scores") / "search.csv").read_text().splitlines()[0] == (
-        "index,widths,macs,macs_paper,params,fid,kid,l1,miou,fid_low,fid_high,kid_low,kid_high,l1_low,l1_high,crc32"
+        "index,widths,macs,macs_paper,params,fid,kid,l1,miou,fid_low,fid_high,kid_low,kid_high,l1_low,l1_high,"
+        "psnr,ssim,lpips,precision,recall,density,coverage,psnr_low,psnr_high,ssim_low,ssim_high,lpips_low,lpips_high,"
+        "precision_low,precision_high,density_low,density_high,coverage_low,coverage_high,crc32"
     )
+    assert {(row.ssim, row.lpips, row.miou) for row in rows} == {(None, None, None)}, "they cost more than all else"
+    assert all(row.psnr and row.precision is not None and row.coverage is not None for row in rows)
+
+
+@pytest.mark.parametrize("metric", ["ssim", "recall"])
+def test_any_metric_chooses(workspace: Workspace, metric: str) -> None:
+    """SSIM is measured where it is asked for, with draws that tell what ties; recall has no draws."""
+    config = workspace.config(metric=metric, **TIGHT | {"search": TIGHT["search"] | {"images": 7}})
+    score_shard(config, EXPERIMENT, 0, 1, "cpu")
+    merge(config, EXPERIMENT, 1)
+    rows = read_search(workspace.stage("scores") / "search.csv")
+    select(config, EXPERIMENT)
+    selection = read(workspace.stage("search") / "selection.json", Selection, "search")
+    assert selection.best
+    assert getattr(selection.best, metric) == max(getattr(row, metric) for row in rows)
+    assert (selection.tied is None) == (metric == "recall")
 
 
 def test_intervals_hold_their_score(finished: Workspace) -> None:
     for row in read_search(finished.stage("scores") / "search.csv"):
-        for metric in ("fid", "kid", "l1"):
+        for metric in ("fid", "kid", "l1", "psnr"):
             low, high = getattr(row, f"{metric}_low"), getattr(row, f"{metric}_high")
             assert low < getattr(row, metric) < high
 

@@ -1,6 +1,11 @@
 """Every subnet under the budget, scored in shards; the winner, cut out of the once-for-all network."""
 
 
+def lpips_to_choose_by(wildcards):
+    """Input function: whether LPIPS can be measured, where it is what the search chooses by."""
+    return lpips_files(wildcards) if CONFIG.experiments[wildcards.experiment].metric == "lpips" else []
+
+
 localrules:
     merge,
     select,
@@ -11,6 +16,7 @@ rule search:
         supernet=from_stage("supernet", "model.safetensors"),
         statistics=from_data("statistics.safetensors"),
         judge=judge_files,
+        lpips=lpips_to_choose_by,
         inception="data/inception/weights.safetensors",
     output:
         "results/{experiment}/scores/shards/{shard}.csv",
@@ -59,6 +65,7 @@ rule evolve:
         supernet=from_stage("supernet", "model.safetensors"),
         statistics=from_data("statistics.safetensors"),
         judge=judge_files,
+        lpips=lpips_to_choose_by,
         inception="data/inception/weights.safetensors",
     output:
         "results/{experiment}/scores/search.csv",
@@ -87,6 +94,7 @@ rule halve:
         supernet=from_stage("supernet", "model.safetensors"),
         statistics=from_data("statistics.safetensors"),
         judge=judge_files,
+        lpips=lpips_to_choose_by,
         inception="data/inception/weights.safetensors",
     output:
         "results/{experiment}/scores/search.csv",
