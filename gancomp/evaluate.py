@@ -14,14 +14,15 @@ from gancomp import paths
 from gancomp.artifacts import atomic, code_version, file_sha256, provenance, read_json, write_json
 from gancomp.config import Config
 from gancomp.data.datasets import Pictures, Pixels, to_rgb
+from gancomp.metrics.bootstrap import draws, frechet_replicates, interval, kernel_replicates
 from gancomp.metrics.frechet import frechet_distance
 from gancomp.metrics.inception import Inception
 from gancomp.metrics.kernel import kernel_distance
 from gancomp.metrics.lpips import Lpips
 from gancomp.metrics.neighbours import neighbourhood
-from gancomp.metrics.scoring import Scorer
+from gancomp.metrics.scoring import Scorer, Tally
 from gancomp.metrics.segmentation import load_judge
-from gancomp.metrics.statistics import load_real_pair, load_statistics
+from gancomp.metrics.statistics import load_real_pair, load_real_pair_of_search, load_statistics
 from gancomp.nets import Generator, load_generator
 from gancomp.pipeline import model_of
 from gancomp.profile.macs import profile
@@ -88,8 +89,8 @@ class Validation:
             self.absent["lpips"] = f"LPIPS is not measured: its backbone is not at hand ({reason})."
         return None
 
-    def score(self, make: MakePictures, title: str) -> tuple[Scores, Images]:
-        """The scores of *make*(inputs) against the real targets, and the samples' pictures."""
+    def score(self, make: MakePictures, title: str) -> tuple[Tally, Images]:
+        """*make*(inputs) measured against the real targets, and the samples' pictures."""
         tally, samples = self.scorer.tally(), []
         with Progress(title, len(self.pictures), "images") as progress:
             for start in range(0, len(self.pictures), CHUNK):
@@ -98,7 +99,7 @@ class Validation:
                 tally.add(made, self.scorer.truth(indices))
                 samples += [picture for index, picture in zip(indices, made, strict=True) if index in self.samples]
                 progress.advance(len(indices))
-        return tally.scores(), np.stack(samples)
+        return tally, np.stack(samples)
 
     def about(self) -> dict[str, Any]:
         """What every record of scores says besides them."""
@@ -142,7 +143,8 @@ def evaluate(config: Config, experiment: str, stage: str, device: Device = "auto
     validation = Validation(config, experiment, device)
     generator = load_generator(model_of(config, experiment, stage), validation.device)
     make = maker(generator, validation.pictures, validation.device)
-    scores, samples = validation.score(make, f"evaluate {experiment} {stage}")
+    tally, samples = validation.score(make, f"evaluate {experiment} {stage}")
+    scores = tally.scores()
     counted = profile(generator.spec)
     folder = paths.stage(experiment, stage)
     kept = {}
@@ -158,6 +160,7 @@ def evaluate(config: Config, experiment: str, stage: str, device: Device = "auto
         macs=counted.macs,
         macs_paper=counted.macs_paper,
         **scores.model_dump(),
+        each={metric: tuple(float(f"{value:.6g}") for value in values) for metric, values in tally.shares().items()},
         **validation.about(),
         snapshots=kept,
     )
@@ -182,7 +185,9 @@ def evaluate_reference(config: Config, experiment: str, device: Device = "auto")
     else:
         baseline = COPIED, training.as_targets
     flat: tuple[str, MakePictures] = MEAN, lambda inputs: np.broadcast_to(colour, (*inputs.shape[:3], len(colour)))
-    made = {name: validation.score(make, f"reference {experiment}: {name}")[0] for name, make in (baseline, flat)}
+    made = {
+        name: validation.score(make, f"reference {experiment}: {name}")[0].scores() for name, make in (baseline, flat)
+    }
 
     pictures, samples = validation.pictures, validation.samples
     record = Reference(
@@ -191,6 +196,7 @@ def evaluate_reference(config: Config, experiment: str, device: Device = "auto")
         paired=pictures.paired,
         judge=validation.judge,
         absent=validation.absent,
+        bands=real_bands(validation),
         **validation.about(),
     )
     folder = paths.stage(experiment, "reference")
@@ -212,6 +218,25 @@ def real_against_real(validation: Validation) -> Scores:
         **(near.scores if near else {}),
         miou=validation.judge.miou if validation.judge and validation.judge.usable else None,
     )
+
+
+def real_bands(validation: Validation) -> dict[str, dict[str, tuple[float, float]]]:
+    """The 95% intervals of *real against real*, by draws of as many pictures as are scored in each place."""
+    key, seed, search = validation.inception.key, validation.settings.seed, validation.settings.search
+    pairs = {
+        "val": load_real_pair(validation.statistics, key, validation.pictures.data_hash, seed),
+        "train-2": load_real_pair_of_search(validation.statistics, key, search.images, seed),
+    }
+    bands = {}
+    for split, (features, reference) in pairs.items():
+        weights = draws(len(features), search.bootstrap, seed)
+        if not len(weights):
+            continue
+        bands[split] = {
+            "fid": interval(frechet_distance(features, reference), frechet_replicates(features, reference, weights)),
+            "kid": interval(kernel_distance(features, reference), kernel_replicates(features, reference, weights)),
+        }
+    return bands
 
 
 def mean_colour(pictures: Pictures) -> Images:

@@ -103,7 +103,9 @@ def measure_runtimes(config: Config, experiment: str) -> None:
     fids: dict[tuple[str, str], float] = {
         (job.runtime, job.precision): validation.score(
             _maker(open_job(job), validation), f"FID of {job.runtime}, {job.precision}"
-        )[0].fid
+        )[0]
+        .scores()
+        .fid
         for job in jobs
         if job.network == "compressed" and job.runtime != "torch.compile" and job.threads == _cores()
     }

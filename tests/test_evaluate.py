@@ -67,6 +67,10 @@ def test_generator(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> 
     assert record.kid == pytest.approx(kernel_distance(features, real), rel=1e-6)
     assert record.l1 == pytest.approx(np.abs(made.astype(int) - targets).mean() / 255)
 
+    assert set(record.each) >= {"fid", "kid", "l1", "psnr", "ssim"}
+    for metric, values in record.each.items():
+        assert np.mean(values) == pytest.approx(getattr(record, metric), rel=1e-4), metric
+
     counted = profile(generator.spec)
     assert (record.params, record.macs, record.macs_paper) == (counted.params, counted.macs, counted.macs_paper)
     assert record.spec == generator.spec
@@ -86,6 +90,10 @@ def test_honesty_rows(workspace: Workspace) -> None:
     inputs, targets = pictures(workspace, "val")
     inception = FakeInception()
     real = Statistics.from_features(inception(targets))
+
+    assert record.bands.keys() == {"val", "train-2"}
+    low, high = record.bands["val"]["fid"]
+    assert low < record.rows[REAL].fid < high
 
     copied = record.rows[COPIED]
     assert copied.l1 == pytest.approx(np.abs(inputs.astype(int) - targets).mean() / 255)

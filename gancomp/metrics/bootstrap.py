@@ -78,7 +78,12 @@ def exact_frechet_replicates(features: Features, reference: Statistics, weights:
 
 
 def linear_frechet_replicates(features: Features, reference: Statistics, weights: Weights) -> Values:
-    """The Fréchet distance of each draw to first order in its weights: one decomposition for all draws.
+    """The Fréchet distance of each draw to first order in its weights: one decomposition for all draws."""
+    return mean_replicates(frechet_shares(features, reference), weights)
+
+
+def frechet_shares(features: Features, reference: Statistics) -> Values:
+    """What each picture of *features* (n, d) adds to their Fréchet distance, to first order (n,); the mean is that.
 
     With X centred, R the reference's root and A = XRᵀ, picture i moves tr √(Σ₁Σ₂) by the diagonal (AAᵀ)^½ᵢᵢ. Centred
     on the distance itself: what draws hold twice does not raise it, and adds none of the noise that it adds to draws.
@@ -97,8 +102,19 @@ def linear_frechet_replicates(features: Features, reference: Statistics, weights
     lengths, towards = np.square(centred).sum(axis=1), own.mu - reference.mu
     shared = np.sqrt(count - 1) * diagonal
     distance = float(towards @ towards) + reference.trace + float((lengths - 2 * shared).sum()) / (count - 1)
-    moves = 2 * centred @ towards + (lengths - shared) * (count / (count - 1))
-    return distance + mean_replicates(moves - moves.mean(), weights)
+    moves: Values = 2 * centred @ towards + (lengths - shared) * (count / (count - 1))
+    shares: Values = distance + moves - moves.mean()
+    return shares
+
+
+def kernel_shares(features: Features, reference: Statistics) -> Values:
+    """What each picture of *features* (n, d) adds to their kernel distance, to first order (n,); the mean is that."""
+    within = kernel_matrix(features, features)
+    np.fill_diagonal(within, 0)
+    own: Values = within.sum(axis=1) / (len(features) - 1)
+    across: Values = kernel_matrix(features, reference.features).mean(axis=1)
+    shares: Values = 2 * own - own.mean() + reference.kernel_term - 2 * across
+    return shares
 
 
 def kernel_replicates(features: Features, reference: Statistics, weights: Weights) -> Values:

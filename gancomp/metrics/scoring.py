@@ -10,7 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gancomp.data.datasets import Pixels, to_rgb
-from gancomp.metrics.bootstrap import Values, Weights, frechet_replicates, kernel_replicates, mean_replicates
+from gancomp.metrics.bootstrap import (
+    Values,
+    Weights,
+    frechet_replicates,
+    frechet_shares,
+    kernel_replicates,
+    kernel_shares,
+    mean_replicates,
+)
 from gancomp.metrics.frechet import Statistics, frechet_distance
 from gancomp.metrics.kernel import kernel_distance
 from gancomp.metrics.neighbours import neighbourhood
@@ -119,6 +127,17 @@ class Tally:
             **{metric: float(values.mean()) for metric, values in self.each.items()},
             **(near.scores if near else {}),
         )
+
+    def shares(self) -> dict[str, Values]:
+        """What each picture adds (n,) to the scores that are means over pictures, or to first order are."""
+        reference, features = self._scorer.reference, self.features
+        near = neighbourhood(features, reference.balls)
+        return {
+            "fid": frechet_shares(features, reference),
+            "kid": kernel_shares(features, reference),
+            **self.each,
+            **({"precision": near.precise, "density": near.dense} if near else {}),
+        }
 
     def replicates(self, weights: Weights) -> dict[str, Values]:
         """The scores in each draw of the pictures (`gancomp.metrics.bootstrap`), but for mIoU, and for recall, whose

@@ -90,6 +90,13 @@ def load_real_pair(
     return real[sorted(rng.sample(seed, "real against real", len(real), len(val)))], features.reference("val")
 
 
+def load_real_pair_of_search(path: Path, key: str, count: int, seed: int = 0) -> tuple[NDArray[np.float32], Statistics]:
+    """As `load_real_pair`, for the search: *count* targets of val, by lot, against what its scores are held against."""
+    features = _Features(path, key, None)
+    val = features.of("val")
+    return val[sorted(rng.sample(seed, "real in the search", len(val), count))], features.reference("train-2")
+
+
 class _Features:
     """The features in a file of statistics that were made with one key."""
 

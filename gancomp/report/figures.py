@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 import numpy as np
@@ -169,6 +169,7 @@ def tradeoff(subnets: Sequence[SubnetRow], selection: Selection, board: Scoreboa
     beside = BY_KEY["kid" if chosen_by.key == "fid" else "fid"]
     for row, metric in enumerate((chosen_by, beside)):
         _draw_search(axes[row, 0], subnets, selection, metric, unit)
+        _draw_real(axes[row, 0], board, "train-2", metric)
         _draw_validation(axes[row, 1], board, metric, unit_all)
         axes[row, 0].set_ylabel(f"{metric.head} {metric.arrow} on train-2  ({metric.direction} is better)")
         axes[row, 1].set_ylabel(f"{metric.head} {metric.arrow} on validation")
@@ -229,6 +230,26 @@ def _draw_search(
     )
 
 
+def _draw_real(axes: Axes, board: Scoreboard, split: Literal["val", "train-2"], metric: Metric) -> None:
+    """The band *real against real*: what real pictures score against other real ones, where that is known.
+
+    What lies far off would flatten all else: it is told at the edge instead.
+    """
+    band = board.reference.bands.get(split, {}).get(metric.key)
+    if band is None:
+        return
+    low, high = (value * metric.scale for value in band)
+    bottom, top = axes.get_ylim()
+    if low <= 2 * top - bottom and high >= 2 * bottom - top:
+        label = f"{REAL}, 95%" if split == "train-2" else None
+        axes.axhspan(low, high, color=GREEN, alpha=0.16, linewidth=0, zorder=0.5, label=label)
+        return
+    place, arrow = (0.02, "↓") if high < bottom else (0.98, "↑")
+    words = f"{arrow} {REAL}: {metric.text(band[0])} to {metric.text(band[1])}"
+    edge = "bottom" if high < bottom else "top"
+    axes.text(0.02, place, words, transform=axes.transAxes, ha="left", va=edge, color=GREEN, fontsize=7)
+
+
 def _draw_validation(axes: Axes, board: Scoreboard, metric: Metric, unit: tuple[float, str]) -> None:
     macs = [evaluation.macs / unit[0] for evaluation in board.evaluations.values()]
     for stage, evaluation in board.evaluations.items():
@@ -248,6 +269,7 @@ def _draw_validation(axes: Axes, board: Scoreboard, metric: Metric, unit: tuple[
     for name, colour, dashes in ((board.reference.baseline, PURPLE, (0, (5, 2))), (REAL, GREEN, (0, (1, 1.2)))):
         if (value := metric.of(board.reference.rows[name])) is not None:
             axes.axhline(value * metric.scale, color=colour, linewidth=1.3, linestyle=dashes, label=name)
+    _draw_real(axes, board, "val", metric)
     low, high = min(macs), max(macs)
     if high > 4 * low:
         axes.set_xscale("log")

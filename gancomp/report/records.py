@@ -66,7 +66,8 @@ class Cost(Record):
 class Evaluation(Cost, Scores):
     """`{stage}/evaluation.json`: one generator's scores on the validation pictures.
 
-    `samples` names the pictures of `{stage}/samples.png`, top to bottom.
+    `samples` names the pictures of `{stage}/samples.png`, top to bottom. `each` holds what each picture adds to some of
+    the scores, which are their means; files of earlier versions have none.
     """
 
     stage: Literal["original", "narrow", "subnet", "finetune", "teacher", "distill", "scratch"]
@@ -77,6 +78,7 @@ class Evaluation(Cost, Scores):
     data_hash: str
     code_version: str
     samples: Annotated[tuple[str, ...], Field(min_length=1)]
+    each: dict[str, tuple[float, ...]] = {}
     provenance: dict[str, Any] = {}
     #: Of the generators that were kept on the way, by the pictures that they had seen.
     snapshots: dict[int, Scores] = {}
@@ -89,6 +91,13 @@ class Evaluation(Cost, Scores):
         if not self.snapshots or not values:
             return None
         return max(values) if metric in HIGHER_IS_BETTER else min(values)
+
+    @model_validator(mode="after")
+    def _each_picture_once(self) -> Evaluation:
+        for metric, values in self.each.items():
+            if len(values) != self.images:
+                raise ValueError(f"each.{metric}: {len(values)} values of {self.images} pictures")
+        return self
 
 
 class JudgeMetrics(Record):
@@ -106,7 +115,8 @@ class Reference(Record):
     """`reference/evaluation.json`: the honesty rows, scored on the same validation pictures.
 
     `samples` names the pictures of `reference/inputs.png`, top to bottom; where `paired`, those of
-    `reference/targets.png` are their truth. `absent` says of metrics that no row has why that is so.
+    `reference/targets.png` are their truth. `absent` says of metrics that no row has why that is so. `bands` are the
+    95% intervals of real pictures against other real ones, by split and metric: as many as are scored there.
     """
 
     experiment: str = ""
@@ -119,6 +129,7 @@ class Reference(Record):
     paired: bool = True
     judge: JudgeMetrics | None = None
     absent: dict[str, str] = {}
+    bands: dict[Literal["val", "train-2"], dict[str, tuple[float, float]]] = {}
     provenance: dict[str, Any] = {}
 
     @model_validator(mode="after")

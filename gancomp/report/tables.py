@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from gancomp.artifacts import write_csv, write_text
 from gancomp.errors import GancompError
+from gancomp.metrics.permutation import LEVEL, SWAPS, p_value
 from gancomp.report.metrics import BY_KEY, METRICS, Metric, beside, led_by
 from gancomp.report.records import (
     COPIED,
@@ -345,18 +348,47 @@ def supernet_verdict(metrics: SupernetMetrics) -> str:
 
 
 def comparison(board: Scoreboard, metric: str) -> list[str]:
-    """Ours against the original and against the uniform narrow network, in numbers."""
+    """Ours against the original and against the uniform narrow network, in numbers, and whether swapping their pictures
+    would tell."""
     ours, original, narrow = (board.evaluations[stage] for stage in ("finetune", "original", "narrow"))
     held = pairs(ours, original, metric)
+    tested = told_apart(held, ours, original)
     against_original = (
         f"Ours against the original: {times(reduction(original.macs, ours.macs))} fewer MACs exactly counted, "
         f"{times(reduction(original.macs_paper, ours.macs_paper))} by the paper's convention; "
         f"{', '.join(pair.change for pair in held)}; {_better_is(held)}."
+        + (f" On the same pictures: {tested}." if tested else "")
     )
     held = pairs(ours, narrow, metric)
     verdicts = {"better": [pair for pair in held if pair.better], "not better": [p for p in held if not p.better]}
     parts = [f"{words} on {_and(some)}" for words, some in verdicts.items() if some]
-    return [against_original, f"Ours against the uniform narrow generator: {', '.join(parts)}."]
+    tested = told_apart(held, ours, narrow)
+    return [
+        against_original,
+        f"Ours against the uniform narrow generator: {', '.join(parts)}."
+        + (f" On the same pictures: {tested}." if tested else ""),
+    ]
+
+
+def told_apart(held: Sequence[Pair], mine: Evaluation, theirs: Evaluation) -> str:
+    """By which metrics a paired permutation test tells two generators apart, each with its p; "" where the values of
+    the single pictures are not known."""
+    tested = []
+    for pair in held:
+        own, other = (np.array(record.each.get(pair.metric.key, ())) for record in (mine, theirs))
+        if own.size and other.size:
+            tested.append((pair, p_value(own, other, mine.seed)))
+    ways = {
+        "better": [(pair, p) for pair, p in tested if p < LEVEL and pair.better],
+        "worse": [(pair, p) for pair, p in tested if p < LEVEL and not pair.better],
+        "cannot be told apart": [(pair, p) for pair, p in tested if p >= LEVEL],
+    }
+    told = {way: ", ".join(f"{pair.metric.name} (p {_p(p)})" for pair, p in some) for way, some in ways.items() if some}
+    return "; ".join(f"{way} by {names}" for way, names in told.items())
+
+
+def _p(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
 
 
 def _better_is(held: Sequence[Pair]) -> str:
@@ -396,6 +428,7 @@ def _small_print(
         *(_ABOUT[key] for key in _ABOUT if key in keys),
         *([_judged(reference)] if "miou" in keys else []),
         *reference.absent.values(),
+        *([_TESTED] if any(evaluation.each for evaluation in board.evaluations.values()) else []),
         *_trained_by(subject),
         "MACs are those of one picture; the paper's convention counts transposed convolutions at output resolution, "
         "and the instance norms.",
@@ -403,6 +436,11 @@ def _small_print(
     ]
 
 
+_TESTED = (
+    f"p is that of a paired permutation test: how often {SWAPS:,} random swaps of the two generators' pictures set "
+    "them as far apart, FID and KID by what each picture adds to them to first order; "
+    f"from p {LEVEL:g} on they cannot be told apart. It tells of these two networks, not of other seeds."
+)
 _BASELINE = {
     COPIED: "*Input copied* returns the input unchanged; *mean colour* returns one flat colour.",
     PAINTED: (

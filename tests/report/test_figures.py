@@ -230,3 +230,21 @@ def test_pictures_that_are_not_square(results: Path, height: int, width: int) ->
     assert {strip.shape for strip in strips} == {(SAMPLES, height, width, 3)}
     centres = contact_sheet(strips)[1]
     assert len(centres) == len(strips) * (1 if width == 2 * height else 2)
+
+
+def panels(results: Path) -> list[tuple[int, list[str]]]:
+    """Of each panel of the trade-off, how many bands it has and what is written in it."""
+    board = read_scoreboard(folders(results))
+    subnets = read_search(results / EXPERIMENT / "scores" / "search.csv")
+    selection = read(results / EXPERIMENT / "search" / "selection.json", Selection, "search")
+    figure = tradeoff(subnets, selection, board)
+    return [(len(axes.patches), [text.get_text() for text in axes.texts]) for axes in figure.axes]
+
+
+def test_real_against_real_is_a_band_where_its_interval_is_known(results: Path) -> None:
+    assert panels(results) == [(0, [])] * 4
+    subnets = [row.fid for row in read_search(results / EXPERIMENT / "scores" / "search.csv")]
+    near = [min(subnets) - 2, min(subnets) + 1]
+    bands = {"val": {"fid": [60.0, 110.0]}, "train-2": {"fid": near, "kid": [-0.5, -0.4]}}
+    edit_json(results / EXPERIMENT / "reference" / "evaluation.json", lambda data: data.update(bands=bands))
+    assert panels(results) == [(1, []), (1, []), (0, ["↓ real against real: −500.00 to −400.00"]), (0, [])]

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from gancomp.errors import GancompError
@@ -340,3 +341,31 @@ def test_further_scores_have_a_table_of_their_own_unless_one_of_them_chose(resul
     assert any("| SSIM ↑ | FID ↓ |" in line for line in lines)
     assert "| Generator | PSNR (dB) ↑ | Coverage (k = 5) ↑ |" in lines
     assert any("better on SSIM" in line for line in lines)
+
+
+def test_a_permutation_test_tells_apart_or_does_not(results: Path) -> None:
+    """Where the values of the single pictures are known; of results from before they were it says nothing."""
+    draw = np.random.default_rng(0)
+    values = draw.normal(size=290) * 0.01
+
+    def with_each(stage: str, **each: np.ndarray) -> None:
+        path = results / EXPERIMENT / stage / "evaluation.json"
+        made = {metric: column.tolist() for metric, column in each.items()}
+        edit_json(path, lambda data: data.update(each=made))
+
+    page = results / EXPERIMENT / "tables" / "table.md"
+    write_tables(subject(results))
+    assert "permutation" not in page.read_text()
+    with_each("finetune", l1=SCORES["finetune"]["l1"] + values, kid=SCORES["finetune"]["kid"] + values)
+    with_each("original", l1=SCORES["original"]["l1"] + values, kid=draw.normal(size=290))
+    with_each("narrow", l1=SCORES["narrow"]["l1"] + values)
+    write_tables(subject(results))
+    against_original, against_narrow = (
+        line for line in page.read_text().splitlines() if line.startswith("Ours against")
+    )
+    assert "On the same pictures: worse by L1 (p < 0.001); cannot be told apart by KID (p 0." in against_original
+    assert against_narrow.endswith("On the same pictures: better by L1 (p < 0.001).")
+    assert "9,999 random swaps" in page.read_text()
+    with_each("narrow", l1=values[:5])
+    with pytest.raises(GancompError, match=r"each\.l1: 5 values of 290 pictures"):
+        write_tables(subject(results))
