@@ -31,6 +31,7 @@ from gancomp.train import loop
 from gancomp.train.device import Machine, make_fabric
 from gancomp.train.online import AlternatingStudent, OnlineStudent
 from gancomp.train.run import StageRun
+from gancomp.train.stages import extract_winner
 
 #: Without the terms that look through a perceptual network.
 OMGD: dict[str, Any] = {"distillation": "omgd", "lambda_distill": 5, "terms": {"gram": 0, "content": 0}}
@@ -152,6 +153,12 @@ def test_teachers_go_on_from_stage_to_stage(workspace: Workspace, online: dict[s
     distances = [(teachers[name] - after[name]).abs().mean() for name in teachers if name.endswith("weight")]
     assert max(distances) < 0.02
     assert load_generator(workspace.stage("supernet") / "model.safetensors").spec.block == "separable"
+    extract_winner(config, EXPERIMENT, Machine("cpu"))
+    copied, _ = load_tensors(workspace.stage("subnet") / "teachers.safetensors")
+    assert all(torch.equal(after[name], copied[name]) for name in after)
+    train(config, "finetune")
+    last, _ = load_tensors(workspace.stage("finetune") / "teachers.safetensors")
+    assert not all(torch.equal(last[name], copied[name]) for name in last)
 
 
 def test_continued_as_if_never_stopped(
