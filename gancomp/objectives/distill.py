@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gancomp.nets.generator import Generator
+from gancomp.nets.layers import BatchNorm
 from gancomp.objectives.recipes import Term
 
 
@@ -95,4 +96,4 @@ def activation_map(term: Term, own: int, theirs: int) -> nn.Module:
         return nn.Conv2d(own, theirs, 1)
     conv = nn.Conv2d(own, theirs, 1, bias=False)
     nn.init.normal_(conv.weight, 0.0, (2 / theirs) ** 0.5)
-    return nn.Sequential(conv, nn.BatchNorm2d(theirs, track_running_stats=False), nn.ReLU())
+    return nn.Sequential(conv, BatchNorm(theirs, track_running_stats=False), nn.ReLU())

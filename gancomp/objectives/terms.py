@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from gancomp import ranks
 from gancomp.errors import GancompError
 from gancomp.objectives.distill import distillation
 from gancomp.objectives.recipes import Term
@@ -133,8 +134,8 @@ def gram_loss(own: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
 
 
 def total_variation(pictures: Tensor) -> Tensor:
-    """The sum, over the whole batch, of the absolute differences between neighbouring pixels."""
-    x = pictures.float()
+    """The sum, over the whole batch of all ranks, of the absolute differences between neighbouring pixels."""
+    x = pictures.float() * ranks.count()  # gradients are averaged over the ranks, and this is a sum
     return (x[..., 1:, :] - x[..., :-1, :]).abs().sum() + (x[..., :, 1:] - x[..., :, :-1]).abs().sum()
 
 

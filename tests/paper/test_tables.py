@@ -169,7 +169,7 @@ def test_redrawing_needs_the_csv_alone_and_gives_the_same_bytes(config: Config) 
         stem.with_suffix(suffix).unlink()
     for file in files_of(config, "edges2shoes.scratch:distill"):
         file.unlink()
-    redraw(stem.with_suffix(".csv"))
+    redraw("figure6", stem.with_suffix(".csv"))
     assert {suffix: stem.with_suffix(suffix).read_bytes() for suffix in before} == before
 
 
