@@ -37,6 +37,10 @@ WIDTH_NAMES: dict[str, tuple[str, ...]] = {
 NORM_PER_FAMILY: dict[str, Norm] = {"resnet": "instance", "unet": "batch", "spade": "batch"}
 
 
+#: Of a layer, in units of its width.
+WIDEST = 4096
+
+
 def parse_widths(value: Any) -> Any:
     """`32`, `"32"`, `"32_24_16"` or a sequence of integers → a tuple of integers.
 
@@ -45,6 +49,8 @@ def parse_widths(value: Any) -> Any:
     if isinstance(value, bool):
         raise ValueError(f"widths must be integers, not {value!r}")
     if isinstance(value, int):
+        if value > WIDEST:
+            raise ValueError(f"width {value}: at most {WIDEST}; YAML reads 8_3_3 as one number: put it in quotes")
         return (value,)
     if isinstance(value, str):
         try:
@@ -78,7 +84,7 @@ def parse_size(value: Any) -> Any:
 
 PositiveInt = Annotated[int, Field(gt=0, le=65536)]
 Widths = Annotated[
-    tuple[Annotated[int, Field(gt=0, le=4096)], ...],
+    tuple[Annotated[int, Field(gt=0, le=WIDEST)], ...],
     BeforeValidator(parse_widths),
     PlainSerializer(format_widths, when_used="json"),
     Field(min_length=1, json_schema_extra={"type": ["integer", "string", "array"]}),

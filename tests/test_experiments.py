@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from gancomp.comparison import comparison_of
 from gancomp.config import Config
 from gancomp.loading import load
 from gancomp.paper.numbers import load_numbers
-from gancomp.pipeline import generator_spec
+from gancomp.pipeline import generator_spec, owner
 from gancomp.profile.macs import profile
 from gancomp.study import resolve
 
@@ -123,3 +124,26 @@ def test_every_path_has_a_tiny_configuration(files: tuple[str, ...], model: str)
     config: Config = load([ROOT / "config.yaml", *(ROOT / "config" / f"{file}.yaml" for file in files)])
     assert config.run == (files[-1],)
     assert config.experiments[files[-1]].model == model
+
+
+@pytest.mark.parametrize("name", ["comparison", "comparison-quick"])
+def test_a_comparison_is_on_equal_terms(name: str) -> None:
+    """Every method has the same original at every seed, and sees as many pictures, within a twelfth."""
+    config = load([ROOT / "config.yaml", ROOT / "config" / f"{name}.yaml"])
+    declared = comparison_of(config)
+    original, stage = declared.original.split(":")
+    seen = {}
+    for place in declared.places:
+        experiment, last = place.split(":")
+        for seed in ("", ".seed1", ".seed2"):
+            assert owner(config, experiment + seed, stage) == original + seed
+        settings = config.experiments[experiment]
+        counted = [settings.narrow] if last in ("narrow", "scratch") else [settings.distill]
+        if last in ("subnet", "finetune"):
+            counted += [settings.supernet, *([settings.finetune] if last == "finetune" else [])]
+        # Fine-tuning and what starts from scratch also train on the pictures that the search scores by, a fifth more.
+        shares = [1.18 if one in (settings.narrow, settings.finetune) else 1 for one in counted]
+        seen[place] = sum(s * (c.epochs_const + c.epochs_decay) for s, c in zip(shares, counted, strict=True) if c)
+    del seen[declared.original]
+    compared = [count for place, count in seen.items() if not place.endswith(":subnet")]
+    assert max(compared) < min(compared) * 13 / 12, seen

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -36,6 +37,11 @@ def test_any_positive_integer_is_a_width(drawn: tuple[int, ...]) -> None:
 def test_what_is_no_width(written: Any) -> None:
     with pytest.raises(ValidationError, match="width"):
         GeneratorSpec(widths=written)
+
+
+def test_widths_that_yaml_takes_for_a_number_are_to_be_quoted() -> None:
+    with pytest.raises(ValidationError, match="put it in quotes"):
+        GeneratorSpec(widths=yaml.safe_load("8_3_3_3_8_3_3_4"))
 
 
 @pytest.mark.parametrize(
