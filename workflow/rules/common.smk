@@ -209,6 +209,11 @@ def lpips_files(wildcards):
     return ["data/lpips/status.json"] if CONFIG.experiments[wildcards.experiment].lpips else []
 
 
+def lpips_to_choose_by(wildcards):
+    """Input function: whether LPIPS can be measured, where it is what the search chooses by."""
+    return lpips_files(wildcards) if CONFIG.experiments[wildcards.experiment].metric == "lpips" else []
+
+
 def shard_files(wildcards):
     """Input function: every shard of the search, by the number that the experiment asks for."""
     count = CONFIG.experiments[wildcards.experiment].search.shards

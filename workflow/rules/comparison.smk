@@ -1,10 +1,5 @@
 """Methods side by side, from the experiments that the configured comparison names: snakemake comparison."""
 
-
-localrules:
-    comparison_tables,
-
-
 if CONFIG.comparison:
     COMPARISON = comparison_folder(CONFIG)
 
@@ -20,6 +15,7 @@ if CONFIG.comparison:
             f"{COMPARISON}/logs/comparison.log",
         benchmark:
             f"{COMPARISON}/logs/comparison.tsv"
+        localrule: True
         params:
             comparison=CONFIG.comparison.model_dump_json(),
             options=options,

@@ -1,11 +1,6 @@
 """Every subnet under the budget, scored in shards; the winner, cut out of the once-for-all network."""
 
 
-def lpips_to_choose_by(wildcards):
-    """Input function: whether LPIPS can be measured, where it is what the search chooses by."""
-    return lpips_files(wildcards) if CONFIG.experiments[wildcards.experiment].metric == "lpips" else []
-
-
 localrules:
     merge,
     select,
