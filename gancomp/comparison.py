@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,7 +83,7 @@ def write_comparison(config: Config) -> None:
     declared, folder = comparison_of(config), folder_of(config)
     original = measured(config, *split(config, declared.original))
     entries = [
-        Entry(method, size, measured(config, *split(config, place)), _training_macs(config, split(config, place)[0]))
+        Entry(method, size, measured(config, *split(config, place)), _training_macs(config, *split(config, place)))
         for method, places in declared.methods.items()
         for size, place in enumerate(places)
         if place
@@ -100,16 +100,29 @@ def write_comparison(config: Config) -> None:
             save(figure, folder / "quality")
 
 
-def _training_macs(config: Config, experiment: str) -> float | None:
-    """MACs of what trains and searches for *experiment*, beside the original."""
+#: What trains or searches for a generator of each stage, beside the original. One from scratch, at searched widths,
+#: costs what a narrow one does, within the budget.
+_STUDENT = ("teacher", "distill")
+_SEARCHED = (*_STUDENT, "supernet", "scores")
+TRAINED_FOR: Mapping[str, tuple[str, ...]] = {
+    "teacher": ("teacher",),
+    "distill": _STUDENT,
+    "subnet": _SEARCHED,
+    "finetune": (*_SEARCHED, "finetune"),
+    "narrow": ("narrow",),
+    "scratch": ("narrow",),
+}
+
+
+def _training_macs(config: Config, experiment: str, stage: str) -> float | None:
+    """MACs of what trains and searches for the generator of *stage*, beside the original."""
     from gancomp.cost import Reckoning, counts_of
 
     try:
         costs = list(Reckoning(config, experiment, counts_of(config, experiment)).costs())
     except GancompError:
         return None
-    usual = ("dataset", "statistics", "judge", "original", "narrow", "evaluation")
-    return sum(cost.total for cost in costs if cost.stage not in usual)
+    return sum(cost.total for cost in costs if cost.stage in TRAINED_FOR.get(stage, ()))
 
 
 def _runs(original: Measured, entries: Sequence[Entry]) -> Iterator[dict[str, Any]]:

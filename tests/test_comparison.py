@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -55,7 +56,7 @@ def test_differences_are_paired_by_seed(config: Config) -> None:
 
 
 def test_what_is_written(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(comparison, "_training_macs", lambda config, experiment: 3e12)
+    monkeypatch.setattr(comparison, "_training_macs", lambda config, experiment, stage: 3e12)
     write_comparison(config)
     folder = folder_of(config)
     with (folder / "runs.csv").open(newline="", encoding="utf-8") as stream:
@@ -71,6 +72,17 @@ def test_what_is_written(config: Config, monkeypatch: pytest.MonkeyPatch) -> Non
     assert "| 3 T | 3 |" in table
     assert len({line.count("|") for line in table.splitlines() if line.startswith("|")}) == 2, "two tables, each square"
     assert {path.suffix for path in folder.glob("quality.*")} == {".svg", ".png"}
+
+
+def test_training_counts_what_leads_to_a_generator(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    stages = ("dataset", "original", "teacher", "distill", "supernet", "scores", "search", "finetune", "narrow")
+    costs = [SimpleNamespace(stage=stage, total=10.0**power) for power, stage in enumerate(stages)]
+    monkeypatch.setattr("gancomp.cost.counts_of", lambda config, experiment: {})
+    monkeypatch.setattr("gancomp.cost.Reckoning", lambda *_: SimpleNamespace(costs=lambda: costs))
+    counted = [
+        comparison._training_macs(config, "mine", stage) for stage in ("distill", "subnet", "finetune", "narrow")
+    ]
+    assert counted == [1_100, 111_100, 10_111_100, 100_000_000]
 
 
 def test_every_seed_of_every_place_is_asked_for(config: Config) -> None:
