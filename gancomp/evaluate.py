@@ -151,7 +151,7 @@ def evaluate(config: Config, experiment: str, stage: str, device: Device = "auto
     for snapshot in sorted((model_of(config, experiment, stage).parent / "snapshots").glob("*.safetensors")):
         earlier = maker(load_generator(snapshot, validation.device), validation.pictures, validation.device)
         images = int(snapshot.stem)
-        kept[images] = validation.score(earlier, f"evaluate {experiment} {stage}, after {images:,} images")[0]
+        kept[images] = validation.score(earlier, f"evaluate {experiment} {stage}, after {images:,} images")[0].scores()
     record = Evaluation(
         stage=stage,
         experiment=experiment,

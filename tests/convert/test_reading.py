@@ -225,7 +225,7 @@ def test_a_size_that_only_the_pickle_claims(tmp_path: Path) -> None:
         (lambda tensors: tensors.update({"model.99.weight": torch.zeros(1)}), "does not know: model.99.weight"),
         (lambda tensors: tensors.update({"model.4.weight": torch.zeros(3, 1, 3, 3)}), "3 channels at down1.0"),
         (lambda tensors: tensors.update({"model.4.weight": torch.zeros(2, 1, 5, 5)}), "down1.0.weight is (2, 1, 5, 5)"),
-        (lambda tensors: tensors.update({"model.4.weight": torch.zeros(0, 1, 3, 3)}), "widths: "),
+        (lambda tensors: tensors.update({"model.4.weight": torch.zeros(0, 1, 3, 3)}), "width down1 is 0"),
         (lambda tensors: tensors.update({"model.1.weight": torch.zeros(9999, 3, 7, 7)}), "widths: "),
         (lambda tensors: tensors.update({"model.1.weight": torch.zeros(1, 300, 7, 7)}), "in_channels: "),
         (

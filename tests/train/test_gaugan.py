@@ -159,7 +159,7 @@ def test_student_adds_distillation(widths: Widths | None) -> None:
     total = g_gan + 4 * g_feature + 6 * expected["g_perceptual"] + 3 * g_distill
     assert close(own.networks["generator"], total, student)
 
-    assert len(activations) == 3
+    assert len(activations["distill"]) == 3
     assert all(torch.equal(before[name], tensor) for name, tensor in teacher.state_dict().items())
     assert not any(module.training for module in teacher.modules())
     assert all(weight.grad is None for weight in teacher.parameters())
