@@ -119,10 +119,12 @@ def draw(path: Path) -> Figure | None:
     if not points:
         return None
     panels = list(dict.fromkeys(point["panel"] for point in points))
-    looks = dict(zip(dict.fromkeys(point["series"] for point in points), LOOKS, strict=False))
+    looks = {series: look(index) for index, series in enumerate(dict.fromkeys(point["series"] for point in points))}
     metrics = {panel: _metrics(points, panel) for panel in panels}
     rows = max(map(len, metrics.values()))
-    figure = Figure(figsize=(COLUMN * len(panels), 0.9 + 1.9 * rows), layout="constrained")
+    columns = _legend_columns(list(looks), len(panels))
+    names = max(2, math.ceil(len(looks) / columns))  # rows of the legend; two have room in any case
+    figure = Figure(figsize=(COLUMN * len(panels), 0.9 + 1.9 * rows + 0.17 * (names - 2)), layout="constrained")
     axes = figure.subplots(rows, len(panels), squeeze=False, sharex="col")
     scale, unit = _unit(points)
     handles: dict[str, Any] = {}
@@ -134,10 +136,31 @@ def draw(path: Path) -> Figure | None:
                 continue
             own = [point for point in points if (point["panel"], point["metric"]) == (panel, metrics[panel][row])]
             handles |= _draw_panel(axes[row][column], own, looks, scale)
-    figure.legend(list(handles.values()), list(handles), loc="outside upper center", ncols=min(3, len(handles)))
+    figure.legend(
+        list(handles.values()),
+        list(handles),
+        loc="outside upper center",
+        ncols=columns,
+    )
     notes = textwrap.wrap(_note(points), LETTERS * len(panels))
     figure.supxlabel("\n".join([f"MACs a picture, exact count ({unit})", *notes]), fontsize=8)
     return figure
+
+
+def look(index: int) -> tuple[str, str]:
+    """Colour and marker of a series: once all colours are used, they come again with other markers."""
+    rounds, at = divmod(index, len(LOOKS))
+    return LOOKS[at][0], LOOKS[(at + rounds) % len(LOOKS)][1]
+
+
+def _legend_columns(labels: Sequence[str], panels: int) -> int:
+    """As many as fit above the panels, three at most."""
+    for columns in (3, 2):
+        rows = math.ceil(len(labels) / columns)
+        widest = [max(map(len, labels[at : at + rows])) for at in range(0, len(labels), rows)]
+        if sum(widest) + 6 * len(widest) <= (LETTERS + 4) * panels:
+            return min(columns, len(labels))
+    return 1
 
 
 def _metrics(points: Sequence[Point], panel: str) -> list[str]:
@@ -201,4 +224,7 @@ def _note(points: Sequence[Point]) -> str:
             for panel in dict.fromkeys(point["panel"] for point in points)
         )
     ]
-    return told + (f" No line ({', '.join(few)}): a curve needs three sizes." if few else "")
+    if not few:
+        return told
+    which = "No lines" if len(few) == len({point["series"] for point in points}) else f"No line ({', '.join(few)})"
+    return f"{told} {which}: a curve needs three sizes."

@@ -14,7 +14,7 @@ from gancomp.artifacts import write_csv
 from gancomp.config import Config
 from gancomp.errors import GancompError
 from gancomp.loading import merge, parse
-from gancomp.paper.curves import COLUMNS, draw, place_title, read_points, write_points
+from gancomp.paper.curves import COLUMNS, draw, look, place_title, read_points, write_points
 from tests.paper.test_tables import STUDY, VARIANTS, evaluated
 from tests.test_config import PLAIN
 
@@ -131,3 +131,19 @@ def test_a_csv_of_something_else_is_refused(tmp_path: Path) -> None:
     path.write_text("panel,series\nA,b\n")
     with pytest.raises(GancompError, match=r"points\.csv: lacks the columns reference, .*; delete it"):
         read_points(path)
+
+
+def test_a_dozen_series_with_long_names_are_told_apart_and_named_within_the_figure(tmp_path: Path) -> None:
+    names = [f"a method with a long name, number {index}" for index in range(12)]
+    figure = drawn(tmp_path / "points.csv", *(point(name, 1e6, index) for index, name in enumerate(names)))
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == names
+    looks = {look(index) for index in range(12)}
+    assert len(looks) == 12
+    figure.savefig(tmp_path / "figure.png")
+    for text in legend.get_texts():
+        box = text.get_window_extent()
+        assert box.x0 > 0
+        assert box.x1 < figure.bbox.x1
+    assert figure.axes[0].get_window_extent().height > 80
+    assert "No lines: a curve needs three sizes." in figure.get_supxlabel().replace("\n", " ")
