@@ -226,10 +226,10 @@ def difference(own: Measured, other: Measured, key: str) -> str:
     if not seeds:
         return "–"
     metric = BY_KEY[key]
-    differences = [metric.scale * (values[0][seed] - values[1][seed]) for seed in seeds]
-    mean = f"{statistics.fmean(differences):+.{metric.decimals}f}"
+    differences = [values[0][seed] - values[1][seed] for seed in seeds]
+    mean = metric.change(statistics.fmean(differences))
     if len(seeds) == 1 or len(set(differences)) == 1:
         return mean
     tested = stats.ttest_1samp(differences, 0)
-    low, high = tested.confidence_interval(0.95)
-    return f"{mean} [{low:+.{metric.decimals}f}, {high:+.{metric.decimals}f}], p {tested.pvalue:.3f}"
+    low, high = map(metric.change, tested.confidence_interval(0.95))
+    return f"{mean} [{low}, {high}], p {tested.pvalue:.3f}"

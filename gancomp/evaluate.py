@@ -148,7 +148,7 @@ def evaluate(config: Config, experiment: str, stage: str, device: Device = "auto
     counted = profile(generator.spec)
     folder = paths.stage(experiment, stage)
     kept = {}
-    for snapshot in sorted((model_of(config, experiment, stage).parent / "snapshots").glob("*.safetensors")):
+    for snapshot in sorted((model_of(config, experiment, stage).parent / paths.SNAPSHOTS).glob("*.safetensors")):
         earlier = maker(load_generator(snapshot, validation.device), validation.pictures, validation.device)
         images = int(snapshot.stem)
         kept[images] = validation.score(earlier, f"evaluate {experiment} {stage}, after {images:,} images")[0].scores()

@@ -7,6 +7,9 @@ from pathlib import Path
 DATA = Path("data")
 RESULTS = Path("results")
 
+#: In a stage's folder: generators on the way, by the pictures seen until then.
+SNAPSHOTS = "snapshots"
+
 DOWNLOADS = DATA / "downloads"
 INCEPTION = DATA / "inception" / "weights.safetensors"
 

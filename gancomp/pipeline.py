@@ -31,6 +31,9 @@ Stage = Literal[
     "export",
 ]
 STAGES: tuple[str, ...] = get_args(Stage)
+#: The stages whose generator the configuration declares.
+Declared = Literal["original", "teacher", "distill"]
+DECLARED: tuple[Declared, ...] = get_args(Declared)
 
 #: What each stage reads. A change anywhere upstream changes a stage's signature.
 UPSTREAM: dict[str, tuple[str, ...]] = {
@@ -72,7 +75,7 @@ NOT_OF_SCORES = {"shards", "scored", *OF_SELECTION}
 _SHARED_BY_TRAINING = ("model", "seed", "precision", "generator", "discriminator", "objective", "calibration")
 
 
-def generator_spec(config: Config, experiment: str, stage: Literal["original", "teacher", "distill"]) -> GeneratorSpec:
+def generator_spec(config: Config, experiment: str, stage: Declared) -> GeneratorSpec:
     """The generator that *stage* of *experiment* trains."""
     declared = config.experiments[experiment]
     return spec_of(declared, config.datasets[declared.dataset], stage)

@@ -15,7 +15,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 from needed import may_lack
-from tiny_run import Workspace, fake_inception, finish, one_thread
+from tiny_run import Workspace, finish, working_copy
 
 #: What `pytest` alone leaves out, by marker: addopts in pyproject.toml.
 LEFT_OUT = ("slow", "cluster", "browser")
@@ -72,8 +72,5 @@ def finished_gaugan(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 @pytest.fixture
 def workspace(finished: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
     """A copy of the finished tiny experiment as the current folder, with the fake Inception, on one thread."""
-    own = finished.copy(tmp_path / "workspace")
-    monkeypatch.chdir(own.folder)
-    fake_inception(monkeypatch)
-    with one_thread():
+    with working_copy(finished, tmp_path / "workspace", monkeypatch) as own:
         yield own

@@ -258,6 +258,16 @@ def fake_inception(patch: pytest.MonkeyPatch) -> None:
         patch.setattr(f"{user}.Inception", FakeInception)
 
 
+@contextlib.contextmanager
+def working_copy(finished: Workspace, folder: Path, patch: pytest.MonkeyPatch) -> Iterator[Workspace]:
+    """A copy of a *finished* experiment as the current folder, with the fake Inception, on one thread."""
+    own = finished.copy(folder)
+    patch.chdir(own.folder)
+    fake_inception(patch)
+    with one_thread():
+        yield own
+
+
 def fake_perceptual(patch: pytest.MonkeyPatch) -> None:
     """In place of the perceptual network, whose weights no test fetches: the difference of coarse pictures."""
     from torch import Tensor, nn

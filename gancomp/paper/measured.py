@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gancomp.config import Config
-from gancomp.pipeline import folder, generator_spec
+from gancomp.pipeline import DECLARED, folder, generator_spec
 from gancomp.profile.macs import profile
 from gancomp.report.metrics import METRICS
 from gancomp.report.records import Cost, Evaluation, read
@@ -75,7 +75,8 @@ def measured(config: Config, experiment: str, stage: str) -> Measured:
     evaluations = tuple(read(file, Evaluation, stage) for file in files)
     cost: Cost | None = evaluations[0] if evaluations else None
     found_later = stage == "distill" and config.experiments[experiment].threshold
-    if cost is None and stage in ("original", "teacher", "distill") and not found_later:
-        counted = profile(generator_spec(config, experiment, stage))  # type: ignore[arg-type]
+    declared = next((known for known in DECLARED if known == stage), None)
+    if cost is None and declared and not found_later:
+        counted = profile(generator_spec(config, experiment, declared))
         cost = Cost(params=counted.params, macs=counted.macs, macs_paper=counted.macs_paper)
     return Measured(experiment, stage, evaluations, cost)

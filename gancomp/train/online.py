@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from gancomp.objectives.recipes import weights_of
 from gancomp.objectives.terms import Lesson, Taught, compose
 from gancomp.train.cyclegan import CycleGan, Reverse
 from gancomp.train.optim import adams
-from gancomp.train.student import ChooseWidths, Look, own_widths, weighed
+from gancomp.train.student import ChooseWidths, Look, Teacher, own_widths, weighed
 
 #: Worse than any teacher's score, and finite, as all must be that a training saves.
 WORST = 1e9
@@ -43,18 +43,52 @@ class Clock(nn.Module):
         return before
 
 
-class Turns(nn.Module):
-    """What an alternation remembers: steps so far, the best score of a teacher, and each loss as it was last."""
+class Turns(Clock):
+    """And of an alternation the best score of a teacher, and each loss as it was last."""
 
-    steps: Tensor
     best: Tensor
     losses: Tensor
 
     def __init__(self, losses: int) -> None:
         super().__init__()
-        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         self.register_buffer("best", torch.full((), WORST))
         self.register_buffer("losses", torch.zeros(losses))
+
+
+class Imitation:
+    """A student's own step: the terms of its objective against what teachers showed, at the widths of the step."""
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        student: Elastic,
+        objective: Objective,
+        training: Training,
+        choose_widths: ChooseWidths,
+        look: Look | None,
+    ) -> None:
+        self.weights = weights_of(objective)
+        self.loss_names = tuple(f"g_{term}" for term in self.weights)
+        lay_out(student.whole)
+        self.optimizers = adams({"student": student.whole}, training)
+        self._optimizer = self.optimizers["student"]
+        self._student, _ = fabric.setup(student, self._optimizer)
+        self._fabric, self._choose_widths, self._look = fabric, choose_widths, look
+        self._kind = objective.distillation
+
+    def step(
+        self, inputs: Tensor, truth: Tensor, taught: Sequence[Taught], draw: np.random.Generator
+    ) -> dict[str, Tensor]:
+        """One update on inputs (n, c, h, w), of which the teachers showed *taught*; the mean losses over the widths."""
+        self._optimizer.zero_grad()
+        chosen, parts = self._choose_widths(draw), []
+        for widths in chosen:
+            made, activations = self._student(inputs, widths)
+            found = compose(self.weights, Lesson(made, truth, activations, taught, self._kind, self._look))
+            self._fabric.backward(weighed(self.weights, found) / len(chosen))
+            parts.append(torch.stack([found[term].detach().float() for term in self.weights]))
+        self._optimizer.step()
+        return dict(zip(self.loss_names, torch.stack(parts).mean(0).unbind(), strict=True))
 
 
 class AlternatingStudent(CycleGan):
@@ -78,23 +112,20 @@ class AlternatingStudent(CycleGan):
         look: Look | None = None,
     ) -> None:
         super().__init__(fabric, teacher, discriminator, reverse, objective, training)
-        self.of_student = weights_of(objective)
-        self.loss_names = (*CycleGan.loss_names, *(f"g_{term}" for term in self.of_student))
-        self.choose_widths = choose_widths
-        lay_out(student.whole)
-        self.optimizers |= adams({"student": student.whole}, training)
-        self._latest, self._best = teacher, copy.deepcopy(teacher).to(fabric.device).eval().requires_grad_(False)
+        self._imitation = Imitation(fabric, student, objective, training, choose_widths, look)
+        self.loss_names = (*CycleGan.loss_names, *self._imitation.loss_names)
+        self.optimizers |= self._imitation.optimizers
+        self._latest, self._best = teacher, copy.deepcopy(teacher)
+        self._teacher = Teacher(fabric, self._best)
         self._turns = Turns(len(self.loss_names)).to(fabric.device)
         self.networks |= {"student": student.whole, "best": self._best, "turns": self._turns}
-        self._student, _ = fabric.setup(student, self.optimizers["student"])
-        self._lengths, self._score, self._look = turns, score, look
+        self._lengths, self._score = turns, score
 
     def step(self, inputs: Tensor, targets: Tensor, draw: np.random.Generator) -> dict[str, Tensor]:
         """One update of whose turn it is, on inputs and targets (n, c, h, w) that have nothing to do with each other;
         the other's losses are those of its last step."""
         of_teacher, of_student = self._lengths
-        at = int(self._turns.steps) % (of_teacher + of_student)
-        self._turns.steps += 1
+        at = self._turns.tick() % (of_teacher + of_student)
         losses = super().step(inputs, targets, draw) if at < of_teacher else self._imitate(inputs, draw)
         if at == of_teacher - 1:
             self._keep_if_best()
@@ -113,21 +144,9 @@ class AlternatingStudent(CycleGan):
             self._best.load_state_dict(self._latest.state_dict())
 
     def _imitate(self, inputs: Tensor, draw: np.random.Generator) -> dict[str, Tensor]:
-        with torch.no_grad(), self._fabric.autocast():
-            pictures, seen = self._best.with_features(inputs)
-        self.optimizers["student"].zero_grad()
-        chosen, parts = self.choose_widths(draw), []
-        for widths in chosen:
-            made, activations = self._student(inputs, widths)
-            taught = [Taught(pictures, seen)]
-            # The teacher's picture takes the truth's place, as in pseudo-pairs.
-            lesson = Lesson(made, pictures.float(), activations, taught, self.objective.distillation, self._look)
-            found = compose(self.of_student, lesson)
-            self._fabric.backward(weighed(self.of_student, found) / len(chosen))
-            parts.append(torch.stack([found[term].detach().float() for term in self.of_student]))
-        self.optimizers["student"].step()
-        names = (f"g_{term}" for term in self.of_student)
-        return dict(zip(names, torch.stack(parts).mean(0).unbind(), strict=True))
+        """The student's step. The teacher's picture takes the truth's place, as in pseudo-pairs."""
+        taught = Taught(*self._teacher(inputs))
+        return self._imitation.step(inputs, taught.pictures.float(), [taught], draw)
 
 
 class OnlineStudent:
@@ -149,24 +168,21 @@ class OnlineStudent:
         look: Look | None = None,
     ) -> None:
         self.objective = objective
-        self.weights = weights_of(objective)
+        self._imitation = Imitation(fabric, student, objective, training, choose_widths, look)
         of_teachers = ("d_loss", *(f"{name}_{loss}" for name in teachers for loss in ("gan", "recon")))
-        self.loss_names = (*of_teachers, *(f"g_{term}" for term in self.weights))
-        self.choose_widths = choose_widths
-        learning: dict[str, nn.Module] = {"student": student.whole, "discriminator": discriminator, **teachers}
-        for network in (student.whole, *teachers.values()):
-            lay_out(network)
-        self.optimizers = adams(learning, training)
+        self.loss_names = (*of_teachers, *self._imitation.loss_names)
+        learning: dict[str, nn.Module] = {"discriminator": discriminator, **teachers}
+        for teacher in teachers.values():
+            lay_out(teacher)
+        self.optimizers = self._imitation.optimizers | adams(learning, training)
         self._clock = Clock()
-        self.networks: dict[str, nn.Module] = {**learning, "clock": self._clock}
+        self.networks: dict[str, nn.Module] = {"student": student.whole, **learning, "clock": self._clock}
         self._fabric = fabric
-        self._student, _ = fabric.setup(student, self.optimizers["student"])
         self._discriminator, _ = fabric.setup(discriminator, self.optimizers["discriminator"])
         # A wrapper's `forward` is what it synchronises: pictures and activations in one.
         self._teachers = {
             name: fabric.setup(Shown(teacher), self.optimizers[name])[0] for name, teacher in teachers.items()
         }
-        self._look = look
 
     def step(self, inputs: Tensor, targets: Tensor, draw: np.random.Generator) -> dict[str, Tensor]:
         """One update of the student, and in its turn of the teachers, on inputs and targets (n, c, h, w)."""
@@ -175,18 +191,7 @@ class OnlineStudent:
             shown = {name: teacher(inputs) for name, teacher in self._teachers.items()}
         losses = self._teach(inputs, targets, [pictures for pictures, _ in shown.values()], learning)
         taught = [Taught(pictures.detach(), [one.detach() for one in seen]) for pictures, seen in shown.values()]
-
-        self.optimizers["student"].zero_grad()
-        chosen, parts = self.choose_widths(draw), []
-        for widths in chosen:
-            made, activations = self._student(inputs, widths)
-            lesson = Lesson(made, targets, activations, taught, self.objective.distillation, self._look)
-            found = compose(self.weights, lesson)
-            self._fabric.backward(weighed(self.weights, found) / len(chosen))
-            parts.append(torch.stack([found[term].detach().float() for term in self.weights]))
-        self.optimizers["student"].step()
-        of_student = (f"g_{term}" for term in self.weights)
-        return losses | dict(zip(of_student, torch.stack(parts).mean(0).unbind(), strict=True))
+        return losses | self._imitation.step(inputs, targets, taught, draw)
 
     def _teach(self, inputs: Tensor, targets: Tensor, made: list[Tensor], learning: bool) -> dict[str, Tensor]:
         """Losses of the teachers and of their discriminator; where they are *learning*, a step of all of them, whose

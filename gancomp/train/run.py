@@ -44,8 +44,6 @@ from gancomp.train.state import Progressed, forget_state
 from gancomp.train.stopping import count_attempt
 from gancomp.train.student import Look
 
-#: Generators on the way, by the pictures seen until then.
-SNAPSHOTS = "snapshots"
 #: OMGD's teachers, beside the student that they taught.
 TEACHERS = "teachers.safetensors"
 
@@ -251,7 +249,7 @@ class StageRun:
         assert isinstance(own, Generator)
         fold_spectral_norm(own)
         self.calibrate(own)
-        self._write_generator(self.resume_folder / SNAPSHOTS / f"{images:012d}.safetensors", own.cpu())
+        self._write_generator(self.resume_folder / paths.SNAPSHOTS / f"{images:012d}.safetensors", own.cpu())
 
     def calibrate(self, network: Generator) -> None:
         """Estimate BatchNorm's statistics anew, in place, as the search does for every subnet."""
@@ -282,9 +280,9 @@ class StageRun:
         """Write the stage's folder, the model last, and forget the resume state."""
         self.calibrate(generator)
         write_text(self.folder / "log.csv", (self.resume_folder / "log.csv").read_text(encoding="utf-8"))
-        shutil.rmtree(self.folder / SNAPSHOTS, ignore_errors=True)
-        if (self.resume_folder / SNAPSHOTS).is_dir():
-            shutil.copytree(self.resume_folder / SNAPSHOTS, self.folder / SNAPSHOTS)
+        shutil.rmtree(self.folder / paths.SNAPSHOTS, ignore_errors=True)
+        if (self.resume_folder / paths.SNAPSHOTS).is_dir():
+            shutil.copytree(self.resume_folder / paths.SNAPSHOTS, self.folder / paths.SNAPSHOTS)
         self._write(generator, discriminator, progressed, metrics)
         forget_state(self.resume_folder)
         self.end_turn()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_run import EXPERIMENT, Workspace, fake_inception, one_thread, train
+from tiny_run import EXPERIMENT, Workspace, train, working_copy
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -217,10 +217,7 @@ def test_what_cannot_be_is_told_before_anything_runs(
 
 @pytest.fixture
 def unpaired(finished_cyclegan: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
-    own = finished_cyclegan.copy(tmp_path / "workspace")
-    monkeypatch.chdir(own.folder)
-    fake_inception(monkeypatch)
-    with one_thread():
+    with working_copy(finished_cyclegan, tmp_path / "workspace", monkeypatch) as own:
         yield own
 
 
