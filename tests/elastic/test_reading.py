@@ -28,7 +28,7 @@ from gancomp.network import Network, read_description
 from gancomp.profile.macs import profile, totals_of
 from gancomp.runtimes import on_onnxruntime
 from gancomp.search.tree import TreeWalk
-from gancomp.spec import GeneratorSpec
+from gancomp.spec import Block, GeneratorSpec
 from tests.elastic.zoo import ZOO, Residual
 
 #: Of the zoo all that make pictures of the size of their inputs.
@@ -52,9 +52,9 @@ def network(name: str) -> Network:
     return read_network(BUILDER, {"name": name}, SIZE)
 
 
-def spec_of(name: str, block: str = "dense", widths: tuple[int, ...] | None = None) -> GeneratorSpec:
+def spec_of(name: str, block: Block = "dense", widths: tuple[int, ...] | None = None) -> GeneratorSpec:
     own = network(name)
-    return GeneratorSpec(family="module", network=own, block=block, widths=widths or own.full)  # type: ignore[arg-type]
+    return GeneratorSpec(family="module", network=own, block=block, widths=widths or own.full)
 
 
 def generator_of(spec: GeneratorSpec) -> Generator:

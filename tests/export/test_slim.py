@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -101,9 +102,9 @@ def gone(path: Path) -> None:
         (gone, "missing; run `gancomp subnet"),
     ],
 )
-def test_harmed_subnet_is_named(workspace: Workspace, harm: object, message: str) -> None:
+def test_harmed_subnet_is_named(workspace: Workspace, harm: Callable[[Path], None], message: str) -> None:
     shutil.rmtree(workspace.stage("export"))
-    harm(workspace.stage("subnet") / "model.safetensors")  # type: ignore[operator]
+    harm(workspace.stage("subnet") / "model.safetensors")
     with pytest.raises(GancompError, match=r"subnet/model\.safetensors") as caught:
         export_slim(workspace.config(), EXPERIMENT)
     assert message in str(caught.value)
