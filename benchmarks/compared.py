@@ -17,15 +17,18 @@ from torch import Tensor, nn
 from benchmarks import plain
 from benchmarks.limits import Counting, Least, Machine
 from benchmarks.throughput import Group, Work
-from gancomp import paths, rng
-from gancomp.config import Config, Model, Precision, SupernetTraining
+from gancomp import rng
+from gancomp.config.loading import load
+from gancomp.config.settings import Config
+from gancomp.config.training import SupernetTraining
+from gancomp.config.values import Model, Precision
 from gancomp.data.augment import augment
 from gancomp.data.build import build
 from gancomp.data.datasets import Pictures, to_float, to_uint8
 from gancomp.data.settings import DatasetBase
 from gancomp.elastic.slicing import Elastic, Widths, extract
 from gancomp.elastic.space import draw_widths, enumerate_widths
-from gancomp.loading import load
+from gancomp.measure.macs import profile
 from gancomp.metrics.bootstrap import draws
 from gancomp.metrics.frechet import Statistics, frechet_distance
 from gancomp.metrics.inception import Inception
@@ -38,8 +41,8 @@ from gancomp.nets.spade import SpadeGenerator
 from gancomp.nets.spectral import add_spectral_norm
 from gancomp.objectives.distill import MappedGenerator
 from gancomp.objectives.perceptual import PerceptualLoss
-from gancomp.pipeline import generator_spec
-from gancomp.profile.macs import profile
+from gancomp.pipeline import paths
+from gancomp.pipeline.stages import generator_spec
 from gancomp.search.candidates import candidates
 from gancomp.search.tree import TreeWalk
 from gancomp.spec import GeneratorSpec

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from gancomp.config import Config
-from gancomp.cost import Reckoning
-from gancomp.loading import load
+from gancomp.config.loading import load
+from gancomp.config.settings import Config
+from gancomp.measure.reckoning import Reckoning
 
 
 def table(config: Config, experiment: str, train_1: int, train_2: int, val: int) -> str:

@@ -20,18 +20,20 @@ import torch
 import typer
 from numpy.typing import NDArray
 
-from gancomp import paths, rng
-from gancomp.artifacts import read_csv, write_csv, write_text
-from gancomp.config import Config, Halving
+from gancomp import rng
+from gancomp.config.loading import load
+from gancomp.config.searching import Halving
+from gancomp.config.settings import Config
 from gancomp.data.calibration import calibration_batches
 from gancomp.data.datasets import Pictures, to_rgb
-from gancomp.loading import load
 from gancomp.metrics.frechet import Statistics, frechet_distance
 from gancomp.metrics.inception import Inception
 from gancomp.metrics.statistics import load_statistics
 from gancomp.nets import load_generator
-from gancomp.pipeline import folder as stage_folder
-from gancomp.progress import Progress
+from gancomp.pipeline import paths
+from gancomp.pipeline.files import read_csv, write_csv, write_text
+from gancomp.pipeline.places import folder as stage_folder
+from gancomp.pipeline.progress import Progress
 from gancomp.search.candidates import GROUP, candidates
 from gancomp.search.tree import TreeWalk
 from gancomp.train.device import make_fabric

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gancomp.config import Objective, Training
+from gancomp.config.objective import Objective
+from gancomp.config.training import Training
 from gancomp.data.datasets import Pictures, batch_indices, to_float, to_uint8
 from gancomp.data.settings import DatasetBase
 from gancomp.elastic.slicing import Elastic, Widths, extract

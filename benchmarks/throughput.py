@@ -13,19 +13,22 @@ import numpy as np
 import torch
 import typer
 
-from gancomp import paths, rng
-from gancomp.artifacts import provenance, write_csv, write_text
-from gancomp.config import Config, Precision
+from gancomp import rng
+from gancomp.config.loading import load
+from gancomp.config.settings import Config
+from gancomp.config.values import Precision
 from gancomp.data.augment import augment
 from gancomp.data.datasets import to_float
 from gancomp.elastic.slicing import Elastic, Widths, extract
 from gancomp.elastic.space import draw_widths
-from gancomp.loading import load
 from gancomp.metrics.inception import Inception
 from gancomp.nets import build_generator
 from gancomp.nets.discriminators import PatchDiscriminator
 from gancomp.objectives.distill import MappedGenerator
-from gancomp.pipeline import generator_spec
+from gancomp.pipeline import paths
+from gancomp.pipeline.files import write_csv, write_text
+from gancomp.pipeline.provenance import provenance
+from gancomp.pipeline.stages import generator_spec
 from gancomp.search.candidates import GROUP, candidates
 from gancomp.search.tree import TreeWalk
 from gancomp.spec import GeneratorSpec

@@ -16,7 +16,8 @@ from typing import Annotated
 
 import typer
 
-from gancomp.artifacts import provenance, write_csv, write_text
+from gancomp.pipeline.files import write_csv, write_text
+from gancomp.pipeline.provenance import provenance
 
 ROOT = Path(__file__).parent.parent
 #: Downloads, which are verified when they are used, spare the network.
@@ -79,7 +80,7 @@ def measure(given: Sequence[str], runs: int) -> list[dict[str, str]]:
         row("nothing to do", "s", idle),
     ]
     for stage, module in STARTS.items():
-        importing = [sys.executable, "-c", f"import gancomp.cli, gancomp.{module}"]
+        importing = [sys.executable, "-c", f"import gancomp.cli_old, gancomp.{module}"]
         rows.append(row(f"start of {stage}", "s", [seconds(importing, ROOT) for _ in range(runs)]))
     return rows
 

@@ -9,16 +9,16 @@ __version__ = "0.1.0"
 __all__ = ["__version__", "compress", "load_generator", "open_model", "translate"]
 
 if TYPE_CHECKING:
-    from gancomp.apply import translate
-    from gancomp.compression import compress
+    from gancomp.compression.run import compress
+    from gancomp.deploy.apply import translate
+    from gancomp.deploy.runtimes import open_model
     from gancomp.nets import load_generator
-    from gancomp.runtimes import open_model
 
 _HOMES = {
-    "compress": "gancomp.compression",
+    "compress": "gancomp.compression.run",
     "load_generator": "gancomp.nets",
-    "open_model": "gancomp.runtimes",
-    "translate": "gancomp.apply",
+    "open_model": "gancomp.deploy.runtimes",
+    "translate": "gancomp.deploy.apply",
 }
 
 

@@ -16,8 +16,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
+from gancomp.config.strict import Strict
 from gancomp.errors import GancompError
-from gancomp.strict import Strict
 
 #: `package.module:function`: what makes the network, called with the arguments.
 BUILDER_PATTERN = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$"
@@ -46,7 +46,7 @@ Polynomial = tuple[Term, ...]
 
 
 class Costs(Strict):
-    """Parameters and multiply-accumulates of one picture, by the widths; conventions as in `gancomp.profile.macs`."""
+    """Parameters and multiply-accumulates of one picture, by the widths; conventions as in `gancomp.measure.macs`."""
 
     params: Polynomial
     macs: Polynomial

@@ -13,8 +13,8 @@ from pydantic import (
     model_validator,
 )
 
+from gancomp.config.strict import Strict
 from gancomp.network import Network
-from gancomp.strict import Strict
 
 #: `module` is a network of one's own, which a function builds (`gancomp.network`).
 Family = Literal["resnet", "unet", "spade", "module"]

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.throughput import Group, measure, run
-from gancomp.config import Config
-from gancomp.loading import load
+from gancomp.config.loading import load
+from gancomp.config.settings import Config
 
 ROOT = Path(__file__).parent.parent
 SMALL = {

@@ -12,9 +12,9 @@ import typer.main
 import yaml
 
 from benchmarks.cost import table
-from gancomp.cli import app
-from gancomp.loading import load, parse, read_yaml
-from gancomp.loading import merge as merge_settings
+from gancomp.cli.app import app
+from gancomp.config.loading import load, parse, read_yaml
+from gancomp.config.loading import merge as merge_settings
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md")), *sorted((ROOT / "benchmarks").glob("*.md"))]
@@ -51,7 +51,7 @@ def test_commands_exist_and_take_these_arguments(page: Path) -> None:
 
 def test_the_network_of_the_page_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As it stands there, and with the widths that the page names."""
-    from gancomp.imported import imported
+    from gancomp.compression.imported import imported
 
     page = ROOT / "docs/own-generator.md"
     (tmp_path / "mynets.py").write_text(blocks(page, "python")[0])

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from gancomp.comparison import comparison_of
-from gancomp.config import Config
-from gancomp.loading import load
+from gancomp.config.loading import load
+from gancomp.config.settings import Config
+from gancomp.config.study import resolve
+from gancomp.measure.macs import profile
 from gancomp.paper.numbers import load_numbers
-from gancomp.pipeline import generator_spec, owner
-from gancomp.profile.macs import profile
-from gancomp.study import resolve
+from gancomp.pipeline.places import owner
+from gancomp.pipeline.stages import generator_spec
+from gancomp.report.comparison import comparison_of
 
 ROOT = Path(__file__).parent.parent
 CONFIG = load([ROOT / "config.yaml"])

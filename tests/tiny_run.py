@@ -129,7 +129,7 @@ class Workspace:
 
     def settings(self, **experiment: Any) -> dict[str, Any]:
         """The model's SETTINGS with some keys of the experiment changed, mappings merged."""
-        from gancomp.loading import merge
+        from gancomp.config.loading import merge
 
         own = {**SETTINGS, "datasets": {DATASET: DATASET_OF_MODEL[self.model]}}
         return merge(
@@ -138,7 +138,7 @@ class Workspace:
 
     def config(self, **experiment: Any) -> Any:
         """The parsed configuration with some keys of the experiment changed."""
-        from gancomp.loading import parse
+        from gancomp.config.loading import parse
 
         return parse(self.settings(**experiment))
 
@@ -254,7 +254,7 @@ def one_thread() -> Iterator[None]:
 
 
 def fake_inception(patch: pytest.MonkeyPatch) -> None:
-    for user in ("gancomp.search.scores", "gancomp.evaluate", "gancomp.train.run"):
+    for user in ("gancomp.search.scores", "gancomp.measure.evaluate", "gancomp.train.run"):
         patch.setattr(f"{user}.Inception", FakeInception)
 
 
@@ -285,7 +285,7 @@ def fake_perceptual(patch: pytest.MonkeyPatch) -> None:
 
 def run_stages(config: Any) -> None:
     """Every stage up to the export, in the current folder."""
-    from gancomp.export.slim import export_slim
+    from gancomp.deploy.slim import export_slim
     from gancomp.search.scores import score_shard
     from gancomp.search.select import merge, select
     from gancomp.train.stages import extract_winner

@@ -12,20 +12,21 @@ import torch
 from PIL import Image
 from tiny_run import FakeInception, draw_pair, fake_inception
 
-from gancomp import paths
-from gancomp.artifacts import write_json
-from gancomp.config import Config
+from gancomp.config.loading import merge, parse
+from gancomp.config.settings import Config
 from gancomp.data.build import build
 from gancomp.data.calibration import calibration_batches
 from gancomp.data.datasets import Pictures
 from gancomp.elastic.calibrate import calibrate
 from gancomp.elastic.slicing import extract
 from gancomp.elastic.space import Widths
-from gancomp.loading import merge, parse
 from gancomp.metrics.segmentation import SmallSegmenter, save_judge
 from gancomp.metrics.statistics import write_statistics
 from gancomp.nets import Generator, build_generator, save_generator
-from gancomp.pipeline import generator_spec, signature
+from gancomp.pipeline import paths
+from gancomp.pipeline.files import write_json
+from gancomp.pipeline.signatures import signature
+from gancomp.pipeline.stages import generator_spec
 
 RESNET_SPACE = [[4], [4], [4, 3], [3], [4, 2], [4, 2], [4, 2], [3, 2]]
 SPADE_SPACE = [[2], [2, 1], [2], [2, 1], [2], [2, 1], [2], [2, 1]]

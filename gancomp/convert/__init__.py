@@ -8,7 +8,6 @@ from pathlib import Path
 import torch
 from pydantic import ValidationError
 
-from gancomp.artifacts import file_sha256, is_own, load_tensors, read_header, save_tensors
 from gancomp.builders import OWN
 from gancomp.convert.layouts import Fields, recognise, recognise_discriminator
 from gancomp.convert.reading import COUNTER, Refused, Tensors, read_state, some
@@ -18,6 +17,8 @@ from gancomp.errors import GancompError
 from gancomp.nets import Generator, build_skeleton, load_generator, save_generator
 from gancomp.nets.discriminators import MultiscaleDiscriminator, PatchDiscriminator
 from gancomp.nets.module import PREFIX, built_by, plain
+from gancomp.pipeline.checkpoints import is_own, load_tensors, read_header, save_tensors
+from gancomp.pipeline.files import file_sha256
 from gancomp.spec import GeneratorSpec, Norm, Role, Statistics, Upsampling, ValueRange, format_widths
 
 __all__ = [

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gancomp.apply import translate
 from gancomp.data.images import read_rgb
+from gancomp.deploy.apply import translate
 from gancomp.errors import GancompError
 from gancomp.nets import Generator
 

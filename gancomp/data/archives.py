@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from gancomp import artifacts
 from gancomp.errors import GancompError
-from gancomp.progress import Progress
+from gancomp.pipeline.files import atomic, read_json, write_json
+from gancomp.pipeline.progress import Progress
 
 #: Limits of what an archive may expand to: all members asked for, and the ratio of one member above a megabyte.
 MAX_BYTES = 1 << 30
@@ -120,7 +120,7 @@ def unpack(archive: Path, sha256: str, folder: Path, target: Callable[[str], str
     Raises GancompError as `each_member`, for two members of one path, and when the disk is full.
     """
     marker = folder / UNPACKED
-    done = artifacts.read_json(marker) if marker.is_file() else {}
+    done = read_json(marker) if marker.is_file() else {}
     if done.get("sha256") == sha256 and all((folder / file).is_file() for file in done["files"]):
         return list(done["files"])
     marker.unlink(missing_ok=True)
@@ -133,14 +133,14 @@ def unpack(archive: Path, sha256: str, folder: Path, target: Callable[[str], str
             files.add(file)
             _write_unless_there(folder / file, content)
             bar.advance(1)
-    artifacts.write_json(marker, {"sha256": sha256, "files": sorted(files)})
+    write_json(marker, {"sha256": sha256, "files": sorted(files)})
     return sorted(files)
 
 
 def _write_unless_there(path: Path, content: bytes) -> None:
     if path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content:
         return
-    with artifacts.atomic(path) as temporary:
+    with atomic(path) as temporary:
         temporary.write_bytes(content)
 
 

@@ -15,7 +15,6 @@ from typing import Any, get_args
 
 import numpy as np
 
-from gancomp import artifacts, paths
 from gancomp.data import aligned, cityscapes, earth, fluent, folders, labels, manifest, openmoji, published
 from gancomp.data.images import encode_png
 from gancomp.data.manifest import Manifest, hash_of, load_manifest, verify
@@ -35,7 +34,9 @@ from gancomp.data.settings import (
 )
 from gancomp.data.values import unpack
 from gancomp.errors import GancompError
-from gancomp.progress import Progress
+from gancomp.pipeline import paths
+from gancomp.pipeline.files import atomic, write_json, write_text
+from gancomp.pipeline.progress import Progress
 
 __all__ = ["Manifest", "build", "check", "load_manifest", "verify"]
 
@@ -101,8 +102,8 @@ def build(name: str, dataset: Dataset, root: Path, downloads: Path) -> dict[str,
         rejected=rejected,
         ranges={dataset.role_of(side): found for side, found in plan.ranges.items()},
     ).model_dump(mode="json")
-    artifacts.write_text(root / ATTRIBUTION, plan.attribution)
-    artifacts.write_json(root / manifest.NAME, built)
+    write_text(root / ATTRIBUTION, plan.attribution)
+    write_json(root / manifest.NAME, built)
     return built
 
 
@@ -206,7 +207,7 @@ def _write_pictures(
 def _write(path: Path, picture: Picture) -> str:
     """Write a PNG; returns its sha256."""
     png = encode_png(picture)
-    with artifacts.atomic(path) as temporary:
+    with atomic(path) as temporary:
         temporary.write_bytes(png)
     return hashlib.sha256(png).hexdigest()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gancomp import rng
-from gancomp.config import Calibration
+from gancomp.config.experiment import Calibration
 from gancomp.data.datasets import Pictures
 from gancomp.data.settings import DatasetBase
 

@@ -19,9 +19,9 @@ from urllib.parse import urljoin, urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from gancomp import __version__
-from gancomp.artifacts import file_sha256, read_json, write_json, write_text
 from gancomp.errors import GancompError
-from gancomp.progress import Progress
+from gancomp.pipeline.files import file_sha256, read_json, write_json, write_text
+from gancomp.pipeline.progress import Progress
 
 #: No file may be larger, whatever its server says.
 MAX_BYTES = 16 << 30

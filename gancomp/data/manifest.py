@@ -10,12 +10,12 @@ from typing import Any
 
 from pydantic import Field, ValidationError, model_validator
 
-from gancomp.artifacts import file_sha256, read_json
+from gancomp.config.strict import Strict
 from gancomp.data.classes import LabelClass
 from gancomp.data.settings import Kind, Split
 from gancomp.errors import GancompError
+from gancomp.pipeline.files import file_sha256, read_json
 from gancomp.spec import Role, ValueRange
-from gancomp.strict import Strict
 
 NAME = "manifest.json"
 _FILE = re.compile(r"(train|val|truth)/(\d{4,}/)?[\w-][\w.-]*\.png")

@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from gancomp.config.strict import Strict
 from gancomp.data.classes import CITYSCAPES, CLIMATE
 from gancomp.spec import PositiveInt, Role, Size
-from gancomp.strict import Strict
 
 Split = Literal["train-1", "train-2", "val"]
 Fraction = Annotated[float, Field(gt=0, lt=1)]

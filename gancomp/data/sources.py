@@ -10,8 +10,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from gancomp.artifacts import file_sha256
 from gancomp.errors import GancompError
+from gancomp.pipeline.files import file_sha256
 
 
 def fetch_package(name: str, version: str, sha256: str, downloads: Path) -> Path:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import torch
 
-from gancomp.artifacts import file_sha256
 from gancomp.data.download import fetch_file
 from gancomp.errors import GancompError
+from gancomp.pipeline.files import file_sha256
 
 Tensors = dict[str, torch.Tensor]
 

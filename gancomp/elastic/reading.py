@@ -215,7 +215,7 @@ def _exact(graph: Graph, call: Call, places: Mapping[Group, int]) -> Terms:
 
 
 def _paper(graph: Graph, call: Call, places: Mapping[Group, int]) -> Terms:
-    """The same as *GAN Compression* counts (`gancomp.profile.macs`)."""
+    """The same as *GAN Compression* counts (`gancomp.measure.macs`)."""
     weight = _weight(call)
     if call.name in TRANSPOSED and weight:
         return _times(_of_weight(graph, weight, places), prod(call.outputs[0].shape[2:]))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gancomp.profile.macs import Totals, totals_of
+from gancomp.measure.macs import Totals, totals_of
 from gancomp.spec import GeneratorSpec
 
 Widths = tuple[int, ...]

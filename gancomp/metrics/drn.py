@@ -8,10 +8,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from gancomp.artifacts import file_sha256
 from gancomp.data.download import fetch_file
 from gancomp.data.weights import Tensors, pick, read_tensors
 from gancomp.errors import GancompError
+from gancomp.pipeline.files import file_sha256
 
 URLS = (
     "https://dl.yf.io/drn/drn-d-105_ms_cityscapes.pth",

@@ -13,15 +13,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gancomp.artifacts import load_tensors, save_tensors, tensors_sha256
 from gancomp.errors import GancompError
 from gancomp.metrics import inception_weights
 from gancomp.metrics.inception_network import FEATURES, FidInception
+from gancomp.pipeline.checkpoints import load_tensors, save_tensors, tensors_sha256
 
 if TYPE_CHECKING:
     import openvino
 
-    from gancomp.config import Precision
+    from gancomp.config.values import Precision
 
 Pictures = NDArray[np.uint8]
 Features = NDArray[np.float32]

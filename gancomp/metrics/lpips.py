@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gancomp.artifacts import load_tensors, save_tensors, tensors_sha256, write_json
 from gancomp.data.archives import member_bytes
 from gancomp.data.sources import fetch_package
 from gancomp.data.weights import Tensors, fetch_torchvision, pick, read_tensors
 from gancomp.errors import GancompError
+from gancomp.pipeline.checkpoints import load_tensors, save_tensors, tensors_sha256
+from gancomp.pipeline.files import write_json
 
 BACKBONE_URL = "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth"
 HEADS_PACKAGE, HEADS_VERSION = "lpips", "0.1.4"

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gancomp.artifacts import load_tensors, save_tensors
 from gancomp.data.classes import IGNORED
 from gancomp.errors import GancompError
 from gancomp.metrics import drn
+from gancomp.pipeline.checkpoints import load_tensors, save_tensors
 
 if TYPE_CHECKING:
     from gancomp.data.settings import DatasetBase

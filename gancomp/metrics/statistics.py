@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from gancomp import rng
-from gancomp.artifacts import load_tensors, save_tensors
 from gancomp.data.datasets import Pictures, to_rgb
 from gancomp.data.manifest import Manifest, load_manifest
 from gancomp.data.settings import Split
 from gancomp.errors import GancompError
 from gancomp.metrics.frechet import Statistics
-from gancomp.progress import Progress
+from gancomp.pipeline.checkpoints import load_tensors, save_tensors
+from gancomp.pipeline.progress import Progress
 
 if TYPE_CHECKING:
     import torch

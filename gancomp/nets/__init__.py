@@ -6,7 +6,6 @@ from pathlib import Path
 
 import torch
 
-from gancomp.artifacts import Header, load_tensors, read_header, save_tensors
 from gancomp.builders import allow
 from gancomp.errors import GancompError
 from gancomp.nets.generator import Generator, Segment
@@ -15,6 +14,7 @@ from gancomp.nets.module import ModuleGenerator
 from gancomp.nets.resnet import ResnetGenerator
 from gancomp.nets.spade import SpadeGenerator
 from gancomp.nets.unet import UnetGenerator
+from gancomp.pipeline.checkpoints import Header, load_tensors, read_header, save_tensors
 from gancomp.spec import GeneratorSpec
 
 __all__ = ["Generator", "Segment", "build_generator", "load_generator", "load_weights", "save_generator"]

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrizations
 
-from gancomp.config import Discriminator, Model
+from gancomp.config.experiment import Discriminator
+from gancomp.config.values import Model
 from gancomp.nets.layers import initialise, initialise_xavier, normalisation
 
 #: GauGAN's widest layer.

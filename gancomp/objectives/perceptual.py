@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gancomp.artifacts import load_tensors, save_tensors, tensors_sha256
 from gancomp.data.archives import member_bytes
 from gancomp.data.sources import fetch_package
 from gancomp.data.weights import Tensors, fetch_torchvision, pick, read_tensors
 from gancomp.errors import GancompError
+from gancomp.pipeline.checkpoints import load_tensors, save_tensors, tensors_sha256
 
 #: Weights of VGG19's five depths, from the shallowest to the deepest, as GauGAN was trained.
 DEPTH_WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)

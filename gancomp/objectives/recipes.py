@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal, get_args
 
 if TYPE_CHECKING:
-    from gancomp.config import Objective
+    from gancomp.config.objective import Objective
 
 #: gan: its discriminator; recon: L1 to the truth; distill: activations (Eq. 3), pictures or flow, whichever
 #: `distillation` names; ka: kernel alignment of activations; channel: their means over the picture; critic: what the

@@ -11,16 +11,16 @@ from matplotlib.figure import Figure
 from scipy.stats import kendalltau
 
 from gancomp import rng
-from gancomp.artifacts import read_json, write_csv
-from gancomp.config import Config
+from gancomp.config.settings import Config
+from gancomp.config.study import study_of
 from gancomp.paper.measured import measure
 from gancomp.paper.places import AGAINST, RANKED
-from gancomp.pipeline import folder
+from gancomp.pipeline.files import read_json, write_csv
+from gancomp.pipeline.places import folder
 from gancomp.report.figures import BLUE, PAGE, VERMILION
 from gancomp.report.metrics import BY_KEY
-from gancomp.report.records import Selection
+from gancomp.report.searched import Selection
 from gancomp.spec import format_widths
-from gancomp.study import study_of
 
 COLUMNS = ("experiment", "widths", "macs", "metric", "train2", *AGAINST)
 RESAMPLES = 2000

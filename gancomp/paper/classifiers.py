@@ -9,7 +9,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from gancomp.profile.macs import profile
+from gancomp.measure.macs import profile
 from gancomp.spec import GeneratorSpec
 
 #: torchvision's networks by the name that they are known by, at the size of picture that they take.

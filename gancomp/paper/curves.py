@@ -13,14 +13,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from gancomp.artifacts import write_csv
-from gancomp.config import Config
+from gancomp.config.settings import Config
+from gancomp.config.study import REFERENCE, study_of
 from gancomp.errors import GancompError
 from gancomp.paper.measured import Measured, measure
 from gancomp.paper.places import CURVES
+from gancomp.pipeline.files import write_csv
 from gancomp.report.figures import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION
 from gancomp.report.metrics import BY_KEY
-from gancomp.study import REFERENCE, study_of
 
 COLUMNS = (
     *("panel", "series", "reference", "experiment", "stage", "metric", "params", "macs", "macs_paper"),

@@ -8,10 +8,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch
 from matplotlib.text import Text
 
-from gancomp.config import Config
-from gancomp.pipeline import STAGES, UPSTREAM, stages_of, upstream_of
+from gancomp.config.settings import Config
+from gancomp.config.study import study_of
+from gancomp.pipeline.stages import STAGES, UPSTREAM, stages_of, upstream_of
 from gancomp.report.figures import BLUE, GREY, PAGE, VERMILION
-from gancomp.study import study_of
 
 #: Stages that measure, and make no generator.
 MEASURING = ("statistics", "judge")

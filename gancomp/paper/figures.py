@@ -10,14 +10,14 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from gancomp.artifacts import write_csv
-from gancomp.config import Config
+from gancomp.config.settings import Config
 from gancomp.errors import GancompError
 from gancomp.paper import agreement, curves
 from gancomp.paper.diagram import draw_method
 from gancomp.paper.grids import draw_grids
 from gancomp.paper.places import CURVES, GRIDS
 from gancomp.paper.tables import study_folder
+from gancomp.pipeline.files import write_csv
 from gancomp.report.figures import BLUE, DPI, GREY, VERMILION, save, style
 
 

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gancomp.config import Config
-from gancomp.pipeline import DECLARED, folder, generator_spec
-from gancomp.profile.macs import profile
+from gancomp.config.settings import Config
+from gancomp.config.study import replicas, resolve
+from gancomp.measure.macs import profile
+from gancomp.pipeline.places import folder
+from gancomp.pipeline.stages import DECLARED, generator_spec
 from gancomp.report.metrics import METRICS
-from gancomp.report.records import Cost, Evaluation, read
-from gancomp.study import replicas, resolve
+from gancomp.report.reading import read
+from gancomp.report.records import Cost, Evaluation
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from gancomp.loading import read_yaml
-from gancomp.strict import Strict
+from gancomp.config.loading import read_yaml
+from gancomp.config.strict import Strict
 
 
 class Row(Strict):
-    """One row of a table: what it is called, what takes its place here (`gancomp.study.resolve`), and its cells as
+    """One row of a table: what it is called, what takes its place here (`study.resolve`), and its cells as
     printed; a cell that the paper's text lacks is absent."""
 
     group: str

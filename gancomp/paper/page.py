@@ -11,17 +11,17 @@ from pathlib import Path
 from markdown_it import MarkdownIt
 from PIL import Image
 
-from gancomp.artifacts import write_text
-from gancomp.config import Config
+from gancomp.config.settings import Config
+from gancomp.config.study import resolve, study_of
 from gancomp.paper.agreement import optimism
 from gancomp.paper.curves import ROLES
 from gancomp.paper.measured import files_of, measure
 from gancomp.paper.places import FIGURES, TABLES, scored_in
 from gancomp.paper.tables import study_folder
+from gancomp.pipeline.files import write_text
 from gancomp.report.metrics import BY_KEY
 from gancomp.report.page import STYLE
-from gancomp.report.records import require
-from gancomp.study import resolve, study_of
+from gancomp.report.reading import require
 
 CAPTIONS: Mapping[str, str] = {
     "figure1": "One picture of each data set: what the original, the compressed and a uniformly narrow generator draw.",

@@ -1,4 +1,4 @@
-"""Which places of the study (`gancomp.study.resolve`) each table and figure shows. Imports neither torch nor plots."""
+"""Which places of the study each table and figure shows (`study.resolve`). Imports neither torch nor plots."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gancomp.paper.numbers import load_numbers
-from gancomp.report.records import COMPARED
+from gancomp.report.scoreboard import COMPARED
 
 TABLES = tuple(f"table{number}" for number in range(1, 9))
 #: Tables that need no scores: one measures cost, one prints the configuration.
@@ -26,7 +26,7 @@ GRIDS: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Curves:
-    """A figure: its title, and for each of its panels the places (`gancomp.study.resolve`) of every series."""
+    """A figure: its title, and for each of its panels the places (`gancomp.config.study.resolve`) of every series."""
 
     title: str
     panels: Mapping[str, Mapping[str, Sequence[str]]]

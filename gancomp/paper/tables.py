@@ -6,16 +6,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gancomp import paths
-from gancomp.artifacts import write_csv, write_text
-from gancomp.config import Config, GeneratorTraining, Training
+from gancomp.config.settings import Config
+from gancomp.config.study import study_of
+from gancomp.config.training import GeneratorTraining, Training
 from gancomp.paper.measured import Measured, Value, measure
 from gancomp.paper.numbers import PaperTable, Row, load_numbers
 from gancomp.paper.votes import BASELINE, OURS, preference
+from gancomp.pipeline import paths
+from gancomp.pipeline.files import write_csv, write_text
 from gancomp.report.metrics import BY_KEY, Metric
-from gancomp.report.records import Benchmark, read
-from gancomp.report.tables import quantity, times
-from gancomp.study import study_of
+from gancomp.report.reading import read
+from gancomp.report.records import Benchmark
+from gancomp.report.rows import quantity, times
 
 NOT_RUN = "not run"
 CSV_COLUMNS = (

@@ -18,11 +18,14 @@ import numpy as np
 from PIL import Image
 from pydantic import Field, ValidationError, model_validator
 
-from gancomp import paths, rng
-from gancomp.artifacts import code_version, write_json, write_text
-from gancomp.config import Config
+from gancomp import rng
+from gancomp.config.settings import Config
 from gancomp.errors import GancompError
-from gancomp.report.records import Count, Positive, Record, read
+from gancomp.pipeline import paths
+from gancomp.pipeline.files import write_json, write_text
+from gancomp.pipeline.provenance import code_version
+from gancomp.report.reading import read
+from gancomp.report.records import Count, Positive, Record
 
 if TYPE_CHECKING:
     from gancomp.train.device import Device
@@ -119,9 +122,9 @@ def write_vote_page(config: Config, experiment: str, pictures: int = PICTURES, d
     import torch
 
     from gancomp.data.datasets import Pictures, to_rgb
-    from gancomp.evaluate import maker
+    from gancomp.measure.evaluate import maker
     from gancomp.nets import load_generator
-    from gancomp.pipeline import model_of
+    from gancomp.pipeline.places import model_of
 
     settings = config.experiments[experiment]
     dataset = config.datasets[settings.dataset]

@@ -18,24 +18,14 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from gancomp.artifacts import atomic
 from gancomp.errors import GancompError
+from gancomp.pipeline.files import atomic
 from gancomp.report.metrics import BY_KEY, Metric
-from gancomp.report.records import (
-    REAL,
-    Folders,
-    Scoreboard,
-    Selection,
-    SubnetRow,
-    label,
-    read,
-    read_log,
-    read_scoreboard,
-    read_search,
-    reduction,
-    require,
-)
-from gancomp.report.tables import quantity, times
+from gancomp.report.reading import read, read_log, require
+from gancomp.report.records import REAL
+from gancomp.report.rows import quantity, times
+from gancomp.report.scoreboard import Folders, Scoreboard, label, read_scoreboard, reduction
+from gancomp.report.searched import Selection, SubnetRow, read_search
 
 # Okabe and Ito's palette: told apart by every kind of colour vision.
 BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE, GREY = (

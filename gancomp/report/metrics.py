@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from gancomp.config import HIGHER_IS_BETTER
+from gancomp.config.values import HIGHER_IS_BETTER
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from markdown_it import MarkdownIt
 
-from gancomp.artifacts import write_text
+from gancomp.pipeline.files import write_text
 from gancomp.report.metrics import BY_KEY
-from gancomp.report.records import require
-from gancomp.report.tables import UNLEARNED, times
+from gancomp.report.reading import require
+from gancomp.report.rows import times
+from gancomp.report.verdicts import UNLEARNED
 
 #: Figures of the page: file, heading, description for those who cannot see it.
 GRID = ("grid.png", "Pictures", "Validation pictures: input, target, and what each generator makes of the input")

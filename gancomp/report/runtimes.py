@@ -6,10 +6,10 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from gancomp.artifacts import write_csv, write_text
+from gancomp.pipeline.files import write_csv, write_text
 from gancomp.report.figures import BLACK, PAGE, VERMILION, save, style
 from gancomp.report.records import RuntimeRow, Runtimes
-from gancomp.report.tables import significant, times
+from gancomp.report.rows import significant, times
 
 COLUMNS = (
     "network", "runtime", "precision", "threads", "macs", "params", "mean_ms", "median_ms", "p95_ms", "std_ms",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from gancomp import paths
-from gancomp.config import Config
-from gancomp.pipeline import owner, stages_of
+from gancomp.config.settings import Config
+from gancomp.pipeline import paths
+from gancomp.pipeline.places import owner
+from gancomp.pipeline.stages import stages_of
 from gancomp.report.figures import write_figures
 from gancomp.report.page import write_page
-from gancomp.report.records import Folders, Subject
+from gancomp.report.scoreboard import Folders, Subject
 from gancomp.report.tables import write_tables
 
 

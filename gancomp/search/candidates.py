@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from gancomp import paths
-from gancomp.config import Config, SupernetTraining, budget_macs
+from gancomp.config.searching import budget_macs
+from gancomp.config.settings import Config
+from gancomp.config.training import SupernetTraining
 from gancomp.elastic.space import Subnet, under_budget
 from gancomp.errors import GancompError
-from gancomp.pipeline import generator_spec
-from gancomp.report.records import PLAIN_COLUMNS, REPLICATES, SEARCH_COLUMNS, ShardRow, SubnetRow
+from gancomp.pipeline import paths
+from gancomp.pipeline.stages import generator_spec
+from gancomp.report.searched import PLAIN_COLUMNS, REPLICATES, SEARCH_COLUMNS, ShardRow, SubnetRow
 from gancomp.spec import format_widths
 
 #: Subnets whose features are held together; a constant, so that scores do not depend on the shards.

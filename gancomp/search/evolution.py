@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from gancomp import rng
-from gancomp.config import Evolution
+from gancomp.config.searching import Evolution
 from gancomp.elastic.space import Subnet, Widths, draw_widths
 from gancomp.errors import GancompError
-from gancomp.profile.macs import profile
+from gancomp.measure.macs import profile
 from gancomp.report.metrics import BY_KEY
-from gancomp.report.records import SubnetRow
+from gancomp.report.searched import SubnetRow
 from gancomp.spec import GeneratorSpec
 
 Space = Sequence[Sequence[int]]

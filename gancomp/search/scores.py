@@ -9,9 +9,9 @@ from pathlib import Path
 
 import torch
 
-from gancomp import paths, rng
-from gancomp.artifacts import write_csv
-from gancomp.config import Config, budget_macs
+from gancomp import rng
+from gancomp.config.searching import budget_macs
+from gancomp.config.settings import Config
 from gancomp.data.calibration import calibration_batches
 from gancomp.data.datasets import Pictures
 from gancomp.data.settings import DatasetBase
@@ -25,9 +25,15 @@ from gancomp.metrics.segmentation import Judge, load_judge
 from gancomp.metrics.statistics import load_statistics
 from gancomp.nets import load_generator
 from gancomp.nets.generator import Generator
-from gancomp.pipeline import generator_spec, model_of, signature
-from gancomp.progress import Progress
-from gancomp.report.records import SHARD_COLUMNS, JudgeMetrics, Scores, ShardRow, read, read_shard
+from gancomp.pipeline import paths
+from gancomp.pipeline.files import write_csv
+from gancomp.pipeline.places import model_of
+from gancomp.pipeline.progress import Progress
+from gancomp.pipeline.signatures import signature
+from gancomp.pipeline.stages import generator_spec
+from gancomp.report.reading import read
+from gancomp.report.records import JudgeMetrics, Scores
+from gancomp.report.searched import SHARD_COLUMNS, ShardRow, read_shard
 from gancomp.search.candidates import GROUP, as_shard_text, candidates, shard_of, shard_path, supernet_of
 from gancomp.search.evolution import Candidates, evolve
 from gancomp.search.select import cost_of, ranked, write_scores

@@ -15,14 +15,17 @@ from typing import Annotated, Any
 import psutil
 from pydantic import Field
 
-from gancomp import paths, rng
-from gancomp.artifacts import provenance, write_json
-from gancomp.config import Config
+from gancomp import rng
+from gancomp.config.settings import Config
 from gancomp.elastic.space import Widths, draw_widths
 from gancomp.errors import GancompError
-from gancomp.pipeline import generator_spec
-from gancomp.progress import Progress
-from gancomp.report.records import Count, Positive, Record, read
+from gancomp.pipeline import paths
+from gancomp.pipeline.files import write_json
+from gancomp.pipeline.progress import Progress
+from gancomp.pipeline.provenance import provenance
+from gancomp.pipeline.stages import generator_spec
+from gancomp.report.reading import read
+from gancomp.report.records import Count, Positive, Record
 from gancomp.search.candidates import supernet_of
 from gancomp.spec import GeneratorSpec
 
@@ -178,8 +181,8 @@ def _segment_times(
 ) -> list[float]:
     import torch
 
+    from gancomp.measure.latency import timed
     from gancomp.nets import build_generator
-    from gancomp.profile.latency import timed
 
     whole = [choices[-1] for choices in space]
     for place, width in zip(_segments_of(student)[index].widths, widths, strict=True):
@@ -195,8 +198,8 @@ def _segment_times(
 def _whole_times(student: GeneratorSpec, widths: Widths) -> list[float]:
     import torch
 
+    from gancomp.measure.latency import run_times
     from gancomp.nets import build_generator
-    from gancomp.profile.latency import run_times
 
     with torch.inference_mode():
         generator = build_generator(student.with_widths(widths)).eval()

@@ -10,16 +10,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gancomp import paths
-from gancomp.artifacts import read_csv, write_csv, write_json
-from gancomp.config import Config, budget_macs
+from gancomp.config.searching import budget_macs
+from gancomp.config.settings import Config
 from gancomp.data.build import load_manifest
 from gancomp.errors import GancompError
 from gancomp.metrics.bootstrap import may_be_equal
-from gancomp.pipeline import folder as stage_folder
-from gancomp.pipeline import generator_spec, stage_settings
+from gancomp.pipeline import paths
+from gancomp.pipeline.files import read_csv, write_csv, write_json
+from gancomp.pipeline.places import folder as stage_folder
+from gancomp.pipeline.signatures import stage_settings
+from gancomp.pipeline.stages import generator_spec
 from gancomp.report.metrics import BY_KEY
-from gancomp.report.records import SEARCH_COLUMNS, Selection, ShardRow, SubnetRow, read_search, read_shard
+from gancomp.report.searched import SEARCH_COLUMNS, Selection, ShardRow, SubnetRow, read_search, read_shard
 from gancomp.search.candidates import as_text, candidates, shard_path, supernet_of
 from gancomp.search.segment_latency import SegmentLatency, read_segments
 from gancomp.spec import format_widths

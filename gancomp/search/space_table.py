@@ -6,15 +6,17 @@ import numpy as np
 import psutil
 import torch
 
-from gancomp import paths, rng
-from gancomp.artifacts import provenance, write_csv, write_json
-from gancomp.config import Config
+from gancomp import rng
+from gancomp.config.settings import Config
 from gancomp.elastic.space import Widths
+from gancomp.measure.latency import run_times
 from gancomp.nets import build_generator
-from gancomp.pipeline import generator_spec
-from gancomp.profile.latency import run_times
-from gancomp.progress import Progress
-from gancomp.report.records import SPACE_COLUMNS, read_search
+from gancomp.pipeline import paths
+from gancomp.pipeline.files import write_csv, write_json
+from gancomp.pipeline.progress import Progress
+from gancomp.pipeline.provenance import provenance
+from gancomp.pipeline.stages import generator_spec
+from gancomp.report.searched import SPACE_COLUMNS, read_search
 from gancomp.search.candidates import as_text
 from gancomp.spec import GeneratorSpec
 from gancomp.train.device import Device

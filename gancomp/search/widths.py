@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gancomp.config import Config
+from gancomp.config.settings import Config
 from gancomp.errors import GancompError
 from gancomp.search.candidates import supernet_of
 from gancomp.spec import Widths, parse_widths

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gancomp import ranks
-from gancomp.config import Objective, Training
+from gancomp.config.objective import Objective
+from gancomp.config.training import Training
 from gancomp.elastic.calibrate import has_batch_statistics
 from gancomp.nets.generator import Generator
 from gancomp.nets.layers import lay_out

@@ -15,7 +15,7 @@ from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.strategies.ddp import DDPStrategy
 
-from gancomp.config import Precision
+from gancomp.config.values import Precision
 from gancomp.errors import GancompError
 
 Device = Literal["auto", "cpu", "cuda"]

@@ -9,7 +9,8 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from gancomp.config import Objective, Training
+from gancomp.config.objective import Objective
+from gancomp.config.training import Training
 from gancomp.nets.layers import lay_out
 from gancomp.objectives.gan import (
     conditional,

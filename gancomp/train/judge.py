@@ -14,9 +14,9 @@ from lightning_fabric import Fabric
 from torch import Tensor
 from torch.nn import functional as F
 
-from gancomp import paths, rng
-from gancomp.artifacts import provenance, write_json
-from gancomp.config import Config, Training
+from gancomp import rng
+from gancomp.config.settings import Config
+from gancomp.config.training import Training
 from gancomp.data.classes import CITYSCAPES, IGNORED, LabelClass
 from gancomp.data.datasets import Pictures, to_rgb
 from gancomp.data.settings import DatasetBase, SmallJudge
@@ -32,8 +32,11 @@ from gancomp.metrics.segmentation import (
     mean_iou,
     save_judge,
 )
-from gancomp.pipeline import STAGE_VERSION
-from gancomp.progress import Progress
+from gancomp.pipeline import paths
+from gancomp.pipeline.files import write_json
+from gancomp.pipeline.progress import Progress
+from gancomp.pipeline.provenance import provenance
+from gancomp.pipeline.signatures import STAGE_VERSION
 from gancomp.train.device import Device, make_fabric
 from gancomp.train.loop import fit
 from gancomp.train.state import forget_state

@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 
 from gancomp import ranks, rng
-from gancomp.artifacts import atomic
-from gancomp.config import Training
+from gancomp.config.training import Training
 from gancomp.data.augment import augment
 from gancomp.data.datasets import Pictures, to_float
 from gancomp.data.settings import DatasetBase
 from gancomp.errors import GancompError
-from gancomp.progress import Progress
+from gancomp.pipeline.files import atomic
+from gancomp.pipeline.progress import Progress
 from gancomp.train.state import Progressed, load_state, save_state
 from gancomp.train.stopping import EXIT_STATUS, Allotted, asked_to_stop
 

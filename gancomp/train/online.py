@@ -11,7 +11,8 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gancomp.config import Objective, Training
+from gancomp.config.objective import Objective
+from gancomp.config.training import Training
 from gancomp.elastic.slicing import Elastic
 from gancomp.nets.discriminators import SharedDiscriminator
 from gancomp.nets.generator import Generator

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from gancomp.config import SupernetTraining, Training
+from gancomp.config.training import SupernetTraining, Training
 
 BETAS = (0.5, 0.999)
 

@@ -7,7 +7,8 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gancomp.config import Objective, Training
+from gancomp.config.objective import Objective
+from gancomp.config.training import Training
 from gancomp.nets.generator import Generator
 from gancomp.nets.layers import lay_out
 from gancomp.objectives.gan import conditional, discriminator_loss, generator_loss

@@ -12,14 +12,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gancomp import paths, ranks, rng
-from gancomp.artifacts import file_sha256, provenance, read_header, save_tensors, write_csv, write_json, write_text
-from gancomp.config import Config, Experiment, ImportableTraining, Training
+from gancomp import ranks, rng
+from gancomp.config.experiment import Experiment
+from gancomp.config.settings import Config
+from gancomp.config.training import ImportableTraining, Training
 from gancomp.data.calibration import calibration_batches
 from gancomp.data.datasets import Pictures, to_rgb
 from gancomp.data.settings import Split
 from gancomp.elastic.calibrate import calibrate, has_batch_statistics
 from gancomp.errors import GancompError
+from gancomp.measure.memory import peak_bytes
 from gancomp.metrics.frechet import frechet_distance
 from gancomp.metrics.inception import Inception
 from gancomp.metrics.statistics import load_statistics
@@ -30,9 +32,15 @@ from gancomp.nets.generator import Generator
 from gancomp.nets.spectral import fold_spectral_norm
 from gancomp.objectives.distill import MappedGenerator
 from gancomp.objectives.perceptual import PerceptualLoss
-from gancomp.pipeline import SECTION, file_of, generator_spec, model_of, signature, stage_settings, stages_of
-from gancomp.profile.memory import peak_bytes
-from gancomp.report.records import Selection, read
+from gancomp.pipeline import paths
+from gancomp.pipeline.checkpoints import read_header, save_tensors
+from gancomp.pipeline.files import file_sha256, write_csv, write_json, write_text
+from gancomp.pipeline.places import file_of, model_of
+from gancomp.pipeline.provenance import provenance
+from gancomp.pipeline.signatures import SECTION, signature, stage_settings
+from gancomp.pipeline.stages import generator_spec, stages_of
+from gancomp.report.reading import read
+from gancomp.report.searched import Selection
 from gancomp.search.candidates import supernet_of
 from gancomp.search.select import refuse_foreign
 from gancomp.spec import GeneratorSpec, Role

@@ -11,16 +11,10 @@ import torch
 from torch import nn
 
 from gancomp import ranks, rng
-from gancomp.artifacts import save_tensors, write_json
-from gancomp.config import (
-    Config,
-    DistillTraining,
-    ImportableTraining,
-    Objective,
-    SupernetTraining,
-    Threshold,
-    budget_macs,
-)
+from gancomp.config.objective import Objective
+from gancomp.config.searching import budget_macs
+from gancomp.config.settings import Config
+from gancomp.config.training import DistillTraining, ImportableTraining, SupernetTraining, Threshold
 from gancomp.convert import load_discriminator, load_original
 from gancomp.data.datasets import Pictures, to_float
 from gancomp.elastic.pieces import cut
@@ -29,14 +23,17 @@ from gancomp.elastic.slicing import Elastic, Widths, extract, pieces_of
 from gancomp.elastic.space import draw_widths
 from gancomp.elastic.threshold import Remainder, above_threshold
 from gancomp.errors import GancompError
+from gancomp.measure.macs import profile
 from gancomp.nets import build_generator, load_generator, load_weights
 from gancomp.nets.generator import Generator
 from gancomp.nets.spade import SpadeGenerator
 from gancomp.nets.spectral import add_spectral_norm, fold_spectral_norm
 from gancomp.objectives.distill import MappedGenerator
 from gancomp.objectives.recipes import maps_of, weights_of
-from gancomp.pipeline import generator_spec, stage_settings
-from gancomp.profile.macs import profile
+from gancomp.pipeline.checkpoints import save_tensors
+from gancomp.pipeline.files import write_json
+from gancomp.pipeline.signatures import stage_settings
+from gancomp.pipeline.stages import generator_spec
 from gancomp.spec import GeneratorSpec
 from gancomp.train.cyclegan import CycleGan, Reverse
 from gancomp.train.device import Machine

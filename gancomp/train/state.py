@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from gancomp.artifacts import atomic
 from gancomp.errors import GancompError
+from gancomp.pipeline.files import atomic
 
 
 @dataclass

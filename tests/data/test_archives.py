@@ -14,10 +14,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gancomp.artifacts import file_sha256
 from gancomp.data import archives, openmoji
 from gancomp.data.archives import ZipArchive, check_archive, each_member, member_bytes, read_members, unpack
 from gancomp.errors import GancompError
+from gancomp.pipeline.files import file_sha256
 
 from .conftest import svg, write_wheel
 

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gancomp.artifacts import file_sha256, read_json
 from gancomp.data import aligned, openmoji
 from gancomp.data.build import build, load_manifest, verify
 from gancomp.data.datasets import Pictures
 from gancomp.data.settings import AlignedDataset, FoldersDataset, LabelsDataset, OpenmojiDataset
 from gancomp.errors import GancompError
+from gancomp.pipeline.files import file_sha256, read_json
 
 Snapshot = Callable[[Path], dict[str, bytes]]
 EMOJI = OpenmojiDataset(source="openmoji", size=(16, 16))

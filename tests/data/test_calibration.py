@@ -9,7 +9,7 @@ import torch
 from untrained import prepare
 
 from gancomp import rng
-from gancomp.config import Calibration
+from gancomp.config.experiment import Calibration
 from gancomp.data.calibration import calibration_batches
 
 

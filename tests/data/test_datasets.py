@@ -15,7 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from gancomp.artifacts import read_json, write_json
 from gancomp.data.build import build
 from gancomp.data.datasets import STORED, Pictures, as_channels, batch_indices, to_float, to_rgb, to_uint8
 from gancomp.data.images import as_image, read_input
@@ -23,6 +22,7 @@ from gancomp.data.manifest import hash_of
 from gancomp.data.palette import borders
 from gancomp.data.settings import AlignedDataset, FoldersDataset, LabelsDataset
 from gancomp.errors import GancompError
+from gancomp.pipeline.files import read_json, write_json
 
 ALL = ("train-1", "train-2", "val")
 

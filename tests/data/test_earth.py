@@ -17,7 +17,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from gancomp.artifacts import file_sha256
 from gancomp.data import earth
 from gancomp.data.build import build
 from gancomp.data.classes import CLIMATE
@@ -26,6 +25,7 @@ from gancomp.data.earth import GROUPS, KOEPPEN, Tile
 from gancomp.data.palette import borders, edges_in
 from gancomp.data.settings import EarthDataset
 from gancomp.errors import GancompError
+from gancomp.pipeline.files import file_sha256
 
 NUMBER = {one.name: index for index, one in enumerate(CLIMATE)}
 SPLITS = ("train-1", "train-2", "val")

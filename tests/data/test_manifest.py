@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from gancomp.artifacts import read_json, write_json
 from gancomp.data.build import build
 from gancomp.data.manifest import hash_of, load_manifest, verify
 from gancomp.data.settings import AlignedDataset
 from gancomp.errors import GancompError
+from gancomp.pipeline.files import read_json, write_json
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from gancomp.artifacts import file_sha256
 from gancomp.data.sources import fetch_npm_package, fetch_package
 from gancomp.errors import GancompError
+from gancomp.pipeline.files import file_sha256
 
 from .conftest import WHEEL, npm_package, svg, write_wheel
 

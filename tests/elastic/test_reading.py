@@ -17,16 +17,16 @@ from torch.nn.utils import parametrizations
 from torch.utils.flop_counter import FlopCounterMode
 
 from gancomp import builders
+from gancomp.deploy.runtimes import on_onnxruntime
 from gancomp.elastic.pruning import prune
 from gancomp.elastic.reading import read_network
 from gancomp.elastic.slicing import Elastic, extract, pieces_of
 from gancomp.elastic.space import Subnet, enumerate_widths
 from gancomp.errors import GancompError
+from gancomp.measure.macs import profile, totals_of
 from gancomp.nets import Generator, build_generator, load_generator, save_generator
 from gancomp.nets.module import built_by, plain
 from gancomp.network import Network, read_description
-from gancomp.profile.macs import profile, totals_of
-from gancomp.runtimes import on_onnxruntime
 from gancomp.search.tree import TreeWalk
 from gancomp.spec import Block, GeneratorSpec
 from tests.elastic.zoo import ZOO, Residual
@@ -124,7 +124,7 @@ def test_a_subnet_is_what_is_extracted_and_what_is_saved(
 @pytest.mark.parametrize("name", OWN)
 @torch.inference_mode()
 def test_it_leaves_as_onnx_without_its_builder(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from gancomp.export.formats import export_generator
+    from gancomp.deploy.formats import export_generator
 
     spec = spec_of(name)
     draw = np.random.default_rng(OWN.index(name))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gancomp.elastic.space import draw_widths, enumerate_widths, under_budget
-from gancomp.profile.macs import Totals, profile
+from gancomp.measure.macs import Totals, profile
 from gancomp.spec import GeneratorSpec
 
 SPACE = [[4], [4, 3], [4, 2], [3], [4, 2], [4, 1], [4, 2], [3, 2]]

@@ -12,14 +12,14 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from gancomp import builders
+from gancomp.deploy.formats import Differences, export_generator, random_inputs
+from gancomp.deploy.runtimes import on_pytorch, open_model
 from gancomp.elastic.listing import list_groups
 from gancomp.elastic.reading import by_groups, read_network
 from gancomp.elastic.threshold import Remainder, above_threshold
 from gancomp.errors import GancompError
-from gancomp.export.formats import Differences, export_generator, random_inputs
+from gancomp.measure.macs import profile
 from gancomp.nets import Generator, build_generator, load_generator, save_generator
-from gancomp.profile.macs import profile
-from gancomp.runtimes import on_pytorch, open_model
 from gancomp.spec import GeneratorSpec
 from tests.strategies import lively, pictures
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 from needed import missing
 
-from gancomp.artifacts import save_tensors, tensors_sha256
 from gancomp.data.sources import fetch_package
 from gancomp.errors import GancompError
 from gancomp.metrics import inception_weights
 from gancomp.metrics.inception_network import skeleton
+from gancomp.pipeline.checkpoints import save_tensors, tensors_sha256
 
 DOWNLOADS = Path(__file__).parents[2] / "data" / "downloads"
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from gancomp.artifacts import load_tensors, save_tensors, tensors_sha256
 from gancomp.errors import GancompError
 from gancomp.metrics import inception_weights
 from gancomp.metrics.inception_network import FidInception
+from gancomp.pipeline.checkpoints import load_tensors, save_tensors, tensors_sha256
 
 Tensors = dict[str, torch.Tensor]
 

@@ -9,10 +9,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from gancomp.artifacts import read_json, save_tensors
 from gancomp.errors import GancompError
 from gancomp.metrics import lpips
 from gancomp.metrics.lpips import Lpips, fetch_lpips
+from gancomp.pipeline.checkpoints import save_tensors
+from gancomp.pipeline.files import read_json
 
 CHANNELS = (64, 192, 384, 256, 256)
 

@@ -10,13 +10,14 @@ import torch
 from PIL import Image
 
 from gancomp import rng
-from gancomp.artifacts import file_sha256, read_json, save_tensors, write_json
 from gancomp.data.build import build as build_dataset
 from gancomp.data.manifest import hash_of, load_manifest
 from gancomp.data.settings import FoldersDataset
 from gancomp.errors import GancompError
 from gancomp.metrics.frechet import frechet_distance
 from gancomp.metrics.statistics import CHUNK, load_real_pair, load_statistics, write_statistics
+from gancomp.pipeline.checkpoints import save_tensors
+from gancomp.pipeline.files import file_sha256, read_json, write_json
 
 SPLITS = {"train-1": 2, "train-2": CHUNK + 3, "val": 4}
 SIZE = 8

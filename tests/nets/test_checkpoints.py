@@ -10,10 +10,10 @@ import torch
 from hypothesis import given, settings
 
 import gancomp
-from gancomp.artifacts import load_tensors, read_header, save_tensors
 from gancomp.errors import GancompError
 from gancomp.nets import Generator, load_generator, load_weights, save_generator
 from gancomp.nets.discriminators import PatchDiscriminator
+from gancomp.pipeline.checkpoints import load_tensors, read_header, save_tensors
 from gancomp.spec import GeneratorSpec
 from tests.strategies import lively, pictures, specs
 

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
-from gancomp.artifacts import save_tensors
-from gancomp.config import Discriminator
+from gancomp.config.experiment import Discriminator
 from gancomp.nets import load_weights
 from gancomp.nets.discriminators import MultiscaleDiscriminator, PatchDiscriminator, build_discriminator
+from gancomp.pipeline.checkpoints import save_tensors
 
 
 def scores(network: nn.Module, *shape: int) -> torch.Size:

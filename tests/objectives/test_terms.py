@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from gancomp.config import Objective
+from gancomp.config.objective import Objective
 from gancomp.objectives.recipes import TERMS, maps_of, weights_of
 from gancomp.objectives.terms import (
     LOSSES,

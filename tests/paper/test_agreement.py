@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from gancomp import paths
-from gancomp.artifacts import write_json
-from gancomp.loading import merge, parse
+from gancomp.config.loading import merge, parse
 from gancomp.paper.agreement import optimism
+from gancomp.pipeline import paths
+from gancomp.pipeline.files import write_json
+from tests.config.test_settings import PLAIN
 from tests.paper.test_tables import STUDY, evaluated
-from tests.test_config import PLAIN
 
 
 def test_a_winner_that_does_worse_on_pictures_that_did_not_choose_it(

@@ -10,13 +10,13 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from gancomp.artifacts import write_csv
-from gancomp.config import Config
+from gancomp.config.loading import merge, parse
+from gancomp.config.settings import Config
 from gancomp.errors import GancompError
-from gancomp.loading import merge, parse
 from gancomp.paper.curves import COLUMNS, draw, look, place_title, read_points, write_points
+from gancomp.pipeline.files import write_csv
+from tests.config.test_settings import PLAIN
 from tests.paper.test_tables import STUDY, VARIANTS, evaluated
-from tests.test_config import PLAIN
 
 SERIES = ("from scratch", "prune + distil", "ours")
 

@@ -12,16 +12,16 @@ import pytest
 from matplotlib.patches import FancyArrowPatch
 from PIL import Image
 
-from gancomp.artifacts import write_csv
-from gancomp.config import Config
+from gancomp.config.loading import merge, parse
+from gancomp.config.settings import Config
 from gancomp.errors import GancompError
-from gancomp.loading import merge, parse
 from gancomp.paper.diagram import draw, draw_method, edges_of, layout
 from gancomp.paper.figures import NUMBERED, draw_costs, redraw, write_figure
 from gancomp.paper.places import CURVES, FIGURES, GRIDS
 from gancomp.paper.tables import study_folder
-from gancomp.pipeline import upstream_of
-from tests.test_config import PLAIN
+from gancomp.pipeline.files import write_csv
+from gancomp.pipeline.stages import upstream_of
+from tests.config.test_settings import PLAIN
 
 COSTS = ("network", "kind", "size", "macs", "params")
 

@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gancomp import paths
-from gancomp.config import Config
+from gancomp.config.loading import merge, parse
+from gancomp.config.settings import Config
 from gancomp.errors import GancompError
-from gancomp.loading import merge, parse
 from gancomp.paper.figures import write_figure
 from gancomp.paper.grids import draw_grids, head
 from gancomp.paper.tables import study_folder
-from gancomp.report.records import read_scoreboard
+from gancomp.pipeline import paths
+from gancomp.report.scoreboard import read_scoreboard
 from gancomp.report.stage import folders_of
+from tests.config.test_settings import PLAIN
 from tests.report.made_up_results import SIZE, build_results, edit_json
-from tests.test_config import PLAIN
 
 
 @pytest.fixture

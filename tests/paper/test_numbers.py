@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from gancomp.config.study import REFERENCE
 from gancomp.paper.numbers import PaperTable, Row, load_numbers, number
 from gancomp.paper.places import FIGURES, TABLES, measured_in, scored_in
-from gancomp.study import REFERENCE
 
 NUMBERS = load_numbers()
 

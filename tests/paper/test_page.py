@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from gancomp.config import Config
+from gancomp.config.loading import merge, parse
+from gancomp.config.settings import Config
 from gancomp.errors import GancompError
-from gancomp.loading import merge, parse
 from gancomp.paper.page import CAPTIONS, write_page
 from gancomp.paper.places import FIGURES, TABLES
 from gancomp.paper.tables import study_folder, write_table
+from tests.config.test_settings import PLAIN
 from tests.paper.test_tables import VARIANTS, evaluated
-from tests.test_config import PLAIN
 
 TITLE = "A <script>alert(1)</script> study"
 

@@ -10,10 +10,8 @@ from typing import Any
 
 import pytest
 
-from gancomp import paths
-from gancomp.artifacts import write_json
-from gancomp.config import Config
-from gancomp.loading import merge, parse
+from gancomp.config.loading import merge, parse
+from gancomp.config.settings import Config
 from gancomp.paper.curves import draw, write_points
 from gancomp.paper.figures import redraw, write_figure
 from gancomp.paper.measured import Measured, Value, files_of, measure
@@ -22,8 +20,10 @@ from gancomp.paper.page import write_page
 from gancomp.paper.places import FIGURES, TABLES
 from gancomp.paper.tables import NOT_RUN, _preference, build, escaped, markdown, study_folder, write_table
 from gancomp.paper.votes import BASELINE, OURS, folder
-from gancomp.pipeline import owner
-from tests.test_config import PLAIN
+from gancomp.pipeline import paths
+from gancomp.pipeline.files import write_json
+from gancomp.pipeline.places import owner
+from tests.config.test_settings import PLAIN
 
 VARIANTS: dict[str, Any] = {
     "scratch": {"distill": {"prune": False, "inherit_discriminator": False}, "objective": {"lambda_distill": 0}},
@@ -43,7 +43,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
 
 def evaluated(config: Config, experiment: str, stage: str, fid: float, seed: int = 0) -> None:
     """Pretend that a stage was evaluated."""
-    from gancomp.pipeline import generator_spec
+    from gancomp.pipeline.stages import generator_spec
 
     spec = generator_spec(config, experiment, stage)  # type: ignore[arg-type]
     record = {

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_run import EXPERIMENT, Workspace
 
-from gancomp.artifacts import write_json
 from gancomp.errors import GancompError
 from gancomp.paper.votes import Key, count_votes, folder, page_of, preference, read_ballot, wilson, write_vote_page
+from gancomp.pipeline.files import write_json
 
 PAGE = "0123456789abcdef"
 

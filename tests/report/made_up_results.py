@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from gancomp.artifacts import read_json, write_json
-from gancomp.report.records import COMPARED, SEARCH_COLUMNS, Folders, Subject
+from gancomp.pipeline.files import read_json, write_json
+from gancomp.report.scoreboard import COMPARED, Folders, Subject
+from gancomp.report.searched import SEARCH_COLUMNS
 
 EXPERIMENT = "made-up"
 SIZE, SAMPLES = 64, 12

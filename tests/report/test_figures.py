@@ -14,7 +14,9 @@ from PIL import Image
 
 from gancomp.errors import GancompError
 from gancomp.report.figures import contact_sheet, losses, picture_columns, running_mean, tradeoff, write_figures
-from gancomp.report.records import Selection, read, read_log, read_scoreboard, read_search
+from gancomp.report.reading import read, read_log
+from gancomp.report.scoreboard import read_scoreboard
+from gancomp.report.searched import Selection, read_search
 
 from .made_up_results import (
     EXPERIMENT,

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from gancomp.elastic.listing import Listed, list_groups
+from gancomp.measure.macs import profile
 from gancomp.nets import build_generator
-from gancomp.profile.macs import profile
 from gancomp.report.groups import draw_groups, groups_table
 from gancomp.spec import GeneratorSpec
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gancomp import config
+from gancomp.config import values as config
 from gancomp.report.metrics import BY_KEY, METRICS, beside, led_by
 from gancomp.report.records import Scores
 

@@ -12,8 +12,9 @@ import pytest
 from gancomp.errors import GancompError
 from gancomp.report.figures import write_figures
 from gancomp.report.page import write_page
-from gancomp.report.records import Subject
-from gancomp.report.tables import times, write_tables
+from gancomp.report.rows import times
+from gancomp.report.scoreboard import Subject
+from gancomp.report.tables import write_tables
 
 from .made_up_results import EXPERIMENT, edit_json, folders, make_alone, subject
 

@@ -9,23 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from gancomp.artifacts import read_csv, write_csv
 from gancomp.errors import GancompError
-from gancomp.report.records import (
-    COMPARED,
-    OLDER_COLUMNS,
-    Benchmark,
-    Evaluation,
-    Folders,
-    Reference,
-    Scores,
-    SupernetMetrics,
-    label,
-    read,
-    read_log,
-    read_scoreboard,
-    read_search,
-)
+from gancomp.pipeline.files import read_csv, write_csv
+from gancomp.report.reading import read, read_log
+from gancomp.report.records import Benchmark, Evaluation, Reference, Scores, SupernetMetrics
+from gancomp.report.scoreboard import COMPARED, Folders, label, read_scoreboard
+from gancomp.report.searched import OLDER_COLUMNS, read_search
 
 from .made_up_results import EXPERIMENT, edit_json, make_alone
 
@@ -164,5 +153,5 @@ def test_labels_say_the_width_of_the_narrow_generator(results: Path) -> None:
 
 
 def test_the_report_imports_no_torch() -> None:
-    code = "import sys, gancomp.report.tables, gancomp.report.figures; sys.exit('torch' in sys.modules)"
+    code = "import sys, gancomp.report.tables_old, gancomp.report.figures; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

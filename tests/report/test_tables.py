@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from gancomp.errors import GancompError
-from gancomp.report.records import Folders, Subject
-from gancomp.report.tables import CSV_COLUMNS, quantity, significant, write_tables
+from gancomp.report.rows import quantity, significant
+from gancomp.report.scoreboard import Folders, Subject
+from gancomp.report.tables import CSV_COLUMNS, write_tables
 
 from .made_up_results import COSTS, EXPERIMENT, SCORES, edit_json, make_alone, make_judged, make_unpaired, subject
 

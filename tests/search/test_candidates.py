@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_run import EXPERIMENT, Workspace
 
-from gancomp.profile.macs import profile
-from gancomp.report.records import SEARCH_COLUMNS, SubnetRow
+from gancomp.measure.macs import profile
+from gancomp.report.searched import SEARCH_COLUMNS, SubnetRow
 from gancomp.search import candidates as module
 from gancomp.search.candidates import as_text, candidates, shard_of
 

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from tiny_run import EXPERIMENT, Workspace
 
 from gancomp import rng
-from gancomp.config import Evolution
+from gancomp.config.searching import Evolution
 from gancomp.elastic.space import Subnet
 from gancomp.errors import GancompError
+from gancomp.measure.macs import profile
 from gancomp.metrics.scoring import Scorer, Tally
-from gancomp.profile.macs import profile
-from gancomp.report.records import SubnetRow, read_search, read_space
+from gancomp.report.searched import SubnetRow, read_search, read_space
 from gancomp.search import candidates as candidates_module
 from gancomp.search.evolution import Candidates, evolve, place_of, simulate
 from gancomp.search.scores import evolve_scores

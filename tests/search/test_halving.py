@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from tiny_run import EXPERIMENT, Workspace
 
-from gancomp.config import Halving
+from gancomp.config.searching import Halving
 from gancomp.errors import GancompError
-from gancomp.report.records import ShardRow, read_search
+from gancomp.report.searched import ShardRow, read_search
 from gancomp.search import scores as module
 from gancomp.search.scores import halve_scores, score
 from gancomp.search.select import select

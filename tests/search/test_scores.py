@@ -15,7 +15,6 @@ from tiny_run import DATASET, EXPERIMENT, FakeInception, Workspace
 from untrained import prepare
 
 from gancomp import rng
-from gancomp.artifacts import read_header
 from gancomp.data.datasets import Pictures, to_float, to_uint8
 from gancomp.elastic.slicing import extract
 from gancomp.errors import GancompError
@@ -26,7 +25,9 @@ from gancomp.metrics.scoring import Scorer, Tally
 from gancomp.metrics.segmentation import load_judge, mean_iou
 from gancomp.metrics.statistics import load_statistics
 from gancomp.nets import load_generator, save_generator
-from gancomp.report.records import Selection, read, read_search, read_shard
+from gancomp.pipeline.checkpoints import read_header
+from gancomp.report.reading import read
+from gancomp.report.searched import Selection, read_search, read_shard
 from gancomp.search import candidates as candidates_module
 from gancomp.search import scores as scores_module
 from gancomp.search.candidates import candidates, shard_path

@@ -6,8 +6,9 @@ import pytest
 from tiny_run import EXPERIMENT, Workspace
 
 from gancomp.errors import GancompError
-from gancomp.pipeline import signature
-from gancomp.report.records import Selection, read, read_search
+from gancomp.pipeline.signatures import signature
+from gancomp.report.reading import read
+from gancomp.report.searched import Selection, read_search
 from gancomp.search.segment_latency import SegmentTime, measure_segments, read_segments, summed, table_of
 from gancomp.search.select import select
 

@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_run import EXPERIMENT, Workspace
 
-from gancomp.artifacts import read_csv, read_json, write_csv
-from gancomp.config import Config
+from gancomp.config.settings import Config
 from gancomp.errors import GancompError
-from gancomp.pipeline import stage_settings
-from gancomp.report.records import SHARD_COLUMNS, Selection, SubnetRow, read, read_search
+from gancomp.pipeline.files import read_csv, read_json, write_csv
+from gancomp.pipeline.signatures import stage_settings
+from gancomp.report.reading import read
+from gancomp.report.searched import SHARD_COLUMNS, Selection, SubnetRow, read_search
 from gancomp.search.select import merge, pareto_front, read_replicates, select, tied_with, winner
 
 METRICS = ("fid", "kid", "l1", "miou")

@@ -8,7 +8,7 @@ import pytest
 from tiny_run import EXPERIMENT, Workspace
 
 from gancomp.errors import GancompError
-from gancomp.report.records import read_search, read_space
+from gancomp.report.searched import read_search, read_space
 from gancomp.search.space_table import write_space
 
 

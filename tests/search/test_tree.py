@@ -15,8 +15,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from gancomp.elastic.calibrate import calibrate
 from gancomp.elastic.slicing import extract
 from gancomp.elastic.space import Subnet, Widths, enumerate_widths
+from gancomp.measure.macs import profile
 from gancomp.nets.generator import Generator
-from gancomp.profile.macs import profile
 from gancomp.search.tree import TreeWalk
 from gancomp.spec import GeneratorSpec
 from tests.strategies import lively

@@ -19,12 +19,12 @@ from typing import Any, NoReturn
 import torch
 from tiny_run import DATASET, EXPERIMENT, FakeInception, train
 
-from gancomp import paths
-from gancomp.artifacts import atomic, write_text
+from gancomp.config.loading import parse
 from gancomp.data.build import build
-from gancomp.export.slim import export_slim
-from gancomp.loading import parse
+from gancomp.deploy.slim import export_slim
 from gancomp.metrics.statistics import write_statistics
+from gancomp.pipeline import paths
+from gancomp.pipeline.files import atomic, write_text
 from gancomp.search import candidates, scores, select
 from gancomp.train import loop, state
 from gancomp.train import run as at_work

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from tiny_run import EXPERIMENT, TRAINS, fake_perceptual
 
+from gancomp.config.loading import parse
 from gancomp.data.datasets import Pictures
-from gancomp.loading import parse
 from gancomp.train import device, stages
 from gancomp.train.device import Fabric, Machine
 

@@ -9,14 +9,15 @@ import pytest
 from PIL import Image
 from tiny_run import DATASET, EXPERIMENT, FakeInception, fake_inception, finish
 
-from gancomp import paths
-from gancomp.apply import translate
-from gancomp.artifacts import load_tensors, read_header
 from gancomp.data.datasets import Pictures, to_rgb
-from gancomp.evaluate import evaluate, evaluate_reference
+from gancomp.deploy.apply import translate
+from gancomp.measure.evaluate import evaluate, evaluate_reference
 from gancomp.metrics.frechet import Statistics, frechet_distance
 from gancomp.nets import load_generator
-from gancomp.report.records import COPIED, MEAN, Evaluation, Reference, read
+from gancomp.pipeline import paths
+from gancomp.pipeline.checkpoints import load_tensors, read_header
+from gancomp.report.reading import read
+from gancomp.report.records import COPIED, MEAN, Evaluation, Reference
 from gancomp.spec import ValueRange
 
 

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gancomp import rng
-from gancomp.config import Objective, Training
+from gancomp.config.objective import Objective
+from gancomp.config.training import Training
 from gancomp.nets import build_generator
 from gancomp.nets.discriminators import PatchDiscriminator
 from gancomp.spec import GeneratorSpec

@@ -13,14 +13,14 @@ from PIL import Image
 from tiny_run import one_thread
 from torch.nn import functional as F
 
-from gancomp import paths
-from gancomp.config import Config
+from gancomp.config.loading import parse
+from gancomp.config.settings import Config
 from gancomp.data.build import build
 from gancomp.data.datasets import Pictures
 from gancomp.errors import GancompError
-from gancomp.loading import parse
 from gancomp.metrics import segmentation
 from gancomp.metrics.segmentation import Judge, SmallSegmenter, load_judge
+from gancomp.pipeline import paths
 from gancomp.train import judge as module
 from gancomp.train import loop
 from gancomp.train.device import make_fabric

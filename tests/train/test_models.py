@@ -12,18 +12,21 @@ import pytest
 import torch
 from tiny_run import DATASET, EXPERIMENT, TRAINS, Workspace, fake_inception, fake_perceptual, one_thread, train
 
-from gancomp.artifacts import file_sha256, load_tensors, read_header, read_json
 from gancomp.data.calibration import calibration_batches
 from gancomp.data.datasets import Pictures, to_float
 from gancomp.elastic.calibrate import calibrate
 from gancomp.elastic.slicing import extract
 from gancomp.elastic.space import Subnet
 from gancomp.errors import GancompError
+from gancomp.measure.macs import profile
 from gancomp.nets import load_generator
 from gancomp.nets.generator import Generator
 from gancomp.objectives import terms
-from gancomp.profile.macs import profile
-from gancomp.report.records import Selection, SupernetMetrics, read, read_log
+from gancomp.pipeline.checkpoints import load_tensors, read_header
+from gancomp.pipeline.files import file_sha256, read_json
+from gancomp.report.reading import read, read_log
+from gancomp.report.records import SupernetMetrics
+from gancomp.report.searched import Selection
 from gancomp.search.tree import TreeWalk
 from gancomp.train import cyclegan, gaugan, loop, run, stages
 from tests.train.test_resume import same
@@ -407,7 +410,7 @@ def test_unet_is_trained_alone(workspace: Workspace) -> None:
     )
     for section in ("teacher", "distill", "supernet"):
         del settings["experiments"][EXPERIMENT][section]
-    from gancomp.loading import parse
+    from gancomp.config.loading import parse
 
     config = parse(settings)
     train(config, "original")

@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gancomp import rng
-from gancomp.artifacts import load_tensors
-from gancomp.config import Objective, Training
+from gancomp.config.objective import Objective
+from gancomp.config.training import Training
 from gancomp.elastic.slicing import Elastic
 from gancomp.errors import GancompError
 from gancomp.nets import build_generator, load_generator
@@ -25,7 +25,8 @@ from gancomp.nets.discriminators import SharedDiscriminator
 from gancomp.objectives.distill import MappedGenerator
 from gancomp.objectives.gan import conditional, discriminator_loss, generator_loss
 from gancomp.objectives.terms import channel_loss, ssim
-from gancomp.pipeline import stages_of
+from gancomp.pipeline.checkpoints import load_tensors
+from gancomp.pipeline.stages import stages_of
 from gancomp.spec import GeneratorSpec
 from gancomp.train import loop
 from gancomp.train.device import Machine, make_fabric

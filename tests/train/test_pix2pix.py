@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gancomp import rng
-from gancomp.config import Objective, Training
+from gancomp.config.objective import Objective
+from gancomp.config.training import Training
 from gancomp.nets import build_generator
 from gancomp.nets.discriminators import PatchDiscriminator
 from gancomp.objectives.gan import conditional, discriminator_loss, generator_loss

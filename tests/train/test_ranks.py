@@ -16,8 +16,8 @@ import torch
 from tiny_run import EXPERIMENT, Workspace
 
 from gancomp import ranks
-from gancomp.artifacts import load_tensors
 from gancomp.errors import GancompError
+from gancomp.pipeline.checkpoints import load_tensors
 from gancomp.train.device import claim
 
 PROGRAM = Path(__file__).with_name("ranks_run.py")
@@ -132,8 +132,8 @@ def test_more_devices_than_there_are(tmp_path: Path) -> None:
 
 
 def test_the_configuration_says_how_many(finished: Workspace) -> None:
-    from gancomp.loading import parse
-    from gancomp.pipeline import signature
+    from gancomp.config.loading import parse
+    from gancomp.pipeline.signatures import signature
 
     one, two = (parse(finished.settings() | {"devices": devices}) for devices in (1, 2))
     assert (one.devices, two.devices) == (1, 2)

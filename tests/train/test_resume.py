@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from tiny_run import TRAINS, Workspace, one_thread, train
 
-from gancomp.artifacts import read_json
+from gancomp.pipeline.files import read_json
 from gancomp.train.pix2pix import Pix2pix
 from gancomp.train.student import Student
 

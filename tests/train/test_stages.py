@@ -16,16 +16,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_run import DATASET, EXPERIMENT, TRAINS, Workspace, train
 
-from gancomp.artifacts import load_tensors, read_header, read_json
 from gancomp.data.datasets import Pictures, to_float
 from gancomp.elastic.pruning import prune
 from gancomp.elastic.slicing import Elastic, extract
 from gancomp.errors import GancompError
+from gancomp.measure.macs import profile
 from gancomp.nets import build_generator, load_generator
 from gancomp.objectives.distill import MappedGenerator
-from gancomp.pipeline import signature, stage_settings, stages_of
-from gancomp.profile.macs import profile
-from gancomp.report.records import Selection, SupernetMetrics, read, read_log
+from gancomp.pipeline.checkpoints import load_tensors, read_header
+from gancomp.pipeline.files import read_json
+from gancomp.pipeline.signatures import signature, stage_settings
+from gancomp.pipeline.stages import stages_of
+from gancomp.report.reading import read, read_log
+from gancomp.report.records import SupernetMetrics
+from gancomp.report.searched import Selection
 from gancomp.spec import GeneratorSpec
 from gancomp.train import run, stages
 from gancomp.train.student import Student
@@ -417,7 +421,7 @@ def test_snapshots_are_the_generator_on_the_way(workspace: Workspace, monkeypatc
 
 
 def test_the_best_of_the_snapshots_is_told_beside_the_last(workspace: Workspace) -> None:
-    from gancomp.evaluate import evaluate
+    from gancomp.measure.evaluate import evaluate
     from gancomp.report.records import Evaluation
 
     config = workspace.config(distill={"snapshots": 2})

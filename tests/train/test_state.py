@@ -16,7 +16,7 @@ from tiny_run import Workspace, train
 from torch import nn
 
 from gancomp.errors import GancompError
-from gancomp.pipeline import STAGE_VERSION, signature
+from gancomp.pipeline.signatures import STAGE_VERSION, signature
 from gancomp.train.state import Progressed, forget_state, load_state, save_state
 
 # Garbage that looks like a pickle makes torch warn before it fails.

@@ -11,13 +11,14 @@ import torch
 from tiny_run import EXPERIMENT, Workspace, train
 from typer.testing import CliRunner
 
-from gancomp.artifacts import load_tensors, read_header, read_json
-from gancomp.cli import app
+from gancomp.cli.app import app
 from gancomp.elastic.threshold import above_threshold
-from gancomp.evaluate import evaluate
+from gancomp.measure.evaluate import evaluate
+from gancomp.measure.macs import profile
 from gancomp.nets import load_generator, save_generator
-from gancomp.pipeline import generator_spec
-from gancomp.profile.macs import profile
+from gancomp.pipeline.checkpoints import load_tensors, read_header
+from gancomp.pipeline.files import read_json
+from gancomp.pipeline.stages import generator_spec
 from tests.train.test_ranks import TOLERANCE, run
 from tests.train.test_stages import all_equal, first_networks
 

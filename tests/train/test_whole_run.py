@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tiny_run import Workspace
 
-from gancomp.artifacts import read_json
+from gancomp.pipeline.files import read_json
 from tests.train.test_resume import MEASURED as OF_A_RUN
 from tests.train.test_resume import TIMES, run_killed
 

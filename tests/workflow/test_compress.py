@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from gancomp.artifacts import read_header
+from gancomp.pipeline.checkpoints import read_header
 from tests.convert.foreign import Resnet, patch_gan, saved
 from tests.workflow.conftest import Workspace
 

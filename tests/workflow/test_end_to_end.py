@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from gancomp.artifacts import file_sha256, read_json
-from gancomp.loading import load
-from gancomp.report.records import Selection, read_search
+from gancomp.config.loading import load
+from gancomp.pipeline.files import file_sha256, read_json
+from gancomp.report.searched import Selection, read_search
 from gancomp.search.select import read_replicates, tied_with
 from tests.workflow.conftest import ROOT, TINY, Workspace
 

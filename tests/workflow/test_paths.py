@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from gancomp.artifacts import file_sha256, read_header
 from gancomp.nets import load_generator
+from gancomp.pipeline.checkpoints import read_header
+from gancomp.pipeline.files import file_sha256
 from tests.workflow.conftest import Workspace
 
 pytestmark = pytest.mark.slow

@@ -12,9 +12,9 @@ from collections.abc import Callable
 import pytest
 import typer
 
-from gancomp.cli import app
-from gancomp.loading import load
-from gancomp.pipeline import signature
+from gancomp.cli.app import app
+from gancomp.config.loading import load
+from gancomp.pipeline.signatures import signature
 from tests.workflow.conftest import ROOT, Plan, Workspace
 
 QUICK = load([ROOT / "config.yaml"]).experiments["fluent-quick"]
@@ -147,7 +147,7 @@ def test_the_search_that_scores_fewer_is_one_job(fresh: Workspace, method: str, 
 def test_parsing_imports_no_torch(fresh: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
     imported = re.findall(r"^import time: .*\| +(\S+)$", fresh.plan().text, re.MULTILINE)
-    assert "gancomp.config" in imported
+    assert "gancomp.config.settings" in imported
     assert not {"torch", "torchvision", "openvino"} & set(imported)
 
 

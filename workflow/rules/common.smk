@@ -9,14 +9,16 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from gancomp import paths
-from gancomp.comparison import files_of as compared_files, folder_of as comparison_folder
-from gancomp.demo.web_runtime import FILES as WEB_RUNTIME_FILES
+from gancomp.pipeline import paths
+from gancomp.report.comparison import files_of as compared_files, folder_of as comparison_folder
+from gancomp.deploy.demo.web_runtime import FILES as WEB_RUNTIME_FILES
 from gancomp.paper.measured import files_of
 from gancomp.paper.places import FIGURES, GRIDS, TABLES, measured_in, scored_in
-from gancomp.loading import load
-from gancomp.pipeline import STAGE_VERSION, STAGES, folder, owner, signature, stages_of
-from gancomp.study import resolve
+from gancomp.config.loading import load
+from gancomp.pipeline.signatures import STAGE_VERSION, signature
+from gancomp.pipeline.stages import STAGES, stages_of
+from gancomp.pipeline.places import folder, owner
+from gancomp.config.study import resolve
 from gancomp.errors import GancompError
 
 COMPARED = ("original", "narrow", "subnet", "finetune")  # the generators that tables and figures compare

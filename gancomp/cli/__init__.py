@@ -1,0 +1,1 @@
+"""The command line. Torch is imported by the commands alone that need it."""

@@ -1,0 +1,144 @@
+"""Commands that use a generator away from the workflow."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gancomp.errors import GancompError
+
+# The configuration and its checks take most of a second to import: help and misspelt commands answer without them.
+if TYPE_CHECKING:
+    pass
+from gancomp.cli.app import ConfigFiles, Direction, ExperimentName, Overrides, app, experiment_config
+
+# --- away from the workflow --------------------------------------------------------------------
+
+
+class ExportFormat(StrEnum):
+    """What a generator can be exported as."""
+
+    onnx = "onnx"
+    openvino = "openvino"
+    torch = "torch"
+
+
+class ExportPrecision(StrEnum):
+    """The precision of an export's weights."""
+
+    fp32 = "fp32"
+    fp16 = "fp16"
+    int8 = "int8"
+
+
+@app.command()
+def export(
+    model: Annotated[str, typer.Argument(help="model.safetensors of any stage; with --widths an experiment")],
+    widths: Annotated[
+        str | None,
+        typer.Option(help="a subnet to cut out of the once-for-all network, such as 24,12,12,24"),
+    ] = None,
+    to: Annotated[
+        ExportFormat | None,
+        typer.Option(help="ONNX, OpenVINO IR, or a torch.export program; with --widths .safetensors if unset"),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="the file to write; else beside the model")] = None,
+    precision: Annotated[ExportPrecision, typer.Option(help="of the weights")] = ExportPrecision.fp32,
+    dynamic: Annotated[bool, typer.Option(help="leave height and width open")] = False,
+    data: Annotated[
+        Path | None, typer.Option(help="a built data set (data/NAME): compares its pictures too, calibrates int8")
+    ] = None,
+    direction: Annotated[Direction, typer.Option(help="which side of that data set is the input")] = Direction.AtoB,
+    configfile: ConfigFiles = None,
+    set_: Overrides = "{}",
+) -> None:
+    """Write a generator for other runtimes, held against PyTorch before it is written; or any subnet of a search."""
+    if widths is None and to is None:
+        raise GancompError("export: say --to onnx, openvino or torch; or --widths, which subnet of an experiment")
+    path = Path(model)
+    if widths is not None:
+        config = experiment_config(model, configfile, set_)
+        from gancomp.deploy.chosen import export_widths
+
+        path = export_widths(config, model, widths, out if to is None else None)
+        print(path)
+    if to is None:
+        return
+    from gancomp.deploy.formats import CALIBRATION_PICTURES, export_generator, real_inputs
+
+    real = real_inputs(data, direction.value) if data else None
+    calibration = None
+    if data and precision is ExportPrecision.int8:
+        calibration = real_inputs(data, direction.value, "train-1", CALIBRATION_PICTURES)
+    print(
+        export_generator(
+            path, to.value, out, precision=precision.value, dynamic=dynamic, real=real, calibration=calibration
+        )
+    )
+
+
+@app.command("apply")
+def apply_(
+    model: Annotated[Path, typer.Argument(help=".safetensors, .onnx or .xml that gancomp wrote")],
+    folder: Annotated[Path, typer.Argument(help="pictures; of a GauGAN model, maps of class numbers")],
+    out: Annotated[Path | None, typer.Option(help="where the pictures go; else FOLDER-MODEL")] = None,
+    training_size: Annotated[
+        bool, typer.Option("--training-size", help="resize each to the size of training, and leave it so")
+    ] = False,
+    threads: Annotated[int, typer.Option(min=0, help="0: as many as the runtime likes")] = 0,
+) -> None:
+    """Translate a folder of pictures."""
+    from gancomp.deploy.apply import apply_folder
+
+    print(apply_folder(model, folder, out, training_size=training_size, threads=threads))
+
+
+@app.command("web-runtime")
+def web_runtime(
+    archive: Annotated[Path | None, typer.Option(help="the package's .tgz, where npm does not reach it")] = None,
+) -> None:
+    """Fetch onnxruntime-web, which runs networks in a browser."""
+    from gancomp.deploy.demo.web_runtime import fetch_web_runtime
+    from gancomp.pipeline import paths
+
+    fetch_web_runtime(paths.WEB_RUNTIME, archive)
+
+
+@app.command("demo-page")
+def demo_page(experiment: ExperimentName, configfile: ConfigFiles = None, set_: Overrides = "{}") -> None:
+    """Write the page on which one draws and sees both networks colour it."""
+    config = experiment_config(experiment, configfile, set_)
+    from gancomp.deploy.demo.build import build_demo
+    from gancomp.pipeline import paths
+
+    print(build_demo(config, experiment, paths.WEB_RUNTIME))
+
+
+@app.command()
+def demo(
+    experiment: Annotated[str, typer.Argument(help="an experiment whose page was made")] = "",
+    pretrained: Annotated[bool, typer.Option("--pretrained", help="the generator that comes along")] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free")] = 0,
+    browser: Annotated[bool, typer.Option(help="open it in the browser")] = True,
+    configfile: ConfigFiles = None,
+    set_: Overrides = "{}",
+) -> None:
+    """Show the drawing page on this machine."""
+    if pretrained == bool(experiment):
+        raise GancompError("demo: name an experiment, or say --pretrained")
+    from gancomp.deploy.demo.serve import serve
+    from gancomp.pipeline import paths
+
+    if pretrained:
+        from gancomp.deploy.demo.pretrained import pretrained_page
+
+        folder = pretrained_page().parent
+    else:
+        experiment_config(experiment, configfile, set_)
+        folder = paths.stage(experiment, "demo")
+        if not (folder / "index.html").is_file():
+            raise GancompError(f"{folder / 'index.html'}: missing; run `snakemake {folder / 'index.html'}` first")
+    serve(folder, port, browser)

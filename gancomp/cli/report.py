@@ -1,0 +1,244 @@
+"""Commands that score, measure and report."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gancomp.errors import GancompError
+
+# The configuration and its checks take most of a second to import: help and misspelt commands answer without them.
+if TYPE_CHECKING:
+    pass
+from gancomp.cli.app import (
+    ConfigFiles,
+    Device,
+    DeviceOption,
+    Expect,
+    ExperimentName,
+    Overrides,
+    app,
+    experiment_config,
+    read_config,
+    stage_config,
+)
+
+
+class Evaluated(StrEnum):
+    """Stages whose generator is scored."""
+
+    original = "original"
+    narrow = "narrow"
+    subnet = "subnet"
+    finetune = "finetune"
+    teacher = "teacher"
+    distill = "distill"
+    scratch = "scratch"
+
+
+# --- evaluation and report ---------------------------------------------------------------------
+
+
+@app.command()
+def evaluate(
+    experiment: ExperimentName,
+    stage: Annotated[Evaluated, typer.Argument(help="whose generator")],
+    configfile: ConfigFiles = None,
+    set_: Overrides = "{}",
+    expect: Expect = "",
+    device: DeviceOption = Device.auto,
+) -> None:
+    """Score a stage's generator on the validation pictures."""
+    config = stage_config(experiment, stage.value, configfile, set_, expect)
+    from gancomp.measure.evaluate import evaluate as run
+
+    run(config, experiment, stage.value, device.value)
+
+
+@app.command()
+def reference(
+    experiment: ExperimentName,
+    configfile: ConfigFiles = None,
+    set_: Overrides = "{}",
+    expect: Expect = "",
+    device: DeviceOption = Device.auto,
+) -> None:
+    """Score the honesty rows: real against real, input copied, mean colour."""
+    config = stage_config(experiment, "statistics", configfile, set_, expect)
+    from gancomp.measure.evaluate import evaluate_reference
+
+    evaluate_reference(config, experiment, device.value)
+
+
+@app.command()
+def benchmark(
+    experiment: ExperimentName,
+    configfile: ConfigFiles = None,
+    set_: Overrides = "{}",
+    expect: Expect = "",
+    device: DeviceOption = Device.auto,
+) -> None:
+    """Measure parameters, MACs, activation memory and latency; run it alone."""
+    config = stage_config(experiment, "finetune", configfile, set_, expect)
+    from gancomp.measure.benchmark import benchmark as run
+
+    run(config, experiment, device.value)
+
+
+@app.command()
+def tables(experiment: ExperimentName, configfile: ConfigFiles = None, set_: Overrides = "{}") -> None:
+    """Write the experiment's table as CSV and Markdown."""
+    config = experiment_config(experiment, configfile, set_)
+    from gancomp.report.stage import write_experiment_tables
+
+    write_experiment_tables(config, experiment)
+
+
+@app.command()
+def figures(experiment: ExperimentName, configfile: ConfigFiles = None, set_: Overrides = "{}") -> None:
+    """Draw the experiment's figures from its tables alone."""
+    config = experiment_config(experiment, configfile, set_)
+    from gancomp.report.stage import write_experiment_figures
+
+    write_experiment_figures(config, experiment)
+
+
+@app.command()
+def report(experiment: ExperimentName, configfile: ConfigFiles = None, set_: Overrides = "{}") -> None:
+    """Gather the table and the figures in one web page, report.html."""
+    config = experiment_config(experiment, configfile, set_)
+    from gancomp.report.stage import write_experiment_page
+
+    write_experiment_page(config, experiment)
+
+
+@app.command()
+def explore(
+    experiment: ExperimentName,
+    draw: Annotated[
+        list[str] | None, typer.Option(help="widths of a subnet to draw besides, such as 24,12,12,24; repeatable")
+    ] = None,
+    configfile: ConfigFiles = None,
+    set_: Overrides = "{}",
+    device: DeviceOption = Device.auto,
+) -> None:
+    """Write a page on which to choose a subnet by eye: every scored one as a point, and what they draw."""
+    config = experiment_config(experiment, configfile, set_)
+    from gancomp.report.explore.build import write_explore
+    from gancomp.search.widths import widths_in_space
+
+    asked = [widths_in_space(config, experiment, text) for text in draw or ()]
+    options = [part for file in configfile or () for part in ("--configfile", str(file))]
+    options += ["--set", set_] if set_ != "{}" else []
+    print(write_explore(config, experiment, asked, options, device.value))
+
+
+@app.command()
+def latency(experiment: ExperimentName, configfile: ConfigFiles = None, set_: Overrides = "{}") -> None:
+    """Measure original and compressed generator on every runtime that is here (Table 2); run it alone."""
+    config = experiment_config(experiment, configfile, set_)
+    from gancomp.measure.runtimes import measure_runtimes
+
+    measure_runtimes(config, experiment)
+
+
+@app.command("segment-latency")
+def segment_latency(experiment: ExperimentName, configfile: ConfigFiles = None, set_: Overrides = "{}") -> None:
+    """Measure every segment at every width, of which any subnet's latency is the sum; run it alone."""
+    config = experiment_config(experiment, configfile, set_)
+    from gancomp.search.segment_latency import measure_segments
+
+    measure_segments(config, experiment)
+
+
+@app.command()
+def space(
+    experiment: ExperimentName,
+    configfile: ConfigFiles = None,
+    set_: Overrides = "{}",
+    device: DeviceOption = Device.auto,
+) -> None:
+    """Write the searched space as a data set: every scored subnet with its measured latency; run it alone."""
+    config = experiment_config(experiment, configfile, set_)
+    from gancomp.search.space_table import write_space
+
+    write_space(config, experiment, device.value)
+
+
+@app.command("vote-page")
+def vote_page(
+    experiment: ExperimentName,
+    pictures: Annotated[int, typer.Option(min=1, help="how many pairs a person sees")] = 50,
+    configfile: ConfigFiles = None,
+    set_: Overrides = "{}",
+    device: DeviceOption = Device.auto,
+) -> None:
+    """Write a web page that asks people which looks more real: ours, or the uniform narrow baseline's (Table 8)."""
+    config = experiment_config(experiment, configfile, set_)
+    from gancomp.paper.votes import write_vote_page
+
+    write_vote_page(config, experiment, pictures, device.value)
+
+
+@app.command()
+def votes(
+    experiment: ExperimentName,
+    files: Annotated[list[Path], typer.Argument(help="votes-*.json as the page saved them")],
+    configfile: ConfigFiles = None,
+    set_: Overrides = "{}",
+) -> None:
+    """Count what people preferred, with Wilson's 95% interval, for Table 8."""
+    experiment_config(experiment, configfile, set_)
+    from gancomp.paper.votes import count_votes
+
+    found = count_votes(experiment, files)
+    print(
+        f"{experiment}: {found.share:.1%} of {found.votes} votes of {found.voters} people preferred ours, "
+        f"95% interval {found.low:.1%} to {found.high:.1%}; {found.left:.0%} chose the left picture"
+    )
+
+
+@app.command()
+def paper(
+    target: Annotated[str, typer.Argument(help="table1 to table8, figure1 to figure13, agreement, or page")],
+    configfile: ConfigFiles = None,
+    set_: Overrides = "{}",
+) -> None:
+    """Write a table or figure of the paper, from what the configured study ran, or the page of all of them."""
+    config = read_config(configfile, set_)
+    from gancomp.paper.places import FIGURES, TABLES
+
+    if target in TABLES:
+        from gancomp.paper.tables import write_table
+
+        write_table(config, target)
+    elif target in FIGURES:
+        from gancomp.paper.figures import write_figure
+
+        write_figure(config, target)
+    elif target == "page":
+        from gancomp.paper.page import write_page
+
+        write_page(config)
+    else:
+        raise GancompError(f"no table or figure {target!r}; there are: {', '.join((*TABLES, *FIGURES, 'page'))}")
+
+
+@app.command()
+def comparison(configfile: ConfigFiles = None, set_: Overrides = "{}") -> None:
+    """Put the configured comparison of methods into tables and a figure."""
+    config = read_config(configfile, set_)
+    from gancomp.report.comparison import write_comparison
+
+    write_comparison(config)
+
+
+@app.command()
+def verify(experiment: ExperimentName, configfile: ConfigFiles = None, set_: Overrides = "{}") -> None:
+    """Check results that were made elsewhere: settings, pictures, hashes."""
+    from gancomp.pipeline.adopt import verify_results
+
+    verify_results(experiment_config(experiment, configfile, set_), experiment)

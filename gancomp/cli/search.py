@@ -1,0 +1,134 @@
+"""Commands that score subnets, and cut the best one out."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gancomp.errors import GancompError
+
+# The configuration and its checks take most of a second to import: help and misspelt commands answer without them.
+if TYPE_CHECKING:
+    pass
+from gancomp.cli.app import (
+    ConfigFiles,
+    Device,
+    DeviceOption,
+    Expect,
+    ExperimentName,
+    MinutesOption,
+    Overrides,
+    app,
+    end_of,
+    stage_config,
+)
+
+# --- search ------------------------------------------------------------------------------------
+
+
+@app.command()
+def search(
+    experiment: ExperimentName,
+    shard: Annotated[str, typer.Option(help="I-of-N, I from 0")] = "0-of-1",
+    configfile: ConfigFiles = None,
+    set_: Overrides = "{}",
+    expect: Expect = "",
+    device: DeviceOption = Device.auto,
+    minutes: MinutesOption = None,
+) -> None:
+    """Score one shard of the subnets under the budget. With --minutes, as many as there is time for, at random."""
+    until = end_of(minutes)
+    match = re.fullmatch(r"(\d+)-of-(\d+)", shard)
+    if not match or int(match[1]) >= int(match[2]):
+        raise GancompError(f"--shard {shard}: expected I-of-N with I from 0 to N-1, such as 0-of-4")
+    config = stage_config(experiment, "scores", configfile, set_, expect)
+    from gancomp.search.scores import score_shard
+
+    score_shard(config, experiment, int(match[1]), int(match[2]), device.value, until)
+
+
+@app.command()
+def merge(
+    experiment: ExperimentName,
+    shards: Annotated[int, typer.Option(min=1, help="how many shards there are")] = 1,
+    configfile: ConfigFiles = None,
+    set_: Overrides = "{}",
+    expect: Expect = "",
+) -> None:
+    """Join the shards into search.csv."""
+    config = stage_config(experiment, "scores", configfile, set_, expect)
+    from gancomp.search import select as module
+
+    module.merge(config, experiment, shards)
+
+
+@app.command()
+def halve(
+    experiment: ExperimentName,
+    configfile: ConfigFiles = None,
+    set_: Overrides = "{}",
+    expect: Expect = "",
+    device: DeviceOption = Device.auto,
+    minutes: MinutesOption = None,
+) -> None:
+    """Score all subnets on few pictures and the best on all, in place of search and merge. To resume, run it again."""
+    until = end_of(minutes)
+    config = stage_config(experiment, "scores", configfile, set_, expect)
+    from gancomp.search.scores import halve_scores
+
+    halve_scores(config, experiment, device.value, until)
+
+
+@app.command()
+def evolve(
+    experiment: ExperimentName,
+    configfile: ConfigFiles = None,
+    set_: Overrides = "{}",
+    expect: Expect = "",
+    device: DeviceOption = Device.auto,
+) -> None:
+    """Score the subnets that evolution comes upon, in place of search and merge. To resume, run it again."""
+    config = stage_config(experiment, "scores", configfile, set_, expect)
+    from gancomp.search.scores import evolve_scores
+
+    evolve_scores(config, experiment, device.value)
+
+
+@app.command()
+def select(
+    experiment: ExperimentName, configfile: ConfigFiles = None, set_: Overrides = "{}", expect: Expect = ""
+) -> None:
+    """Choose the winner and the Pareto front."""
+    config = stage_config(experiment, "search", configfile, set_, expect)
+    from gancomp.search import select as module
+
+    module.select(config, experiment)
+
+
+@app.command()
+def subnet(
+    experiment: ExperimentName,
+    configfile: ConfigFiles = None,
+    set_: Overrides = "{}",
+    expect: Expect = "",
+    device: DeviceOption = Device.auto,
+) -> None:
+    """Cut the winner out of the once-for-all network."""
+    config = stage_config(experiment, "subnet", configfile, set_, expect)
+    from gancomp.train.device import Machine
+    from gancomp.train.stages import extract_winner
+
+    extract_winner(config, experiment, Machine(device.value, devices=1))
+
+
+@app.command()
+def slim(
+    experiment: ExperimentName, configfile: ConfigFiles = None, set_: Overrides = "{}", expect: Expect = ""
+) -> None:
+    """Write the compressed generator, checked against the networks it came from."""
+    config = stage_config(experiment, "export", configfile, set_, expect)
+    from gancomp.deploy.slim import export_slim
+
+    export_slim(config, experiment)

@@ -1,0 +1,94 @@
+"""Which pictures a folder holds, and for which model they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from gancomp.config.values import Model
+from gancomp.convert import (
+    describe,
+)
+from gancomp.data.images import SUFFIXES
+from gancomp.errors import GancompError
+from gancomp.spec import GeneratorSpec
+
+Direction = Literal["AtoB", "BtoA"]
+
+LAYOUTS = """\
+  train/ and val/ (or test/)   pictures A|B side by side, for pix2pix
+  trainA/ and trainB/          two domains, for CycleGAN; testA/ and testB/ (or valA/ and valB/) where there are any
+  images/ and labels/          photos and label maps of the same names, for GauGAN; instances/, and val_images/,
+                               val_labels/ and val_instances/ where there are any"""
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """A folder of pictures: the model that learns from it, the data set to declare, how many pictures train."""
+
+    model: Model
+    declared: dict[str, Any]
+    count: int
+
+
+# --- what there is -----------------------------------------------------------------------------
+
+
+def pictures_in(data: Path, spec: GeneratorSpec, direction: Direction = "AtoB") -> Pictures:
+    """What *data* holds, as a data set for a generator of *spec*.
+
+    Raises GancompError showing the three layouts where it has none of them or no pictures, and where the generator
+    does not belong to the layout.
+    """
+
+    def folder(*names: str) -> str | None:
+        return next((str(data / name) for name in names if (data / name).is_dir()), None)
+
+    height, width = spec.size
+    common: dict[str, Any] = {"size": f"{height}x{width}", "load_size": f"{height * 286 // 256}x{width * 286 // 256}"}
+    made = {"target_channels": spec.out_channels} if spec.out_channels != 3 else {}
+    common |= {"direction": direction, "channels": spec.in_channels} | made
+    if (a := folder("trainA")) and (b := folder("trainB")):
+        model: Model = "cyclegan"
+        own = {"source": "folders", "a": a, "b": b, "val_a": folder("testA", "valA"), "val_b": folder("testB", "valB")}
+        declared, counted = own | common, [a, b]
+    elif (train := folder("train")) and folder("val", "test"):
+        model = "pix2pix"
+        declared, counted = {"source": "aligned", "path": str(data)} | common, [train]
+    elif (images := folder("images")) and folder("labels"):
+        model = "gaugan"
+        parts = ("images", "labels", "instances", "val_images", "val_labels", "val_instances")
+        # Besides the classes a generator sees what is unlabelled, and the edges.
+        names = [f"class {index}" for index in range(spec.in_channels - 2)]
+        declared = {
+            "source": "labels",
+            **{part: folder(part) for part in parts},
+            "names": names,
+            "size": common["size"],
+            **made,
+        }
+        counted = [images]
+    else:
+        raise GancompError(f"{data}: is no folder of pictures in a layout that is known:\n{LAYOUTS}")
+    if (model == "gaugan") != spec.reads_labels:
+        raise GancompError(
+            f"{data}: is laid out for {model}, and the generator is {describe(spec)}; only SPADE generators read label "
+            f"maps, and they read nothing else. The layouts:\n{LAYOUTS}"
+        )
+    if model == "gaugan" and direction == "BtoA":
+        raise GancompError(f"{data}: the label map is what a SPADE generator reads; leave the direction out")
+    if model != "gaugan" and spec.in_channels > 4:
+        raise GancompError(f"{data}: the generator reads {spec.in_channels} channels, and pictures have at most 4")
+    if spec.out_channels > 4:
+        raise GancompError(f"{data}: the generator makes {spec.out_channels} channels, and pictures have at most 4")
+    if spec.out_channels == 2:
+        raise GancompError(
+            f"{data}: the generator makes 2 channels. If they are the colours a and b of Lab, as in pix2pix's "
+            "colorization, gancomp has no such pictures; if they are gray and alpha, write the configuration by hand, "
+            "with target_channels: 2 (docs/data.md)"
+        )
+    count = max(sum(path.suffix.lower() in SUFFIXES for path in Path(part).iterdir()) for part in counted)
+    if not count:
+        raise GancompError(f"{counted[0]}: holds no pictures ({', '.join(sorted(SUFFIXES))})")
+    return Pictures(model, {key: value for key, value in declared.items() if value is not None}, count)

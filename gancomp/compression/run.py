@@ -1,0 +1,136 @@
+"""From a trained generator and a folder of pictures to a compressed generator and its report."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from gancomp.compression.experiment import (
+    checked_config,
+    configuration_text,
+    discriminator_settings,
+    network_settings,
+    stage_sections,
+    usual_epochs,
+    write_configuration,
+)
+from gancomp.compression.imported import builder_of, check_findable, imported, is_builder, write_weights
+from gancomp.compression.pictures import Direction, pictures_in
+from gancomp.compression.space import search_method, search_space
+from gancomp.compression.telling import closing, summary
+from gancomp.compression.workflow import planned_jobs, run_snakemake
+from gancomp.config.checks import spec_of
+from gancomp.convert import (
+    assumed,
+    check_sample,
+    detect_discriminator,
+    load_original,
+    ranges_of,
+)
+from gancomp.data.build import check
+from gancomp.errors import GancompError
+from gancomp.measure.cost import estimate, refuse_without_room
+from gancomp.pipeline import paths
+from gancomp.pipeline.checkpoints import is_own
+from gancomp.spec import Norm, Statistics, Upsampling
+
+
+def compress(
+    generator: Path | str | nn.Module,
+    data: Path | str,
+    budget: str = "10x",
+    *,
+    weights: Path | None = None,
+    builder: str | None = None,
+    arguments: Mapping[str, Any] | None = None,
+    channels: int | None = None,
+    name: str | None = None,
+    discriminator: Path | None = None,
+    size: tuple[int, int] | None = None,
+    upsampling: Upsampling | None = None,
+    norm: Norm | None = None,
+    statistics: Statistics | None = None,
+    key: str | None = None,
+    sample: tuple[Path, Path] | None = None,
+    direction: Direction = "AtoB",
+    epochs: int | None = None,
+    cores: int | None = None,
+    dry_run: bool = False,
+) -> None:
+    """Compress *generator* on the pictures of *data* (see LAYOUTS).
+
+    *generator* is a checkpoint that `gancomp.convert` reads; or a module; or the function `package.module:function`
+    that builds it from *arguments* (JSON), and *weights* its state dict. Of a module, *builder* is that function: the
+    workflow's stages are processes of their own, and build it anew; by its class if it is not given. *channels* are
+    those of its input, where its first convolution does not tell.
+
+    Writes NAME.yaml into the current folder, runs the workflow on it, and says where the compressed generator and its
+    report are. The same command after a stop continues; with *dry_run* it only says what it would do, and what each
+    stage would cost here. *epochs* are those of distillation and fine-tuning; the once-for-all network trains twice as
+    long. *key* names the generator in a checkpoint of several networks, *sample* an input and what the original drew of
+    it (`check_sample`). Raises GancompError, before anything but a module's weights is written, for a checkpoint,
+    discriminator or folder that is not known, pictures that make no data set, a budget that no subnet meets and a
+    NAME.yaml of other content; and when the workflow stops, with the error of the stage that failed.
+    """
+    data = Path(data)
+    name = name or re.sub(r"[^A-Za-z0-9._-]", "_", f"{data.resolve().name}-{budget}").lstrip("._-")
+    if isinstance(generator, nn.Module):
+        builder = builder or builder_of(generator, arguments or {})
+        weights = write_weights(Path(f"{name}.weights.safetensors"), generator)
+    elif is_builder(generator):
+        builder = str(generator)
+    if builder and weights is None:
+        raise GancompError(f"{builder}: builds a network without what it learned; name its state dict by --weights")
+    if builder:
+        check_findable(builder)
+    checkpoint = weights or Path(str(generator))
+    spec, _ = imported(
+        builder or checkpoint,
+        weights,
+        arguments,
+        channels,
+        size=size,
+        upsampling=upsampling,
+        norm=norm,
+        statistics=statistics,
+        key=key,
+    )
+    shape = detect_discriminator(discriminator)[0] if discriminator else None
+    pictures = pictures_in(data, spec, direction)
+    keys = {"input": "range", "target": "target_range"}
+    ranges = {keys[role]: [found.low, found.high] for role, found in ranges_of(checkpoint).items()}
+    space = search_space(spec, budget)
+    experiment = {
+        "title": f"{builder or checkpoint.name}, {budget} on {data.name}",
+        "model": pictures.model,
+        "dataset": name,
+        **network_settings(
+            checkpoint, key, spec, statistics, discriminator, discriminator_settings(pictures.model, spec, shape)
+        ),
+        **stage_sections(pictures, spec, space, epochs or usual_epochs(pictures.count)),
+        "search": {"budget": budget, "shards": 8, **search_method(space)},
+    }
+    settings = {"run": [name], "datasets": {name: pictures.declared | ranges}, "experiments": {name: experiment}}
+    config = checked_config(settings, name)
+    original = load_original(checkpoint, spec_of(config.experiments[name], config.datasets[name], "original"), key=key)
+    if sample:
+        check_sample(original, *sample, assumed(spec))
+    check(name, config.datasets[name], paths.dataset(name), paths.DOWNLOADS)
+    print(summary(config, name, pictures))
+    if not is_own(checkpoint):
+        print("\n".join(f"  taken to have  {line}" for line in assumed(spec)))
+    if dry_run:
+        print(f"\nwould write {name}.yaml:\n\n{configuration_text(settings, name, Path())}", flush=True)
+        with tempfile.TemporaryDirectory() as folder:
+            written = write_configuration(settings, name, spec, Path(folder))
+            print(planned_jobs(written, cores), end="\n\n")
+        print(estimate(config, name))
+        return
+    refuse_without_room(config, name)
+    run_snakemake(write_configuration(settings, name, spec, Path()), cores)
+    print(closing(config, name))

@@ -1,0 +1,228 @@
+"""What an experiment's sections must have in common, checked before anything runs."""
+
+from __future__ import annotations
+
+from pydantic import (
+    ValidationError,
+)
+
+from gancomp.config.experiment import Discriminator, Experiment
+from gancomp.config.searching import budget_macs
+from gancomp.config.training import GeneratorTraining, ImportableTraining, SupernetTraining
+from gancomp.config.values import KIND_OF_MODEL, OF_PAIRS
+from gancomp.data.settings import (
+    DatasetBase,
+)
+from gancomp.measure.macs import profile
+from gancomp.objectives.recipes import weights_of
+from gancomp.spec import (
+    GeneratorSpec,
+    format_widths,
+)
+
+
+def spec_of(experiment: Experiment, dataset: DatasetBase, stage: str) -> GeneratorSpec:
+    """The generator of *stage* (original, teacher or distill), from what the experiment and its data set declare.
+
+    Where nothing is distilled, the student is the once-for-all network; where a threshold prunes, all that is known of
+    it before is that it is a part of the teacher, whose spec stands for it.
+    """
+    section: GeneratorTraining
+    if stage == "distill" and experiment.threshold:
+        stage = "teacher"
+    if stage == "teacher" and experiment.teacher == "original":
+        stage = "original"
+    if stage == "distill" and experiment.distill is None and experiment.supernet is not None:
+        section = GeneratorTraining(widths=experiment.supernet.largest)
+    else:
+        section = getattr(experiment, stage)
+    architecture = experiment.generator
+    widths = section.widths
+    if architecture.network and "widths" not in section.model_fields_set:
+        widths = architecture.network.full
+    own = section.block if isinstance(section, ImportableTraining) else None
+    imported = section.model_dump(include={"statistics", "hidden"}) if isinstance(section, ImportableTraining) else {}
+    return GeneratorSpec.model_validate(
+        {
+            **{name: value for name, value in architecture if name not in ("block", "builder")},
+            "block": own or ("dense" if stage == "original" else architecture.block),
+            "widths": widths,
+            "size": dataset.size,
+            "in_channels": dataset.input_channels,
+            "out_channels": dataset.output_channels,
+            **{name: value for name, value in imported.items() if value is not None},
+        }
+    )
+
+
+def check_model(where: str, experiment: Experiment, dataset: DatasetBase) -> None:
+    """Model, data, family and metric must belong together."""
+    needed = KIND_OF_MODEL[experiment.model]
+    if dataset.kind != needed:
+        raise ValueError(
+            f"{where}.dataset: {experiment.model} learns from {needed}, and {experiment.dataset!r} holds "
+            f"{dataset.kind}; choose another data set or model"
+        )
+    if (experiment.model == "gaugan") != (experiment.generator.family == "spade"):
+        raise ValueError(
+            f"{where}.generator.family: {experiment.generator.family} does not go with {experiment.model}; gaugan has "
+            "a spade generator, the others have not"
+        )
+    if experiment.students and experiment.generator.family in ("unet", "module") and experiment.search.asks_latency:
+        raise ValueError(
+            f"{where}.search: the latency of a {experiment.generator.family} generator's subnets is not the sum of its "
+            "segments', as its connections run through all of them; search by MACs"
+        )
+    own_objective = experiment.model == "gaugan" or not experiment.objective.pseudo_pairs
+    if own_objective and (experiment.objective.distillation != "intermediate" or experiment.objective.terms):
+        raise ValueError(
+            f"{where}.objective.distillation: {experiment.objective.distillation} is for students of pairs or "
+            "pseudo-pairs, and terms are too; here only intermediate is"
+        )
+    if experiment.students:
+        _check_objective(where, experiment)
+    if own_objective and experiment.supernet and experiment.supernet.sampler != "uniform":
+        raise ValueError(f"{where}.supernet.sampler: {experiment.supernet.sampler} is for pairs or pseudo-pairs")
+    if experiment.metric == "miou" and dataset.judge is None:
+        raise ValueError(f"{where}.metric: miou needs datasets.{experiment.dataset}.judge")
+    if experiment.metric in OF_PAIRS and dataset.kind == "unpaired":
+        raise ValueError(
+            f"{where}.metric: {experiment.metric} needs the truth of each picture, and these are unpaired; "
+            "use fid or kid"
+        )
+    if experiment.metric == "lpips" and not experiment.lpips:
+        raise ValueError(f"{where}.metric: lpips needs {where}.lpips: true, by which its networks are fetched")
+
+
+def _check_objective(where: str, experiment: Experiment) -> None:
+    """The terms of the students' loss must be what their training can compute."""
+    objective = experiment.objective
+    weights = weights_of(objective)
+    if not weights:
+        raise ValueError(f"{where}.objective: no term has a weight, so that students would learn nothing")
+    if not objective.online:
+        return
+    family = experiment.generator.family
+    if experiment.model == "cyclegan" and objective.omgd.teachers == "wide-and-deep":
+        raise ValueError(f"{where}.objective.omgd.teachers: without pairs there is no deep teacher; set wide")
+    if objective.omgd.teachers == "wide-and-deep" and family not in ("resnet", "unet"):
+        raise ValueError(f"{where}.objective.omgd.teachers: a {family} generator has no deep teacher; set wide")
+    if own := [term for term in ("gan", "critic") if term in weights]:
+        raise ValueError(
+            f"{where}.objective.terms: {own[0]} asks for a discriminator of the student's own, and there is none "
+            "where teachers train along; set omgd.teachers: frozen"
+        )
+
+
+def check_widths(where: str, experiment: Experiment, dataset: DatasetBase) -> None:
+    """Every generator of the experiment must be buildable, and the space must lie within the student."""
+    specs = {}
+    for stage in ("original", "teacher", "distill") if experiment.students else ("original",):
+        try:
+            specs[stage] = spec_of(experiment, dataset, stage)
+        except ValidationError as error:
+            raise ValueError(f"{where}.{stage}: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from None
+    _check_discriminator(where, experiment.discriminator, dataset.size)
+    if not experiment.students:
+        return
+    if experiment.threshold:
+        _check_threshold(where, experiment, specs["teacher"])
+        return
+    student = specs["distill"].widths
+    if experiment.supernet is not None:
+        space = experiment.supernet.space
+        if len(space) != len(student):
+            raise ValueError(f"{where}.supernet.space: needs {len(student)} lists of choices, not {len(space)}")
+        for position, (choices, width) in enumerate(zip(space, student, strict=True)):
+            if choices[0] > width:
+                raise ValueError(
+                    f"{where}.supernet.space[{position}]: {choices[0]} is wider than the student's {width}; "
+                    "lower it, or raise distill.widths"
+                )
+            if position in specs["distill"].unused and len(choices) > 1:
+                raise ValueError(
+                    f"{where}.supernet.space[{position}]: no layer of a unet of {specs['distill'].downs} downs has "
+                    "this width; give it one choice"
+                )
+        _check_budget(where, experiment, experiment.supernet, specs["original"], specs["distill"])
+    if experiment.distill is not None and experiment.distill.prune:
+        _check_pruning(where, specs["teacher"], specs["distill"])
+
+
+def _check_threshold(where: str, experiment: Experiment, teacher: GeneratorSpec) -> None:
+    """There must be scales to prune by, and nothing that needs the student's widths before."""
+    if experiment.supernet is not None:
+        raise ValueError(
+            f"{where}.supernet: searches among declared widths, and distill.prune.budget leaves the student's to the "
+            "teacher's norms; remove supernet (supernet: null), or set distill.prune: true"
+        )
+    if teacher.family == "spade":
+        raise ValueError(
+            f"{where}.distill.prune: the norms of a spade generator have no scales of their own by which a threshold "
+            "could prune; set distill.prune: true"
+        )
+    if experiment.objective.online and experiment.objective.omgd.teachers == "wide-and-deep":
+        raise ValueError(
+            f"{where}.objective.omgd.teachers: the deep one has the student's widths, which a threshold finds "
+            "later (distill.prune); set wide or frozen"
+        )
+    if not teacher.network and teacher.norm not in ("affine", "batch"):
+        raise ValueError(
+            f"{where}.generator.norm: {teacher.norm} has no scales (γ) by which a threshold could prune "
+            "(distill.prune); set affine or batch, or distill.prune: true"
+        )
+
+
+def _check_pruning(where: str, teacher: GeneratorSpec, student: GeneratorSpec) -> None:
+    """The teacher's filters must fit the student's layers."""
+    if teacher.block != student.block:
+        raise ValueError(
+            f"{where}.distill.prune: the teacher is {teacher.block} and the student {student.block}, so its filters do "
+            f"not fit; set distill.prune: false or generator.block: {teacher.block}"
+        )
+    for position, (wide, narrow) in enumerate(zip(teacher.widths, student.widths, strict=True)):
+        if narrow > wide:
+            raise ValueError(
+                f"{where}.distill.widths: width {position} is {narrow}, more than the teacher's {wide}; "
+                "pruning can only narrow it (or set distill.prune: false)"
+            )
+    widest = max(student.widths)
+    if teacher.hidden and student.hidden_of(widest) > teacher.hidden:
+        raise ValueError(
+            f"{where}.distill.widths: {widest} takes {student.hidden_of(widest)} hidden channels in a SPADE layer, "
+            f"more than the teacher's {teacher.hidden}; pruning can only narrow them (or set distill.prune: false)"
+        )
+
+
+def _check_discriminator(where: str, discriminator: Discriminator, size: tuple[int, int]) -> None:
+    """Its last two convolutions, of stride 1, take one pixel each, and leave at least one patch to judge."""
+    halvings = discriminator.layers + discriminator.scales - 1
+    if min(size) // 2**halvings < 3:
+        scales = f" at {discriminator.scales} scales" if discriminator.scales > 1 else ""
+        raise ValueError(
+            f"{where}.discriminator.layers: {discriminator.layers} layers{scales} leave no "
+            f"patch of {size[0]}x{size[1]} pictures; sides of {3 * 2**halvings} or more do, or fewer layers"
+        )
+
+
+def _check_budget(
+    where: str, experiment: Experiment, supernet: SupernetTraining, original: GeneratorSpec, student: GeneratorSpec
+) -> None:
+    """The smallest subnet must meet the budget, within what is scored; checked before anything is trained."""
+    search = experiment.search
+    limit = budget_macs(search.budget, original)
+    if search.scored and budget_macs(search.scored, original) < limit:
+        raise ValueError(
+            f"{where}.search.scored: {search.scored} is fewer MACs than the budget, {search.budget}; subnets in "
+            "between would not be scored"
+        )
+    if search.at_least and budget_macs(search.at_least, original) >= limit:
+        raise ValueError(f"{where}.search.at_least: {search.at_least} leaves nothing under {search.budget}")
+    smallest = supernet.smallest
+    least = profile(student.with_widths(smallest)).macs
+    if least > limit:
+        raise ValueError(
+            f"{where}.search.budget: {experiment.search.budget} allows {limit / 1e9:.3f}G exact MACs, and the smallest "
+            f"subnet of the space ({format_widths(smallest)}) has {least / 1e9:.3f}G; raise the budget or add smaller "
+            "choices to supernet.space"
+        )

@@ -1,0 +1,167 @@
+"""How each network is trained: the sections `original`, `teacher`, `distill`, `supernet`, `finetune`, `narrow`."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal
+
+import pydantic
+from pydantic import (
+    AfterValidator,
+    Field,
+    Tag,
+    field_validator,
+    model_validator,
+)
+
+from gancomp.config.searching import checked_budget
+from gancomp.config.strict import Strict
+from gancomp.spec import (
+    Block,
+    Hidden,
+    PositiveInt,
+    Statistics,
+    Widths,
+)
+
+Epochs = Annotated[float, Field(ge=0, le=100_000)]
+
+
+class Training(Strict):
+    """How long and in which steps one network is trained (the paper's Table 5)."""
+
+    epochs_const: Epochs = Field(5, description="epochs at the full learning rate")
+    epochs_decay: Epochs = Field(15, description="epochs over which it falls linearly to zero")
+    batch: PositiveInt = 4
+    lr: Annotated[float, Field(gt=0, le=1)] = 2e-4
+    lr_discriminator: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        None, description="the discriminator's own, where it differs (GauGAN's two time scales)"
+    )
+
+    snapshots: Annotated[int, Field(gt=0, le=1000)] | None = Field(
+        None, description="generators kept on the way, evenly, so that the best of them on validation can be told, too"
+    )
+
+    @model_validator(mode="after")
+    def _trains(self) -> Training:
+        if self.epochs_const + self.epochs_decay == 0:
+            raise ValueError("epochs_const + epochs_decay must be more than 0")
+        return self
+
+
+class GeneratorTraining(Training):
+    """Training of a generator of its own width: original, teacher, student."""
+
+    widths: Widths = (64,)
+
+
+class ImportableTraining(GeneratorTraining):
+    """A generator that is trained, or taken from a checkpoint instead."""
+
+    checkpoint: str | None = Field(
+        None, description="a generator to take instead of training: gancomp's .safetensors, or a file that it converts"
+    )
+    key: str | None = Field(None, description="which entry of the checkpoint, such as netG, where there are several")
+    discriminator: str | None = Field(None, description="the discriminator that belongs to the checkpoint")
+    block: Block | None = Field(None, description="dense or separable, where it differs from the stage's usual one")
+    statistics: Statistics | None = Field(
+        None, description="of a checkpoint's BatchNorm: running, or batch (each picture's own); running if unset"
+    )
+
+    hidden: Hidden | None = Field(
+        None, description="of a SPADE checkpoint: hidden channels of each SPADE layer, where they are not 2c"
+    )
+
+    @model_validator(mode="after")
+    def _discriminator_of_a_checkpoint(self) -> ImportableTraining:
+        if self.discriminator and not self.checkpoint:
+            raise ValueError("discriminator: names a file, but checkpoint does not; name both or neither")
+        if self.statistics and not self.checkpoint:
+            raise ValueError("statistics: are a checkpoint's; name the checkpoint, or remove them")
+        for name in ("key", "hidden"):
+            if getattr(self, name) and not self.checkpoint:
+                raise ValueError(f"{name}: is a checkpoint's; name the checkpoint, or remove it")
+        return self
+
+
+#: A teacher is trained, or it is the original; which of both is meant is plain, so that a fault is told once.
+Teacher = Annotated[
+    Annotated[ImportableTraining, Tag("training")] | Annotated[Literal["original"], Tag("original")],
+    pydantic.Discriminator(lambda value: "original" if isinstance(value, str) else "training"),
+]
+
+
+class Threshold(Strict):
+    """Pruning in one step, as CAT's: one threshold of the scales (γ) of all of the teacher's norms tells each width of
+    the student, which then is known when the teacher is."""
+
+    budget: Annotated[str, AfterValidator(checked_budget)] = Field(
+        "10x", description="exact MACs the student may have: 10x fewer than the original, or 5.7G"
+    )
+    least: PositiveInt = Field(
+        16, description="channels that a layer keeps at least; branches of inception blocks may vanish"
+    )
+    inherit: bool = Field(
+        True, description="begin from the teacher's weights of what is kept; false: from fresh ones at those widths"
+    )
+
+
+class DistillTraining(GeneratorTraining):
+    """Distillation of the student (Eq. 4); the switches are the ablations of the paper's Table 3."""
+
+    prune: Annotated[
+        Annotated[bool, Tag("filters")] | Annotated[Threshold, Tag("threshold")],
+        pydantic.Discriminator(lambda value: "threshold" if isinstance(value, (dict, Threshold)) else "filters"),
+    ] = Field(
+        True,
+        description="initialise the student from the teacher's filters of largest L1 norm; or, in place of `widths`, "
+        "prune the teacher by a threshold of its norms' scales, such as {budget: 10x}",
+    )
+    inherit_discriminator: bool = Field(True, description="start from the teacher's discriminator")
+
+
+class SupernetTraining(Training):
+    """Once-for-all training (Section 3.3)."""
+
+    sampler: Literal["uniform", "sandwich"] = Field(
+        "uniform", description="uniform: one subnet a step; sandwich: the largest, the smallest and one at random"
+    )
+    adam: Literal["all", "drawn"] = Field(
+        "all", description="all: Adam's momentum moves channels that were not drawn, too; drawn: they keep still"
+    )
+    space: Annotated[
+        tuple[tuple[PositiveInt, ...], ...],
+        Field(
+            min_length=1,
+            description="the choices of each width, such as [48, 32], in order; or by name, such as {trunk: [48, 32]}, "
+            "where those that are not named keep the student's",
+            json_schema_extra={"type": ["array", "object"]},
+        ),
+    ]
+
+    @model_validator(mode="after")
+    def _no_snapshots(self) -> SupernetTraining:
+        if self.snapshots:
+            raise ValueError("snapshots: are of one generator, and a once-for-all network is many; remove them")
+        return self
+
+    @field_validator("space", mode="after")
+    @classmethod
+    def _descending(cls, space: tuple[tuple[int, ...], ...]) -> tuple[tuple[int, ...], ...]:
+        for position, choices in enumerate(space):
+            if not choices or len(set(choices)) != len(choices):
+                raise ValueError(f"space[{position}]: needs distinct choices, not {list(choices)}")
+        return tuple(tuple(sorted(choices, reverse=True)) for choices in space)
+
+    @property
+    def subnets(self) -> int:
+        """How many subnets the space holds."""
+        return math.prod(len(choices) for choices in self.space)
+
+    @property
+    def largest(self) -> tuple[int, ...]:
+        return tuple(choices[0] for choices in self.space)
+
+    @property
+    def smallest(self) -> tuple[int, ...]:
+        return tuple(choices[-1] for choices in self.space)

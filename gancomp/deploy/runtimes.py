@@ -1,0 +1,145 @@
+"""Generators on the runtimes that people deploy: PyTorch, ONNX Runtime, OpenVINO. All speak float32 arrays."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from gancomp.errors import GancompError
+from gancomp.nets import Generator, load_generator
+from gancomp.pipeline.checkpoints import HEADER_KEY, Header
+from gancomp.spec import GeneratorSpec, Role, ValueRange
+
+Pixels = NDArray[np.float32]
+#: Inputs (n, channels, height, width) → pictures (n, c, height, width), both in [-1, 1].
+Run = Callable[[Pixels], Pixels]
+#: What a runtime computes in: the file's own numbers, or whatever the runtime likes best on this processor.
+Numbers = Literal["exact", "fast"]
+#: The runtime that each kind of file is for.
+SUFFIXES = {".safetensors": "pytorch", ".onnx": "onnxruntime", ".xml": "openvino"}
+
+
+@dataclass(frozen=True)
+class Model:
+    """A generator that runs, whatever file it came from. *size* is (height, width) where it can do no other, *ranges*
+    are those of numbers that it reads or makes."""
+
+    spec: GeneratorSpec
+    run: Run
+    size: tuple[int, int] | None = None
+    ranges: Mapping[Role, ValueRange] = field(default_factory=dict)
+
+
+def open_model(path: Path, threads: int = 0, numbers: Numbers = "fast") -> Model:
+    """The model in *path*, on its runtime and *threads* threads (0: as many as that runtime likes).
+
+    GancompError if it is missing, damaged, of a kind that no runtime here reads, or was not written by gancomp.
+    """
+    kind = SUFFIXES.get(path.suffix)
+    if kind is None:
+        raise GancompError(f"{path}: is none of {', '.join(SUFFIXES)}, which are what gancomp runs")
+    if not path.is_file():
+        raise GancompError(f"{path}: no such file")
+    if kind == "pytorch":
+        generator = load_generator(path)
+        return Model(generator.spec, on_pytorch(generator, threads), ranges=generator.ranges)
+    try:
+        return _onnx(path, threads) if kind == "onnxruntime" else _openvino(path, threads, numbers)
+    except GancompError:
+        raise
+    # What the runtimes raise on damaged files is as varied as the damage.
+    except Exception as error:
+        raise GancompError(f"{path}: {kind} cannot read it ({str(error).splitlines()[0][:200]})") from None
+
+
+def on_pytorch(generator: Generator, threads: int = 0) -> Run:
+    """*generator* in PyTorch eager, where its weights lie."""
+    where = next(generator.parameters()).device
+
+    @torch.inference_mode()
+    def run(x: Pixels) -> Pixels:
+        if threads and torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
+        made: Pixels = generator(torch.from_numpy(x).to(where)).float().cpu().numpy()
+        return made
+
+    return run
+
+
+def on_onnxruntime(model: Path | bytes, threads: int = 0) -> tuple[Run, Any]:
+    """An ONNX model on ONNX Runtime's CPU provider, and the session."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    source = model if isinstance(model, bytes) else str(model)
+    session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+
+    def run(x: Pixels) -> Pixels:
+        made: Pixels = session.run(None, {name: x})[0]
+        return made
+
+    return run, session
+
+
+def on_openvino(model: Any, threads: int = 0, numbers: Numbers = "fast") -> tuple[Run, Any]:
+    """A model that OpenVINO reads (a path, or one of its own), on the CPU, and the compiled model."""
+    import openvino
+
+    options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
+    if threads:
+        options["INFERENCE_NUM_THREADS"] = threads
+    if numbers == "exact":
+        options["INFERENCE_PRECISION_HINT"] = "f32"
+    core = openvino.Core()
+    own = core.read_model(model) if isinstance(model, (str, Path)) else model
+    compiled = core.compile_model(own, "CPU", options)
+    request = compiled.create_infer_request()
+
+    def run(x: Pixels) -> Pixels:
+        made: Pixels = np.array(request.infer([x])[0], dtype=np.float32)
+        return made
+
+    return run, compiled
+
+
+def _onnx(path: Path, threads: int) -> Model:
+    run, session = on_onnxruntime(path, threads)
+    header = _header(path, session.get_modelmeta().custom_metadata_map.get(HEADER_KEY))
+    return Model(header.spec, run, _fixed(session.get_inputs()[0].shape), header.ranges)
+
+
+def _openvino(path: Path, threads: int, numbers: Numbers) -> Model:
+    import openvino
+
+    if not path.with_suffix(".bin").is_file():
+        raise GancompError(f"{path.with_suffix('.bin')}: missing; the weights of {path.name} are kept there")
+    model = openvino.Core().read_model(path)
+    text = model.get_rt_info(HEADER_KEY).astype(str) if model.has_rt_info(HEADER_KEY) else None
+    run, _ = on_openvino(model, threads, numbers)
+    shape = model.input(0).partial_shape
+    header, size = _header(path, text), _fixed([None if side.is_dynamic else side.get_length() for side in shape])
+    return Model(header.spec, run, size, header.ranges)
+
+
+def _fixed(shape: Any) -> tuple[int, int] | None:
+    height, width = shape[2:]
+    return (height, width) if isinstance(height, int) and isinstance(width, int) else None
+
+
+def _header(path: Path, text: str | None) -> Header:
+    try:
+        return Header.model_validate(json.loads(text or "")["header"])
+    except (ValueError, KeyError, TypeError, RecursionError, ValidationError):
+        raise GancompError(f"{path}: was not exported by gancomp: it does not say what it reads") from None

@@ -1,0 +1,1 @@
+"""The stages as files: what each reads, depends on and leaves."""

@@ -1,0 +1,59 @@
+"""Where and with what a result was made."""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gancomp import __version__
+
+if TYPE_CHECKING:
+    pass
+
+
+# --- provenance --------------------------------------------------------------------------------
+
+
+@functools.cache
+def code_version() -> str:
+    """The package's version, with the commit when it runs from a checkout."""
+    here = Path(__file__).resolve().parent
+    try:
+        described = subprocess.run(
+            ["git", "-C", str(here), "describe", "--always", "--dirty", "--exclude", "*"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return __version__
+    return f"{__version__}+{described}"
+
+
+def processor() -> str:
+    """The processor's name, with AMX said where it has it."""
+    try:
+        info = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return platform.processor() or platform.machine()
+    name = next((line.split(":", 1)[1].strip() for line in info.splitlines() if line.startswith("model name")), "")
+    return f"{name or platform.machine()}{' (AMX)' if 'amx_bf16' in info else ''}"
+
+
+def provenance() -> dict[str, Any]:
+    """Where and with what a result was made; goes into metrics.json and tables."""
+    from importlib.metadata import version
+
+    return {
+        "code_version": code_version(),
+        "python": platform.python_version(),
+        "torch": version("torch"),
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "system": f"{platform.system()} {platform.machine()}",
+    }

@@ -1,0 +1,123 @@
+"""What a stage depends on, and its hash: equal signatures, equal files. Imports no torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from gancomp.config.experiment import Experiment
+from gancomp.config.objective import Objective
+from gancomp.config.settings import Config
+from gancomp.config.strict import Strict
+from gancomp.pipeline.stages import STAGES, generator_spec, upstream_of
+from gancomp.spec import GeneratorSpec
+
+#: Raised when a stage's code changes what it computes, so that old files are made anew.
+STAGE_VERSION: dict[str, int] = dict.fromkeys(STAGES, 1) | {"scores": 2}
+
+#: What a stage reads of its experiment besides the section of its own name.
+#: The section of the configuration that a stage reads, where it is not that of its own name.
+SECTION = {"scratch": "narrow"}
+#: What a stage that trains without a teacher does not read of the sections that it shares with students.
+_OF_STUDENTS = {"lambda_distill", "distillation", "terms", "omgd", "pseudo_pairs"}
+UNUSED: dict[str, dict[str, set[str]]] = {
+    "original": {"objective": _OF_STUDENTS, "generator": {"block"}},
+    "narrow": {"objective": _OF_STUDENTS, "generator": {"block"}},
+    "teacher": {"objective": _OF_STUDENTS},
+    "scratch": {"objective": _OF_STUDENTS},
+}
+#: Keys of a data set that came later, and their defaults, at which what was made before them stands.
+NEWER_OF_DATA = {"target_channels": 3, "range": None, "target_range": None}
+#: What chooses among the scored subnets, and nothing of what is scored.
+OF_SELECTION = {"budget", "at_least", "ties", "latency_ms"}
+NOT_OF_SCORES = {"shards", "scored", *OF_SELECTION}
+_SHARED_BY_TRAINING = ("model", "seed", "precision", "generator", "discriminator", "objective", "calibration")
+
+
+def stage_settings(config: Config, experiment: str, stage: str) -> dict[str, Any]:
+    """What *stage* of *experiment* depends on, itself and upstream, as plain data (its `config.json`)."""
+    return {
+        "stage": stage,
+        "settings": {"version": STAGE_VERSION[stage]} | _own_settings(config, experiment, stage),
+        "upstream": {name: stage_settings(config, experiment, name) for name in upstream_of(config, experiment, stage)},
+    }
+
+
+def _own_settings(config: Config, experiment: str, stage: str) -> dict[str, Any]:
+    """What *stage* itself depends on."""
+    declared = config.experiments[experiment]
+    if stage == "dataset":
+        dataset = config.datasets[declared.dataset]
+        unset = {key for key, value in NEWER_OF_DATA.items() if getattr(dataset, key, value) == value}
+        # Cityscapes keeps its truth at full resolution where it is judged.
+        return {
+            "dataset": dataset.model_dump(mode="json", exclude={"judge", *unset}),
+            "judged": dataset.judge is not None,
+        }
+    if stage == "judge":
+        judge = config.datasets[declared.dataset].judge
+        return {"judge": judge.model_dump(mode="json") if judge else None}
+    if stage in ("statistics", "export"):
+        return {}
+    if stage == "subnet":
+        return {"calibration": _calibration(declared)}
+    if stage == "scores":
+        scored = declared.search.scored or declared.search.budget
+        # Only where pictures are halved: without it scores stand as before there was such a search.
+        unused = set[str]() if declared.search.method == "halving" else {"halving"}
+        return {
+            "search": declared.search.model_dump(mode="json", exclude=NOT_OF_SCORES | unused) | {"scored": scored},
+            "original": _told(generator_spec(config, experiment, "original")),
+            "calibration": _calibration(declared),
+            "seed": declared.seed,
+            "precision": declared.precision,
+            "metric": declared.metric,
+        }
+    if stage == "search":
+        # Without a limit of latency as before there was one: what was chosen then stands.
+        absent = {"latency_ms"} if declared.search.latency_ms is None else set[str]()
+        return {"search": declared.search.model_dump(mode="json", include=OF_SELECTION - absent)}
+    own = {}
+    for key in (*_SHARED_BY_TRAINING, SECTION.get(stage, stage)):
+        value = _calibration(declared) if key == "calibration" else getattr(declared, key)
+        exclude = set(UNUSED.get(stage, {}).get(key) or ())
+        # As before there were such choices.
+        newer = ("statistics", "key", "hidden", "network", "builder", "snapshots")
+        exclude |= {name for name in newer if getattr(value, name, "") is None}
+        if isinstance(value, Objective):
+            value, unread = _read_of_objective(declared, stage)
+            exclude |= unread
+        own[key] = value.model_dump(mode="json", exclude=exclude) if isinstance(value, Strict) else value
+    return own
+
+
+def _read_of_objective(declared: Experiment, stage: str) -> tuple[Objective, set[str]]:
+    """The objective as *stage* reads it, and the keys that it does not read, or that have said nothing since before
+    they were there."""
+    objective = declared.objective
+    unread = {"omgd"} if objective.distillation != "omgd" else set[str]()
+    if not objective.terms:
+        unread.add("terms")
+    of_students = stage in ("distill", "supernet", "finetune")
+    if declared.model != "gaugan" and not (of_students and objective.looks):
+        objective = objective.model_copy(update={"perceptual": Objective().perceptual})
+    return objective, unread
+
+
+def _told(spec: GeneratorSpec) -> dict[str, Any]:
+    """*spec* as a signature knows it: a network of one's own by its hash."""
+    told = spec.model_dump(mode="json")
+    return told | {"network": spec.network.key} if spec.network else told
+
+
+def _calibration(declared: Experiment) -> dict[str, Any]:
+    """How BatchNorm's statistics are estimated. Generators without any stand as before the version changed."""
+    estimated = declared.generator.usual_norm == "batch"
+    return declared.calibration.model_dump(mode="json") | ({"version": 2} if estimated else {})
+
+
+def signature(config: Config, experiment: str, stage: str) -> str:
+    """Hash of everything that *stage* of *experiment* depends on: equal signatures, equal files."""
+    text = json.dumps(stage_settings(config, experiment, stage), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

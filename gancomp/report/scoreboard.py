@@ -1,0 +1,109 @@
+"""The generators of an experiment that its tables compare."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gancomp.config.values import Metric
+from gancomp.errors import GancompError
+from gancomp.report.reading import read
+from gancomp.report.records import Evaluation, Reference
+from gancomp.spec import format_widths
+
+# --- what is compared --------------------------------------------------------------------------
+
+
+#: The generators that the report compares, in the order of the paper's Table 1.
+COMPARED: tuple[str, ...] = ("original", "narrow", "subnet", "finetune")
+#: The stages that train, in order.
+TRAINED: tuple[str, ...] = ("original", "teacher", "distill", "supernet", "finetune", "narrow")
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where an experiment's stages wrote: its own folders, or those of the base that owns the stage.
+
+    Unless it is *compressed*, the experiment has the original alone.
+    """
+
+    results: Path
+    experiment: str
+    owners: Mapping[str, str] = field(default_factory=dict)
+    compressed: bool = True
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        return COMPARED if self.compressed else ("original",)
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        had = [stage for stage in TRAINED if not self.owners or stage in self.owners]
+        return tuple(had) if self.compressed else ("original",)
+
+    def file(self, stage: str, name: str) -> Path:
+        return self.results / self.owners.get(stage, self.experiment) / stage / name
+
+    def output(self, kind: str, name: str) -> Path:
+        return self.results / self.experiment / kind / name
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What the configuration declares of the experiment that is reported; *perceptual* names the network of its
+    perceptual loss, where it has one, and *all_targets* says that FID and KID look at every real target."""
+
+    folders: Folders
+    title: str = ""
+    note: str = ""
+    metric: Metric = "fid"
+    perceptual: str | None = None
+    all_targets: bool = False
+
+
+@dataclass(frozen=True)
+class Scoreboard:
+    """The compared generators and the honesty rows, all scored on the same pictures."""
+
+    evaluations: Mapping[str, Evaluation]
+    reference: Reference
+
+
+def read_scoreboard(folders: Folders) -> Scoreboard:
+    """Raises GancompError when a file is missing or when two were scored on different pictures."""
+    reference_path = folders.file("reference", "evaluation.json")
+    reference = read(reference_path, Reference, "reference")
+    evaluations = {}
+    for stage in folders.compared:
+        path = folders.file(stage, "evaluation.json")
+        evaluation = evaluations[stage] = read(path, Evaluation, stage)
+        for key in ("data_hash", "images", "samples"):
+            if getattr(evaluation, key) != getattr(reference, key):
+                raise GancompError(
+                    f"{path}: {key} differs from that of {reference_path}: they were scored on different pictures; "
+                    f"evaluate {stage!r} and 'reference' again"
+                )
+        # Features of two precisions lie several points of FID apart, even for equal pictures.
+        for key, score in (("inception", "FID"), ("judge", "mIoU")):
+            mine, theirs = (record.provenance.get(key) for record in (evaluation, reference))
+            if mine != theirs:
+                raise GancompError(
+                    f"{path}: provenance.{key} is {mine!r}, but {theirs!r} in {reference_path}: their {score} cannot "
+                    f"be compared; evaluate {stage!r} and 'reference' again on one machine"
+                )
+    return Scoreboard(evaluations, reference)
+
+
+def label(evaluation: Evaluation) -> str:
+    """How tables and figures call a compared generator."""
+    if evaluation.stage == "narrow":
+        widths = evaluation.spec.widths
+        own = f"ngf {widths[0]}" if len(set(widths)) == 1 else f"widths {format_widths(widths)}"
+        return f"Uniform narrow, {own} (from scratch)"
+    return {"original": "Original", "subnet": "Ours (w/o fine-tuning)", "finetune": "Ours"}[evaluation.stage]
+
+
+def reduction(original: float, compressed: float) -> float:
+    """How many times less *compressed* is than *original*."""
+    return original / compressed

@@ -1,0 +1,131 @@
+"""The scored subnets: rows of the search's CSVs, and what was chosen of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+
+from gancomp.config.values import Metric
+from gancomp.errors import GancompError
+from gancomp.pipeline.files import read_csv
+from gancomp.report.reading import RecordType, require, validated
+from gancomp.report.records import Cost, Count, Positive, Record, Score, Scores
+from gancomp.spec import Widths
+
+
+class SubnetRow(Cost, Scores):
+    """One row of `scores/search.csv`: a subnet's widths, cost and scores on train-2, with 95% intervals of some."""
+
+    index: Count
+    widths: Widths
+    fid_low: Score = None
+    fid_high: Score = None
+    kid_low: Score = None
+    kid_high: Score = None
+    l1_low: Score = None
+    l1_high: Score = None
+    psnr_low: Score = None
+    psnr_high: Score = None
+    ssim_low: Score = None
+    ssim_high: Score = None
+    lpips_low: Score = None
+    lpips_high: Score = None
+    precision_low: Score = None
+    precision_high: Score = None
+    density_low: Score = None
+    density_high: Score = None
+    coverage_low: Score = None
+    coverage_high: Score = None
+
+
+def _ends(*metrics: str) -> tuple[str, ...]:
+    return tuple(f"{metric}_{end}" for metric in metrics for end in ("low", "high"))
+
+
+#: The columns of `scores/search.csv`, in order.
+PLAIN_COLUMNS: tuple[str, ...] = ("index", "widths", "macs", "macs_paper", "params", "fid", "kid", "l1", "miou")
+NEWER_SCORES: tuple[str, ...] = ("psnr", "ssim", "lpips", "precision", "recall", "density", "coverage")
+FIRST_INTERVALS: tuple[str, ...] = _ends("fid", "kid", "l1")
+NEWER_INTERVALS: tuple[str, ...] = _ends("psnr", "ssim", "lpips", "precision", "density", "coverage")
+INTERVAL_COLUMNS: tuple[str, ...] = (*FIRST_INTERVALS, *NEWER_INTERVALS)
+SEARCH_COLUMNS: tuple[str, ...] = (*PLAIN_COLUMNS, *FIRST_INTERVALS, *NEWER_SCORES, *NEWER_INTERVALS)
+#: What files from before the newer scores, and from before intervals were known, have of them.
+OLDER_COLUMNS: tuple[tuple[str, ...], ...] = ((*PLAIN_COLUMNS, *FIRST_INTERVALS), PLAIN_COLUMNS)
+#: `scores/space.csv` also has the median and the quartiles of the latency of one picture, in ms.
+LATENCY_COLUMNS: tuple[str, ...] = ("latency_ms", "latency_ms_low", "latency_ms_high")
+SPACE_COLUMNS: tuple[str, ...] = (*SEARCH_COLUMNS, *LATENCY_COLUMNS)
+#: A shard also says what its subnets score in each draw of the pictures, by the metric that chooses.
+REPLICATES = "replicates"
+SHARD_COLUMNS: tuple[str, ...] = (*SEARCH_COLUMNS, REPLICATES)
+
+
+class ShardRow(SubnetRow):
+    """One row of a shard."""
+
+    replicates: Annotated[
+        tuple[float, ...], BeforeValidator(lambda value: value.split() if isinstance(value, str) else value)
+    ] = ()
+
+
+class SpaceRow(SubnetRow):
+    """One row of `scores/space.csv`: a subnet with its measured latency, median and quartiles, in ms."""
+
+    latency_ms: Annotated[float, Field(gt=0)]
+    latency_ms_low: Annotated[float, Field(gt=0)]
+    latency_ms_high: Annotated[float, Field(gt=0)]
+
+
+class Selection(Record):
+    """`search/selection.json`: by *metric*, the winner under the budget (exact MACs) and the Pareto front, by index.
+
+    *best* has the best score; *tied* counts the subnets that cannot be told from it, itself among them, None where
+    no draws say so. The winner is the one of those with the fewest MACs, or the best itself.
+    """
+
+    metric: Metric = "fid"
+    winner: SubnetRow
+    pareto: tuple[Count, ...]
+    budget_macs: Positive
+    subnets_in_space: Positive
+    subnets_scored: Positive
+    images: Positive
+    fid_precision: str
+    best: SubnetRow | None = None
+    tied: Count | None = None
+    #: Where latency was asked for: the winner's in ms, and how far such sums are off on average.
+    latency_ms: float | None = None
+    latency_error: float | None = None
+
+
+def read_search(path: Path) -> list[SubnetRow]:
+    """The rows of `search.csv`, at least one; GancompError naming file, line and column at fault."""
+    rows = read_subnets(path)
+    if not rows:
+        raise GancompError(f"{path}: holds no subnet; delete the file and run the stage 'search' again")
+    return rows
+
+
+def read_subnets(path: Path) -> list[SubnetRow]:
+    """The rows of `search.csv`, which may hold none."""
+    return _read_rows(path, SubnetRow)
+
+
+def read_space(path: Path) -> list[SpaceRow]:
+    """The rows of `space.csv`, which `gancomp space` writes."""
+    return _read_rows(path, SpaceRow, LATENCY_COLUMNS)
+
+
+def read_shard(path: Path) -> list[ShardRow]:
+    """The rows of one shard, which may hold none; GancompError where a row is not what was written."""
+    return _read_rows(path, ShardRow, (REPLICATES,))
+
+
+def _read_rows(path: Path, kind: type[RecordType], more: tuple[str, ...] = ()) -> list[RecordType]:
+    """The rows of a file that has the columns of `search.csv`, or those of earlier versions, and *more*."""
+    columns, rows = read_csv(require(path, "search"))
+    if columns not in [(*known, *more) for known in (SEARCH_COLUMNS, *OLDER_COLUMNS)]:
+        wanted = ", ".join((*SEARCH_COLUMNS, *more))
+        raise GancompError(f"{path}: its columns are not {wanted}; delete it and run the search again")
+    return [validated(row, kind, f"{path}, line {line}", "search") for line, row in enumerate(rows, start=2)]

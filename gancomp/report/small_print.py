@@ -1,0 +1,113 @@
+"""What stands under an experiment's table: how it was measured and trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gancomp.metrics.permutation import LEVEL, SWAPS
+from gancomp.report.metrics import BY_KEY, METRICS
+from gancomp.report.reading import read
+from gancomp.report.records import (
+    COPIED,
+    PAINTED,
+    REAL,
+    Benchmark,
+    Reference,
+    TrainingMetrics,
+)
+from gancomp.report.rows import Row, known_metrics, one_line, quantity
+from gancomp.report.scoreboard import Scoreboard, Subject
+from gancomp.report.searched import Selection
+
+# --- the small print ---------------------------------------------------------------------------
+
+
+def small_print(
+    subject: Subject, rows: Sequence[Row], board: Scoreboard, benchmark: Benchmark, selection: Selection | None
+) -> list[str]:
+    """How the numbers came about, and why one is not there: sentences."""
+    reference = board.reference
+    real = BY_KEY["fid"].text(reference.rows[REAL].fid)
+    rounds = f"{benchmark.runs} run{'s' if benchmark.runs > 1 else ''} after {benchmark.warmup} to warm up"
+    keys = {metric.key for metric in known_metrics(rows, METRICS)}
+    return [
+        f"Scored on {reference.images:,} validation pictures, which chose nothing{_chosen_by(selection)}.",
+        f"Few pictures bias FID upwards: real pictures against other real ones score {real} here, so read FID "
+        "against that row, and KID, which is unbiased, beside it.",
+        *(["FID and KID are against all real targets, those of training too."] if subject.all_targets else []),
+        _BASELINE[reference.baseline],
+        *(_ABOUT[key] for key in _ABOUT if key in keys),
+        *([_judged(reference)] if "miou" in keys else []),
+        *reference.absent.values(),
+        *([_TESTED] if any(evaluation.each for evaluation in board.evaluations.values()) else []),
+        *_trained_by(subject),
+        "MACs are those of one picture; the paper's convention counts transposed convolutions at output resolution, "
+        "and the instance norms.",
+        f"Latency at batch 1: the median of {rounds}.",
+    ]
+
+
+_TESTED = (
+    f"p is that of a paired permutation test: how often {SWAPS:,} random swaps of the two generators' pictures set "
+    "them as far apart, FID and KID by what each picture adds to them to first order; "
+    f"from p {LEVEL:g} on they cannot be told apart. It tells of these two networks, not of other seeds."
+)
+_BASELINE = {
+    COPIED: "*Input copied* returns the input unchanged; *mean colour* returns one flat colour.",
+    PAINTED: (
+        "*Class colours* paints each class of the label map in its mean colour over the training photos, which is hard "
+        "to beat in L1; *mean colour* returns one flat colour."
+    ),
+}
+_ABOUT = {
+    "l1": "L1 is the mean absolute difference as a share of the 8-bit range.",
+    "lpips": "LPIPS is the mean perceptual distance (AlexNet).",
+    "ssim": "SSIM is the mean structural similarity (Gaussian window of 11 × 11, σ 1.5, mean over channels).",
+    "psnr": "PSNR is the mean of the pictures' ratios.",
+    "precision": (
+        "A real picture's ball reaches to its 5th neighbour among the features of FID: precision is the share of "
+        "pictures that lie in one, density in how many on average (over 5), coverage the share of balls that hold a "
+        "picture; recall is the share of real pictures that lie in the pictures' own balls."
+    ),
+}
+
+
+def _chosen_by(selection: Selection | None) -> str:
+    if selection is None:
+        return ""
+    metric = BY_KEY[selection.metric]
+    return (
+        f": the search picked its winner, that of {metric.best} {metric.name}, on {selection.images:,} pictures of "
+        f"train-2, among {selection.subnets_scored:,} of {selection.subnets_in_space:,} subnets, under a budget of "
+        f"{quantity(selection.budget_macs)} exact MACs"
+    )
+
+
+def _judged(reference: Reference) -> str:
+    text = "mIoU is the mean intersection over union of the classes that a judge, a segmentation network, reads off."
+    if reference.judge is None:
+        return text
+    miou = BY_KEY["miou"]
+    return (
+        f"{text} On real validation pictures it reaches {miou.text(reference.judge.miou)} %; "
+        f"always answering the most frequent class reaches {miou.text(reference.judge.majority)} %."
+    )
+
+
+def _trained_by(subject: Subject) -> list[str]:
+    """What trained the generators, where that is not plain from the experiment."""
+    sentences = []
+    if subject.perceptual:
+        sentences.append(f"The perceptual loss of the trainings is that of {subject.perceptual}.")
+    for stage in subject.folders.trained:
+        if stage not in ("original", "teacher"):
+            continue
+        metrics = read(subject.folders.file(stage, "metrics.json"), TrainingMetrics, stage)
+        if metrics.imported:
+            checkpoint, sha256 = one_line(metrics.imported.checkpoint), metrics.imported.sha256
+            fresh = stage == "teacher" and metrics.imported.discriminator is None
+            cost = ", without its discriminator: distillation began with a fresh one" if fresh else ""
+            sentences.append(
+                f"The {stage} was not trained here but imported: {checkpoint} (sha256 {sha256[:12]}…){cost}."
+            )
+    return sentences

@@ -1,0 +1,170 @@
+"""What follows from an experiment's scores, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gancomp.metrics.permutation import LEVEL, p_value
+from gancomp.report.metrics import Metric, led_by
+from gancomp.report.records import (
+    PAINTED,
+    REAL,
+    Evaluation,
+    Scores,
+    SupernetMetrics,
+)
+from gancomp.report.rows import times
+from gancomp.report.scoreboard import Scoreboard, reduction
+
+#: What is said of an original that does not beat a generator that does nothing; then nothing is said about compression.
+UNLEARNED = "It has not learned its task, so nothing about compression follows from this table."
+
+
+# --- what follows, in words --------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two generators' values of one metric that both have."""
+
+    metric: Metric
+    mine: float
+    theirs: float
+
+    @property
+    def better(self) -> bool:
+        """Whether mine is, strictly."""
+        return self.metric.cost(self.mine) < self.metric.cost(self.theirs)
+
+    @property
+    def values(self) -> str:
+        return f"{self.metric.head} {self.metric.text(self.mine)} against {self.metric.text(self.theirs)}"
+
+    @property
+    def change(self) -> str:
+        """`L1 +0.0056 (+9.2%)`: distances between pictures relative to theirs too."""
+        difference = f"{self.metric.head} {self.metric.change(self.mine - self.theirs)}"
+        if self.metric.key not in ("l1", "lpips") or self.theirs <= 0:
+            return difference
+        return f"{difference} ({(self.mine / self.theirs - 1) * 100:+.1f}%)".replace("-", "−")
+
+
+def pairs(mine: Scores, theirs: Scores, metric: str) -> list[Pair]:
+    """What both have, by the metric of key *metric* first."""
+    values = [(one, one.of(mine), one.of(theirs)) for one in led_by(metric)]
+    return [Pair(one, a, b) for one, a, b in values if a is not None and b is not None]
+
+
+def verdict(board: Scoreboard, metric: str) -> str:
+    """Whether the original learned its task: without that, nothing about compression follows.
+
+    Flat class colours lie near the optimum of L1 and show a judge nothing but the classes, so against them it is
+    held by how real its pictures look. A score by which the baseline is more real than real pictures are, as FID of
+    few pictures is of inputs that show the same things, tells of neither.
+    """
+    name = board.reference.baseline
+    held = pairs(board.evaluations["original"], board.reference.rows[name], metric)
+    if name == PAINTED:
+        held = [pair for pair in held if pair.metric.key in ("fid", "kid")]
+    beyond = [pair for pair in pairs(board.reference.rows[name], board.reference.rows[REAL], metric) if pair.better]
+    unfit = {pair.metric.key for pair in beyond}
+    if any(pair.metric.key not in unfit for pair in held):
+        held = [pair for pair in held if pair.metric.key not in unfit]
+    else:
+        beyond = []
+    about = ""
+    if beyond:
+        about = (
+            f" By {_and(beyond)} *{name}* scores better than real pictures against other real ones "
+            f"({_values(beyond)}), so that tells nothing here."
+        )
+    rest = [pair for pair in held if not pair.better]
+    if rest:
+        return f"**Warning: the original does not beat *{name}* on {_and(rest)} ({_values(rest)}). {UNLEARNED}**{about}"
+    return f"The original beats *{name}* on {_and(held)} ({_values(held)}).{about}"
+
+
+def supernet_verdict(metrics: SupernetMetrics) -> str:
+    """Whether once-for-all training did its work on the smallest subnet."""
+    spans = {
+        name: f"L1 {span.start['l1']:.4f} → {span.end['l1']:.4f}"
+        for name, span in (("smallest", metrics.smallest), ("largest", metrics.largest))
+    }
+    numbers = f"{spans['smallest']}; the largest: {spans['largest']}"
+    if metrics.l1_against == "teacher":
+        numbers += "; to the teacher's pictures, since the truth is not known"
+    if metrics.improved:
+        return f"The smallest subnet improved in once-for-all training ({numbers})."
+    if not metrics.l1_trained:
+        return (
+            f"The smallest subnet did not come closer in once-for-all training ({numbers}); its objective holds no L1, "
+            "so the scores of the search say more."
+        )
+    return (
+        f"**Warning: the smallest subnet did not improve in once-for-all training ({numbers}). "
+        "That training failed, so the search chose among untrained subnets.**"
+    )
+
+
+def comparison(board: Scoreboard, metric: str) -> list[str]:
+    """Ours against the original and against the uniform narrow network, in numbers, and whether swapping their pictures
+    would tell."""
+    ours, original, narrow = (board.evaluations[stage] for stage in ("finetune", "original", "narrow"))
+    held = pairs(ours, original, metric)
+    tested = told_apart(held, ours, original)
+    against_original = (
+        f"Ours against the original: {times(reduction(original.macs, ours.macs))} fewer MACs exactly counted, "
+        f"{times(reduction(original.macs_paper, ours.macs_paper))} by the paper's convention; "
+        f"{', '.join(pair.change for pair in held)}; {_better_is(held)}."
+        + (f" On the same pictures: {tested}." if tested else "")
+    )
+    held = pairs(ours, narrow, metric)
+    verdicts = {"better": [pair for pair in held if pair.better], "not better": [p for p in held if not p.better]}
+    parts = [f"{words} on {_and(some)}" for words, some in verdicts.items() if some]
+    tested = told_apart(held, ours, narrow)
+    return [
+        against_original,
+        f"Ours against the uniform narrow generator: {', '.join(parts)}."
+        + (f" On the same pictures: {tested}." if tested else ""),
+    ]
+
+
+def told_apart(held: Sequence[Pair], mine: Evaluation, theirs: Evaluation) -> str:
+    """By which metrics a paired permutation test tells two generators apart, each with its p; "" where the values of
+    the single pictures are not known."""
+    tested = []
+    for pair in held:
+        own, other = (np.array(record.each.get(pair.metric.key, ())) for record in (mine, theirs))
+        if own.size and other.size:
+            tested.append((pair, p_value(own, other, mine.seed)))
+    ways = {
+        "better": [(pair, p) for pair, p in tested if p < LEVEL and pair.better],
+        "worse": [(pair, p) for pair, p in tested if p < LEVEL and not pair.better],
+        "cannot be told apart": [(pair, p) for pair, p in tested if p >= LEVEL],
+    }
+    told = {way: ", ".join(f"{pair.metric.name} (p {_p(p)})" for pair, p in some) for way, some in ways.items() if some}
+    return "; ".join(f"{way} by {names}" for way, names in told.items())
+
+
+def _p(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+
+
+def _better_is(held: Sequence[Pair]) -> str:
+    """`lower is better`; of which metrics, where they differ."""
+    ways: dict[str, list[Pair]] = {}
+    for pair in held:
+        ways.setdefault(pair.metric.direction, []).append(pair)
+    return "; ".join(f"{way} is better" + (f" for {_and(some)}" if len(ways) > 1 else "") for way, some in ways.items())
+
+
+def _values(held: Sequence[Pair]) -> str:
+    return ", ".join(pair.values for pair in held)
+
+
+def _and(held: Sequence[Pair]) -> str:
+    names = [pair.metric.name for pair in held]
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
