@@ -80,7 +80,7 @@ def measure(given: Sequence[str], runs: int) -> list[dict[str, str]]:
         row("nothing to do", "s", idle),
     ]
     for stage, module in STARTS.items():
-        importing = [sys.executable, "-c", f"import gancomp.cli_old, gancomp.{module}"]
+        importing = [sys.executable, "-c", f"import gancomp.cli.main, gancomp.{module}"]
         rows.append(row(f"start of {stage}", "s", [seconds(importing, ROOT) for _ in range(runs)]))
     return rows
 

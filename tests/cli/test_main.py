@@ -106,7 +106,7 @@ def python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 #: Runs each list of arguments, one a line, and ends with the libraries that were imported.
 WATCH = """
 import contextlib, io, json, sys
-from gancomp import cli_old as cli
+from gancomp.cli import main as entry
 for line in sys.argv[2:]:
     sys.argv[1:] = json.loads(line)
     said = io.StringIO()
