@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import sys
 
-# Each registers its commands as it is imported, in this order, in which `--help` lists them.
-from gancomp.cli import data, train, search, deploy, report, compress  # noqa: F401 # isort: skip
 from gancomp.cli.app import app
 from gancomp.errors import GancompError
 
