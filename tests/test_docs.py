@@ -12,7 +12,7 @@ import typer.main
 import yaml
 
 from benchmarks.cost import table
-from gancomp.cli.app import app
+from gancomp.cli.main import app
 from gancomp.config.loading import load, parse, read_yaml
 from gancomp.config.loading import merge as merge_settings
 

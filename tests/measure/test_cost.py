@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 from typer.testing import CliRunner
 
-from gancomp.cli.app import app
+from gancomp.cli.main import app
 from gancomp.config.loading import parse
 from gancomp.config.training import Training
 from gancomp.elastic.slicing import Elastic

@@ -11,7 +11,7 @@ import torch
 from tiny_run import EXPERIMENT, Workspace, train
 from typer.testing import CliRunner
 
-from gancomp.cli.app import app
+from gancomp.cli.main import app
 from gancomp.elastic.threshold import above_threshold
 from gancomp.measure.evaluate import evaluate
 from gancomp.measure.macs import profile

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import pytest
 import typer
 
-from gancomp.cli.app import app
+from gancomp.cli.main import app
 from gancomp.config.loading import load
 from gancomp.pipeline.signatures import signature
 from tests.workflow.conftest import ROOT, Plan, Workspace
