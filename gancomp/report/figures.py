@@ -201,6 +201,15 @@ def _draw_search(
         markersize=3.5,
         label=f"Pareto front ({BY_KEY[selection.metric].name})",
     )
+    ends = [[getattr(row, f"{metric.key}_{end}", None) for end in ("low", "high")] for row in front]
+    spans = [
+        (row.macs / unit[0], low * metric.scale, high * metric.scale)
+        for row, (low, high) in zip(front, ends, strict=True)
+        if low is not None and high is not None
+    ]
+    if spans:
+        macs, lows, highs = zip(*spans, strict=True)
+        axes.vlines(macs, lows, highs, color=BLUE, linewidth=0.8, alpha=0.5, label="95% interval")
     axes.plot(
         *points([selection.winner]),
         color=VERMILION,

@@ -77,16 +77,33 @@ class SpaceRow(SubnetRow):
     latency_ms_high: Annotated[float, Field(gt=0)]
 
 
-class Selection(Record):
-    """`search/selection.json`: by *metric*, the winner under the budget (exact MACs) and the Pareto front, by index.
+class OnFront(Record):
+    """A subnet of the Pareto front: its score by the metric that chose, and the 95% interval of that where it is known.
 
-    *best* has the best score; *tied* counts the subnets that cannot be told from it, itself among them, None where
-    no draws say so. The winner is the one of those with the fewest MACs, or the best itself.
+    *tied*: it cannot be told from the best; None where no draws say so.
+    """
+
+    index: Count
+    widths: Widths
+    macs: Positive
+    score: float
+    low: float | None = None
+    high: float | None = None
+    tied: bool | None = None
+
+
+class Selection(Record):
+    """`search/selection.json`: by *metric*, the winner under the budget (exact MACs) and the Pareto front.
+
+    *pareto* has the front's indices, *front* its subnets with intervals, which files of earlier versions lack. *best*
+    has the best score; *tied* counts the subnets that cannot be told from it, itself among them, None where no draws
+    say so. The winner is the one of those with the fewest MACs, unless `search.ties` says otherwise.
     """
 
     metric: Metric = "fid"
     winner: SubnetRow
     pareto: tuple[Count, ...]
+    front: tuple[OnFront, ...] = ()
     budget_macs: Positive
     subnets_in_space: Positive
     subnets_scored: Positive

@@ -17,7 +17,7 @@ from gancomp.report.records import (
 )
 from gancomp.report.rows import Row, known_metrics, one_line, quantity
 from gancomp.report.scoreboard import Scoreboard, Subject
-from gancomp.report.searched import Selection
+from gancomp.report.searched import Selection, SubnetRow
 
 # --- the small print ---------------------------------------------------------------------------
 
@@ -75,11 +75,28 @@ _ABOUT = {
 def _chosen_by(selection: Selection | None) -> str:
     if selection is None:
         return ""
-    metric = BY_KEY[selection.metric]
+    metric, best, tied = BY_KEY[selection.metric], selection.best, selection.tied
+    by = f"that of {metric.best} {metric.name}" if best is None or best == selection.winner else f"by {metric.name}"
     return (
-        f": the search picked its winner, that of {metric.best} {metric.name}, on {selection.images:,} pictures of "
+        f": the search picked its winner, {by}, on {selection.images:,} pictures of "
         f"train-2, among {selection.subnets_scored:,} of {selection.subnets_in_space:,} subnets, under a budget of "
-        f"{quantity(selection.budget_macs)} exact MACs"
+        f"{quantity(selection.budget_macs)} exact MACs" + (f". {_tied(selection, best, tied)}" if best and tied else "")
+    )
+
+
+def _tied(selection: Selection, best: SubnetRow, tied: int) -> str:
+    """How many subnets the search could not tell from the best, and which of them won."""
+    metric, winner = BY_KEY[selection.metric], selection.winner
+    if tied == 1:
+        return "No other subnet there is as good, by the 95% intervals of the differences over the same pictures"
+    told = f"{tied:,} of these subnets cannot be told apart from the best, itself among them, by the 95% intervals of "
+    told += "the differences over the same pictures"
+    own, of_best = metric.of(winner), metric.of(best)
+    if winner == best or own is None or of_best is None:
+        return f"{told}, and it is the winner"
+    return (
+        f"{told}: the winner ({metric.head} {metric.text(own)}, {quantity(winner.macs)}) was preferred to the best "
+        f"({metric.text(of_best)}, {quantity(best.macs)}) for what it costs"
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from operator import contains
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from gancomp.pipeline.places import folder as stage_folder
 from gancomp.pipeline.signatures import stage_settings
 from gancomp.pipeline.stages import generator_spec
 from gancomp.report.metrics import BY_KEY
-from gancomp.report.searched import SEARCH_COLUMNS, Selection, ShardRow, SubnetRow, read_search, read_shard
+from gancomp.report.searched import SEARCH_COLUMNS, OnFront, Selection, ShardRow, SubnetRow, read_search, read_shard
 from gancomp.search.candidates import as_text, candidates, shard_path, supernet_of
 from gancomp.search.segment_latency import SegmentLatency, read_segments
 from gancomp.spec import format_widths
@@ -120,7 +120,7 @@ def cost_of(row: SubnetRow, metric: str) -> float:
 
 
 def select(config: Config, experiment: str) -> None:
-    """Choose the winner under the budget by the experiment's metric and write `selection.json`.
+    """Choose the winner under the budget by the experiment's metric, write `selection.json` and say who won.
 
     Of the subnets that cannot be told from the best, the one with the fewest MACs wins, unless `search.ties` says
     otherwise. Raises GancompError when the scores are missing, damaged, or lack that metric.
@@ -151,23 +151,48 @@ def select(config: Config, experiment: str) -> None:
         fastest = latency.of(row.widths) if latency and settings.search.ties == "fastest" else 0.0
         return fastest, row.macs, cost_of(row, settings.metric), row.index
 
-    chosen = min(tied, key=order) if tied else best
+    chosen = best if settings.search.ties == "best" or not tied else min(tied, key=order)
+    pareto = pareto_front(rows, settings.metric)
+    same = None if tied is None else {row.index for row in tied}
     selection = Selection(
         metric=settings.metric,
-        winner=best if settings.search.ties == "best" else chosen,
+        winner=chosen,
         best=best,
         tied=len(tied) if tied else None,
-        pareto=tuple(row.index for row in pareto_front(rows, settings.metric)),
+        pareto=tuple(row.index for row in pareto),
+        front=tuple(on_front(row, settings.metric, same) for row in pareto),
         budget_macs=int(budget_macs(settings.search.budget, generator_spec(config, experiment, "original"))),
         subnets_in_space=supernet_of(config, experiment).subnets,
         subnets_scored=len(rows),
         images=min(available, settings.search.images),
         fid_precision=inception_key(settings.precision),
-        latency_ms=latency.of((best if settings.search.ties == "best" else chosen).widths) if latency else None,
+        latency_ms=latency.of(chosen.widths) if latency else None,
         latency_error=latency.mean_error if latency else None,
     )
     write_json(folder / "config.json", stage_settings(config, experiment, "search"))
     write_json(folder / "selection.json", selection.model_dump(mode="json"))
+    metric = BY_KEY[settings.metric]
+    score = metric.text(metric.cost(cost_of(chosen, settings.metric)))
+    print(
+        f"search {experiment}: the winner is {format_widths(chosen.widths)}, {chosen.macs / 1e6:.1f}M exact MACs, "
+        f"{metric.head} {score}"
+        + (f"; {len(tied)} of {len(rows)} subnets cannot be told apart from the best" if tied else "")
+    )
+
+
+def on_front(row: SubnetRow, metric: str, tied: Container[int] | None) -> OnFront:
+    """*row* as a point of the front by *metric*; *tied* has the indices of those that cannot be told from the best."""
+    low, high = (getattr(row, f"{metric}_{end}", None) for end in ("low", "high"))
+    score = BY_KEY[metric].cost(cost_of(row, metric))
+    return OnFront(
+        index=row.index,
+        widths=row.widths,
+        macs=row.macs,
+        score=score,
+        low=low,
+        high=high,
+        tied=None if tied is None else row.index in tied,
+    )
 
 
 def refuse_foreign(path: Path, rows: Sequence[SubnetRow], space: Sequence[Sequence[int]]) -> None:

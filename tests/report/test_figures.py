@@ -16,7 +16,7 @@ from gancomp.errors import GancompError
 from gancomp.report.figures import contact_sheet, losses, picture_columns, running_mean, tradeoff, write_figures
 from gancomp.report.reading import read, read_log
 from gancomp.report.scoreboard import read_scoreboard
-from gancomp.report.searched import Selection, read_search
+from gancomp.report.searched import SEARCH_COLUMNS, Selection, read_search
 
 from .made_up_results import (
     EXPERIMENT,
@@ -26,8 +26,10 @@ from .made_up_results import (
     folders,
     make_alone,
     make_judged,
+    make_subnets,
     make_unpaired,
     reshape,
+    write_rows,
 )
 
 FIGURES = [f"{name}.{suffix}" for name in ("grid", "losses", "tradeoff") for suffix in ("png", "svg")]
@@ -185,6 +187,18 @@ def test_the_trade_off_shows_the_metric_that_chose(results: Path, metric: str, u
     assert rising == sorted(rising, reverse=metric == "fid"), "along the front more MACs buy quality"
     baseline = "class colours" if metric == "miou" else "input copied"
     assert {baseline, "real against real"} <= set(figure.axes[1].get_legend_handles_labels()[1])
+
+
+def test_the_front_has_its_intervals_where_they_are_known(results: Path) -> None:
+    assert not drawn_tradeoff(results).axes[0].collections[1:]
+    path = results / EXPERIMENT / "scores" / "search.csv"
+    rows = [row | {"fid_low": row["fid"] - 2, "fid_high": row["fid"] + 1} for row in make_subnets()]
+    write_rows(path, SEARCH_COLUMNS, rows)
+    own = folders(results)
+    front = set(read(own.file("search", "selection.json"), Selection, "search").pareto)
+    (spans,) = drawn_tradeoff(results).axes[0].collections[1:]
+    heights = sorted(tuple(segment[:, 1]) for segment in spans.get_segments())
+    assert heights == sorted((row["fid_low"], row["fid_high"]) for row in rows if row["index"] in front)
 
 
 def test_a_reference_without_the_metric_is_no_line(results: Path) -> None:

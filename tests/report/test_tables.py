@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from gancomp.errors import GancompError
+from gancomp.pipeline.files import read_json
 from gancomp.report.rows import quantity, significant
 from gancomp.report.scoreboard import Folders, Subject
 from gancomp.report.tables import CSV_COLUMNS, write_tables
@@ -370,3 +371,25 @@ def test_a_permutation_test_tells_apart_or_does_not(results: Path) -> None:
     with_each("narrow", l1=values[:5])
     with pytest.raises(GancompError, match=r"each\.l1: 5 values of 290 pictures"):
         write_tables(subject(results))
+
+
+def test_the_small_print_says_how_many_subnets_tie_with_the_winner(results: Path) -> None:
+    path, page = results / EXPERIMENT / "search" / "selection.json", results / EXPERIMENT / "tables" / "table.md"
+    best = read_json(path)["winner"]
+    cheaper = best | {"index": best["index"] + 1, "macs": best["macs"] // 2, "fid": best["fid"] + 1}
+
+    def told(**chosen: Any) -> str:
+        edit_json(path, lambda data: data.update(chosen))
+        write_tables(subject(results))
+        return page.read_text()
+
+    assert "cannot be told apart from the best" not in told()
+    assert "No other subnet there is as good" in told(best=best, tied=1)
+    text = told(tied=1234)
+    assert "that of lowest FID" in text
+    assert "1,234 of these subnets cannot be told apart from the best, itself among them" in text
+    assert "and it is the winner" in text
+    text = told(winner=cheaper)
+    assert "picked its winner, by FID, on" in text
+    assert f"the winner (FID {best['fid'] + 1:.1f}, " in text
+    assert f"was preferred to the best ({best['fid']:.1f}, " in text

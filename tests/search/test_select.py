@@ -94,6 +94,12 @@ def test_selection(finished: Workspace) -> None:
     assert len(tied) == selection.tied
     assert selection.winner == min(tied, key=lambda row: (row.macs, row.fid))
     assert list(selection.pareto) == [own.index for own in pareto_front(rows, "fid")]
+    assert [(own.index, own.score, own.low, own.high) for own in selection.front] == [
+        (own.index, own.fid, own.fid_low, own.fid_high) for own in pareto_front(rows, "fid")
+    ]
+    assert [own.index for own in selection.front if own.tied] == [
+        index for index in selection.pareto if index in {own.index for own in tied}
+    ]
     assert selection.best.index in selection.pareto
     assert selection.metric == "fid"
     assert selection.subnets_scored == len(rows) == 41

@@ -49,10 +49,10 @@ def test_targets_of_deployment(fresh: Workspace, target: str, more: dict[str, in
     assert plan.jobs == {rule: QUICKLY[rule] for rule in COMPRESSED} | more
 
 
-def test_the_page_of_a_search_needs_the_search_alone(fresh: Workspace) -> None:
+def test_the_page_of_a_search_needs_the_search_and_what_real_pictures_score(fresh: Workspace) -> None:
     plan = fresh.plan("results/fluent-quick/explore/index.html")
     later = {"subnet", "finetune", "export"}
-    assert plan.jobs == {rule: QUICKLY[rule] for rule in COMPRESSED - later} | {"explore": 1}
+    assert plan.jobs == {rule: QUICKLY[rule] for rule in COMPRESSED - later} | {"explore": 1, "reference": 1}
 
 
 def test_latency_is_measured_only_where_it_is_asked_for(fresh: Workspace) -> None:

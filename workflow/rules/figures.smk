@@ -123,6 +123,7 @@ rule explore:
         scores=from_stage("scores", "search.csv"),
         replicates=from_stage("scores", "replicates.csv"),
         selection=from_stage("search", "selection.json"),
+        reference="results/{experiment}/reference/evaluation.json",
         latencies=lambda wildcards: [
             file
             for name in ("scores/space.csv", "latency/segments.json")

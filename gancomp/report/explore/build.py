@@ -22,6 +22,7 @@ from gancomp.data.calibration import calibration_batches
 from gancomp.data.datasets import Pictures, Pixels, to_rgb
 from gancomp.data.sources import fetch_npm_package
 from gancomp.elastic.space import Subnet
+from gancomp.errors import GancompError
 from gancomp.measure.evaluate import maker, spread
 from gancomp.measure.macs import Totals, profile
 from gancomp.nets import load_generator
@@ -32,6 +33,7 @@ from gancomp.pipeline.places import model_of
 from gancomp.pipeline.stages import generator_spec
 from gancomp.report.metrics import METRICS, Metric
 from gancomp.report.reading import read
+from gancomp.report.records import Reference
 from gancomp.report.searched import Selection, SubnetRow, read_search, read_space
 from gancomp.search.candidates import supernet_of
 from gancomp.search.scores import load_supernet
@@ -57,10 +59,12 @@ def write_explore(
     """Write the page of *experiment*'s search, and return its path.
 
     Besides the subnets that are drawn ahead it has the pictures of those *asked* for. *options* are those of the
-    commands that it shows. GancompError, naming the stage to run, where the search or a network is missing.
+    commands that it shows. GancompError, naming the stage to run, where the search or a network is missing, and where
+    one that is asked for was not scored.
     """
     scores = stage_folder(config, experiment, "scores")
     rows = read_search(scores / "search.csv")
+    refuse_unscored(scores / "search.csv", rows, asked)
     selection = read(stage_folder(config, experiment, "search") / "selection.json", Selection, "search")
     shown = [metric for metric in METRICS if any(metric.of(row) is not None for row in rows)]
     drawn = drawn_ahead(rows, selection, shown, asked)
@@ -71,6 +75,7 @@ def write_explore(
         "winner": selection.winner.index,
         "budget": selection.budget_macs,
         "images": selection.images,
+        "bands": bands(experiment),
         "pictures": pictures_of(config, experiment, drawn, device),
     }
     path = paths.stage(experiment, "explore") / "index.html"
@@ -132,6 +137,25 @@ def latencies(experiment: str, rows: Sequence[SubnetRow]) -> list[float | None]:
     return [None] * len(rows)
 
 
+def bands(experiment: str) -> dict[str, tuple[float, float]]:
+    """By metric what as many real pictures score against other real ones, 95%; none before the reference is scored."""
+    path = paths.stage(experiment, "reference") / "evaluation.json"
+    return read(path, Reference, "reference").bands.get("train-2", {}) if path.is_file() else {}
+
+
+def refuse_unscored(path: Path, rows: Sequence[SubnetRow], asked: Sequence[Widths]) -> None:
+    """GancompError if the search did not score one of those *asked* for: the page has no point for it."""
+    scored = {row.widths for row in rows}
+    for widths in asked:
+        if widths not in scored:
+            text = ",".join(map(str, widths))
+            raise GancompError(
+                f"--draw {text}: {path} has no such subnet, for the search did not score it (search.scored says which "
+                f"it does); the page shows scored ones alone, and `gancomp export {path.parts[-3]} --widths {text}` "
+                "makes a generator of any"
+            )
+
+
 def tied(rows: Sequence[SubnetRow], selection: Selection, scores: Path) -> set[int]:
     """The subnets that cannot be told from the best by what chose it; none where no draws of the pictures say so."""
     if selection.best is None or selection.tied is None:
@@ -160,7 +184,7 @@ def drawn_ahead(
     rest = [row for row in by_cost if row.index not in chosen]
     evenly = np.linspace(0, len(rest) - 1, min(len(rest), DRAWN - len(chosen))).round().astype(int)
     chosen |= {rest[place].index: rest[place].widths for place in evenly}
-    chosen |= {of_widths[widths].index: widths for widths in asked if widths in of_widths}
+    chosen |= {of_widths[widths].index: widths for widths in asked}
     return sorted(chosen.items())
 
 

@@ -57,6 +57,7 @@ def data(title: str = "Made up") -> dict[str, Any]:
         "winner": winner.index,
         "budget": max(row.macs for row in rows),
         "images": 256,
+        "bands": {"fid": (60.0, 70.0), "kid": (-0.002, -0.001)},
         "pictures": {
             "names": [f"val/{place}.png" for place in range(12)],
             "size": [16, 16],

@@ -20,8 +20,9 @@ from gancomp.data.datasets import Pictures, to_float, to_rgb, to_uint8
 from gancomp.deploy.chosen import export_widths
 from gancomp.errors import GancompError
 from gancomp.pipeline.checkpoints import read_header
+from gancomp.pipeline.files import write_json
 from gancomp.report.explore import build
-from gancomp.report.explore.build import DRAWN, drawn_ahead, page, strip, write_explore
+from gancomp.report.explore.build import DRAWN, bands, drawn_ahead, page, strip, write_explore
 from gancomp.report.metrics import BY_KEY
 from gancomp.report.reading import read
 from gancomp.report.searched import Selection, read_search
@@ -109,6 +110,27 @@ def test_widths_that_the_space_has_not_are_refused(workspace: Workspace) -> None
         widths_in_space(config, EXPERIMENT, "4,3,2")
     with pytest.raises(GancompError, match="expected integers"):
         widths_in_space(config, EXPERIMENT, "4,x")
+
+
+@pytest.mark.usefixtures("without_vega")
+def test_a_subnet_that_was_not_scored_cannot_be_drawn(workspace: Workspace) -> None:
+    """It is in the space, above the budget: the page would have no point for it."""
+    largest = widths_in_space(workspace.config(), EXPERIMENT, "4,4,4,3,4,4,4,3")
+    with pytest.raises(GancompError, match=r"--draw 4,4,4,3,4,4,4,3: .*search\.csv has no such subnet"):
+        write_explore(workspace.config(), EXPERIMENT, [largest], device="cpu")
+
+
+@pytest.mark.usefixtures("without_vega")
+def test_the_band_real_against_real_comes_along(workspace: Workspace) -> None:
+    path = workspace.stage("reference") / "evaluation.json"
+    path.unlink(missing_ok=True)
+    assert bands(EXPERIMENT) == {}
+    scores = {"fid": 1.0, "kid": 0.5}
+    rows = dict.fromkeys(("real against real", "input copied", "mean colour"), scores)
+    about = {"images": 7, "seed": 0, "data_hash": "0", "code_version": "0", "samples": ["a"]}
+    write_json(path, {"rows": rows, "bands": {"val": {"fid": [3, 4]}, "train-2": {"fid": [1, 2]}}, **about})
+    made = data_of(write_explore(workspace.config(), EXPERIMENT, device="cpu").read_text(encoding="utf-8"))
+    assert made["bands"] == {"fid": [1, 2]}
 
 
 def selection_of(rows: list[Any]) -> Selection:

@@ -158,6 +158,19 @@ def test_any_metric_is_an_axis(file: Path) -> None:
         assert opened.locator("#x option").count() == 3, "no latency was measured"
 
 
+def test_real_against_real_is_a_band_or_told(file: Path) -> None:
+    with shown(file) as opened:
+        assert opened.locator("#real").inner_text().endswith("FID 60.0 to 70.0 (95%), the band.")
+        low, high = opened.evaluate("view.data('real').map(({ low, high }) => [low, high])[0]")
+        bottom = opened.evaluate("view.signal('yDomain')[0]")
+        assert (low, high) == (max(60, bottom), 70), "as far as the plot goes"
+        opened.locator("#y").select_option("kid")
+        assert opened.locator("#real").inner_text().endswith("KID × 10³ −2.00 to −1.00 (95%), below all points.")
+        assert opened.evaluate("view.data('real').length") == 0
+        opened.locator("#y").select_option("l1")
+        assert opened.locator("#real").is_hidden()
+
+
 def test_thousands_of_points_stay_fluid(file: Path) -> None:
     with shown(file) as opened:
         times = opened.evaluate(

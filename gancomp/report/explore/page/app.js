@@ -85,12 +85,16 @@ const view = new vega.View(
     padding: 6,
     autosize: { type: "fit", contains: "padding", resize: true },
     signals: ["xTitle", "yTitle", "xDomain", "yDomain"].map((name) => ({ name, value: name.endsWith("Domain") ? [0, 1] : "" })),
-    data: ["off", "on", "has", "front", "winner", "chosen", "budget"].map((name) => ({ name, values: [] })),
+    data: ["off", "on", "has", "front", "winner", "chosen", "budget", "real"].map((name) => ({ name, values: [] })),
     scales: ["x", "y"].map((name) => ({
       name, type: "linear", zero: false, domain: { signal: `${name}Domain` }, range: name === "x" ? "width" : "height",
     })),
     axes: [axis("bottom", "x"), axis("left", "y")],
     marks: [
+      {
+        type: "rect", from: { data: "real" },
+        encode: { update: { x: { value: 0 }, x2: { signal: "width" }, y: at("low", "y"), y2: at("high", "y"), fill: { value: "#009e73" }, fillOpacity: { value: 0.16 } } },
+      },
       symbols("off", few ? 30 : 14, { fill: { value: "#e3e6e8" } }),
       symbols("on", few ? 44 : 18, { fill: { value: "#8b959c" }, fillOpacity: { value: 0.65 } }),
       symbols("has", few ? 60 : 40, { fill: { value: "#56b4e9" }, stroke: { value: "#0072b2" }, strokeWidth: { value: 1.2 } }),
@@ -135,11 +139,25 @@ function draw() {
   view.data("front", front.map(point));
   view.data("winner", winner && known(winner) ? [point(winner)] : []);
   view.data("budget", across.key === "macs" ? [{ x: data.budget * across.scale }].filter(({ x }) => x <= view.signal("xDomain")[1]) : []);
+  drawReal();
   mark();
   const filtered = filters.some(Boolean);
   $("passing").textContent = filtered ? `${shown.length.toLocaleString("en")} of ${all.length.toLocaleString("en")} subnets` : `${all.length.toLocaleString("en")} subnets`;
   $("all").hidden = !filtered;
   $("ring").hidden = true;
+}
+
+/** Show what as many real pictures score: as a band where it meets the points, and in words. */
+function drawReal() {
+  const band = data.bands[up.key];
+  $("real").hidden = !band;
+  view.data("real", []);
+  if (!band) return;
+  const [bottom, top] = view.signal("yDomain");
+  const [low, high] = band.map((value) => Math.min(Math.max(value * up.scale, bottom), top));
+  if (low < high) view.data("real", [{ low, high }]);
+  const where = low < high ? "the band" : band[1] * up.scale <= bottom ? "below all points" : "above all points";
+  $("real").textContent = `As many real pictures against other real ones: ${up.name} ${up.text(band[0])} to ${up.text(band[1])} (95%), ${where}.`;
 }
 
 /** Mark the chosen subnet, with its interval where there is one. */
