@@ -21,7 +21,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md")), *sorted((
 COMMANDS = typer.main.get_command(app)
 #: What one compression of pairs, all subnets scored, has no need of.
 OF_OTHER_WORK = {
-    *("profile", "judge", "perceptual", "lpips", "convert", "compress", "cost", "groups"),
+    *("profile", "judge", "perceptual", "lpips", "convert", "compress", "cost", "groups", "init"),
     *("halve", "evolve", "scratch", "paper", "comparison", "vote-page", "votes", "space"),
     *("export", "apply", "web-runtime", "demo-page", "demo", "explore", "latency", "segment-latency"),
 }

@@ -10,8 +10,7 @@ import time
 from pathlib import Path
 
 from gancomp.errors import GancompError
-
-SNAKEFILE = Path(__file__).parents[2] / "Snakefile"
+from gancomp.pipeline.project import project_folder
 
 #: How Snakemake names the log of a job that failed.
 FAILED_LOG = re.compile(r"^ +log: (.+) \(check log file\(s\) for error details\)$", re.MULTILINE)
@@ -46,11 +45,8 @@ def run_snakemake(configuration: Path, cores: int | None) -> None:
 
 def _workflow(configuration: Path, cores: int | None) -> tuple[list[str], dict[str, str]]:
     """The command that runs the workflow in the current folder, and its environment."""
-    if not SNAKEFILE.is_file():
-        raise GancompError(
-            f"{SNAKEFILE}: missing; this command needs the whole repository, installed by `pip install -e .`"
-        )
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE), "--configfile", str(configuration)]
+    snakefile = project_folder() / "Snakefile"
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), "--configfile", str(configuration)]
     command += ["--cores", str(cores)] if cores else []
     # Rules call `gancomp` by its name.
     searched = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
