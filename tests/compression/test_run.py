@@ -17,10 +17,12 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import nn
 
-from gancomp import compression_old as module
+from gancomp.compression import run as run_module
+from gancomp.compression import workflow
+from gancomp.compression.experiment import usual_epochs
 from gancomp.compression.pictures import pictures_in
 from gancomp.compression.run import compress
-from gancomp.compression.space import search_space, student_block
+from gancomp.compression.space import MOST_SCORED, search_space, student_block
 from gancomp.config.checks import spec_of
 from gancomp.config.loading import load
 from gancomp.config.searching import budget_macs
@@ -57,10 +59,10 @@ def called(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int | None, str]]
         calls.append((configuration.read_text(), cores, "planned"))
         return "the jobs"
 
-    monkeypatch.setattr(module, "_snakemake", run)
-    monkeypatch.setattr(module, "_planned", planned)
-    monkeypatch.setattr(module, "refuse_without_room", lambda config, name: None)
-    monkeypatch.setattr(module, "closing", lambda config, name: "done")
+    monkeypatch.setattr(run_module, "run_snakemake", run)
+    monkeypatch.setattr(run_module, "planned_jobs", planned)
+    monkeypatch.setattr(run_module, "refuse_without_room", lambda config, name: None)
+    monkeypatch.setattr(run_module, "closing", lambda config, name: "done")
     return calls
 
 
@@ -322,7 +324,7 @@ def test_a_network_of_many_widths_evolves(folder: Path, called: list[Any]) -> No
         **SMALL | {"size": (32, 32)},
     )
     experiment = written("own").experiments["own"]
-    assert experiment.supernet.subnets > module.MOST_SCORED
+    assert experiment.supernet.subnets > MOST_SCORED
     assert experiment.search.method == "evolution"
 
 
@@ -369,7 +371,7 @@ def test_epochs_follow_the_number_of_pictures(folder: Path, called: list[Any]) -
     compress(resnet(), pictures("train", "val"), "3x", name="few", size=(32, 32))
     experiment = written("few").experiments["few"]
     assert experiment.distill.epochs_const + experiment.distill.epochs_decay == 200
-    assert [module._usual_epochs(count) for count in (1, 3_000, 6_000, 10**6)] == [200, 100, 50, 10]
+    assert [usual_epochs(count) for count in (1, 3_000, 6_000, 10**6)] == [200, 100, 50, 10]
 
 
 # --- running it --------------------------------------------------------------------------------
@@ -402,7 +404,7 @@ def test_a_name_of_the_folders_own_configuration_is_refused(folder: Path, called
 def test_a_dry_run_shows_all_and_writes_nothing(
     folder: Path, called: list[Any], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gancomp.measure.cost_old.measure", lambda *_: Speed(1e-11, 1e6))
+    monkeypatch.setattr("gancomp.measure.cost.measure", lambda *_: Speed(1e-11, 1e6))
     data = pictures("train", "val")
     generator = resnet()
     before = sorted(folder.iterdir())
@@ -434,7 +436,7 @@ def test_the_workflow_runs_and_the_end_says_where_things_are(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "Snakefile").write_text(SNAKEFILE)
-    monkeypatch.setattr(module, "SNAKEFILE", folder / "Snakefile")
+    monkeypatch.setattr(workflow, "SNAKEFILE", folder / "Snakefile")
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
     compress(resnet(), pictures("train", "val"), "3x", name="mine", cores=1, **SMALL)
     told = capfd.readouterr().out
@@ -447,8 +449,8 @@ def test_a_dry_run_tells_the_jobs_and_the_cost_alone(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "Snakefile").write_text(SNAKEFILE)
-    monkeypatch.setattr(module, "SNAKEFILE", folder / "Snakefile")
-    monkeypatch.setattr(module, "estimate", lambda config, name: "the costs")
+    monkeypatch.setattr(workflow, "SNAKEFILE", folder / "Snakefile")
+    monkeypatch.setattr(run_module, "estimate", lambda config, name: "the costs")
     compress(resnet(), pictures("train", "val"), "3x", name="mine", cores=1, dry_run=True, **SMALL)
     told = capfd.readouterr()
     shown = told.out.rpartition("}\n\n")[2]
@@ -457,7 +459,7 @@ def test_a_dry_run_tells_the_jobs_and_the_cost_alone(
 
 
 def test_a_full_disk_is_refused_before_anything_is_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gancomp.measure.cost_old.measure", lambda *_: Speed(1e-11, 1e6))
+    monkeypatch.setattr("gancomp.measure.cost.measure", lambda *_: Speed(1e-11, 1e6))
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
     data, generator = pictures("train", "val"), resnet()
     before = sorted(folder.iterdir())
@@ -468,10 +470,10 @@ def test_a_full_disk_is_refused_before_anything_is_written(folder: Path, monkeyp
 
 def test_a_workflow_that_stops_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "Snakefile").write_text("rule all:\n    shell: 'false'\n")
-    monkeypatch.setattr(module, "SNAKEFILE", folder / "Snakefile")
+    monkeypatch.setattr(workflow, "SNAKEFILE", folder / "Snakefile")
     with pytest.raises(GancompError, match=r"^mine\.yaml: the workflow stopped"):
         compress(resnet(), pictures("train", "val"), "3x", name="mine", cores=1, **SMALL)
-    monkeypatch.setattr(module, "SNAKEFILE", folder / "absent")
+    monkeypatch.setattr(workflow, "SNAKEFILE", folder / "absent")
     with pytest.raises(GancompError, match=r"absent: missing; this command needs the whole repository"):
         compress(resnet(), pictures("trainA", "trainB"), "3x", name="mine2", cores=1, **SMALL)
 
@@ -501,9 +503,9 @@ rule train:
 def test_the_stage_that_failed_has_the_last_word(
     folder: Path, monkeypatch: pytest.MonkeyPatch, says: str, told_by_stage: str
 ) -> None:
-    (prefix,) = re.findall(r"^shell\.prefix\(.*\)$", module.SNAKEFILE.read_text(), re.MULTILINE)
+    (prefix,) = re.findall(r"^shell\.prefix\(.*\)$", workflow.SNAKEFILE.read_text(), re.MULTILINE)
     (folder / "Snakefile").write_text(f"{prefix}\n{FAILING.replace('SAYS', says)}")
-    monkeypatch.setattr(module, "SNAKEFILE", folder / "Snakefile")
+    monkeypatch.setattr(workflow, "SNAKEFILE", folder / "Snakefile")
     with pytest.raises(GancompError) as told:
         compress(resnet(), pictures("train", "val"), "3x", name="mine", cores=1, **SMALL)
     assert str(told.value) == (

@@ -7,7 +7,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import gancomp.measure.cost_old as module
 import numpy as np
 import pytest
 import torch
@@ -24,6 +23,7 @@ from gancomp.config.loading import parse
 from gancomp.config.training import Training
 from gancomp.elastic.slicing import Elastic
 from gancomp.errors import GancompError
+from gancomp.measure import cost as module
 from gancomp.measure.cost import estimate, refuse_without_room
 from gancomp.measure.macs import profile
 from gancomp.measure.reckoning import Cost, Reckoning, counts_of

@@ -153,5 +153,5 @@ def test_labels_say_the_width_of_the_narrow_generator(results: Path) -> None:
 
 
 def test_the_report_imports_no_torch() -> None:
-    code = "import sys, gancomp.report.tables_old, gancomp.report.figures; sys.exit('torch' in sys.modules)"
+    code = "import sys, gancomp.report.tables, gancomp.report.figures; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

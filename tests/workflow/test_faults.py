@@ -83,7 +83,7 @@ def test_new_code_of_a_stage_runs_it_and_what_follows(
     finished: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
     """What older code made of it is used for nothing."""
-    upgrade = f"from gancomp.pipeline_old import STAGE_VERSION\nSTAGE_VERSION[{stage!r}] += 1\n"
+    upgrade = f"from gancomp.pipeline.signatures import STAGE_VERSION\nSTAGE_VERSION[{stage!r}] += 1\n"
     (tmp_path / "sitecustomize.py").write_text(upgrade)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     planned = finished.plan().jobs
