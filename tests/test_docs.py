@@ -71,7 +71,13 @@ def test_the_run_book_goes_through_every_stage() -> None:
 
 @pytest.mark.parametrize(
     ("page", "count"),
-    [("docs/workflow.md", 1), ("docs/data.md", 3), ("docs/checkpoints.md", 1), ("docs/study.md", 1), ("docs/deploy.md", 1)],
+    [
+        ("docs/workflow.md", 1),
+        ("docs/data.md", 3),
+        ("docs/checkpoints.md", 1),
+        ("docs/study.md", 1),
+        ("docs/deploy.md", 1),
+    ],
 )
 def test_yaml_is_a_valid_configuration(page: str, count: int) -> None:
     settings = [yaml.safe_load(block) for block in blocks(ROOT / page, "yaml")]

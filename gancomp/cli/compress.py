@@ -66,7 +66,8 @@ def convert(
 ) -> None:
     """Read a checkpoint from elsewhere, as tensors alone, and write it as gancomp's own."""
     shape = _parsed_size(size)
-    from gancomp import convert as module
+    from gancomp.convert import discriminators, generators
+    from gancomp.convert.telling import assumed, describe
     from gancomp.pipeline.checkpoints import is_own
 
     if discriminator:
@@ -75,9 +76,9 @@ def convert(
             raise GancompError(
                 f"{given[0]}: is of generators, so it would go unheeded; leave it or --discriminator out"
             )
-        print(f"{out}: {module.convert_discriminator(checkpoint, out, key)}")
+        print(f"{out}: {discriminators.convert_discriminator(checkpoint, out, key)}")
     else:
-        spec = module.convert(
+        spec = generators.convert(
             checkpoint,
             out,
             shape,
@@ -87,9 +88,9 @@ def convert(
             key,
             check,
         )
-        print(f"{out}: {module.describe(spec)}")
+        print(f"{out}: {describe(spec)}")
         if not is_own(checkpoint):
-            print("\n".join(f"  taken to have  {line}" for line in module.assumed(spec)))
+            print("\n".join(f"  taken to have  {line}" for line in assumed(spec)))
 
 
 WeightsOption = Annotated[
@@ -189,7 +190,7 @@ def groups(
     keywords = _parsed_arguments(arguments)
     from gancomp.compression.imported import imported
     from gancomp.compression.space import student_block
-    from gancomp.convert import describe
+    from gancomp.convert.telling import describe
     from gancomp.elastic.listing import list_groups
     from gancomp.pipeline.files import write_text
     from gancomp.report.groups import draw_groups, groups_table

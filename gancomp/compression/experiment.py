@@ -12,9 +12,7 @@ from gancomp.compression.space import Space, student_block
 from gancomp.config.loading import merge, parse, read_yaml
 from gancomp.config.settings import Config
 from gancomp.config.values import Model
-from gancomp.convert import (
-    DiscriminatorShape,
-)
+from gancomp.convert.discriminators import DiscriminatorShape
 from gancomp.errors import GancompError
 from gancomp.network import read_description
 from gancomp.pipeline.files import write_text

@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from gancomp.builders import allow
-from gancomp.convert import detect, load_original
+from gancomp.convert.generators import detect, load_original
 from gancomp.elastic.reading import read_network
 from gancomp.errors import GancompError
 from gancomp.nets.module import built_by

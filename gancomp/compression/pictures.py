@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gancomp.config.values import Model
-from gancomp.convert import (
-    describe,
-)
+from gancomp.convert.telling import describe
 from gancomp.data.images import SUFFIXES
 from gancomp.errors import GancompError
 from gancomp.spec import GeneratorSpec

@@ -25,13 +25,10 @@ from gancomp.compression.space import search_method, search_space
 from gancomp.compression.telling import closing, summary
 from gancomp.compression.workflow import planned_jobs, run_snakemake
 from gancomp.config.checks import spec_of
-from gancomp.convert import (
-    assumed,
-    check_sample,
-    detect_discriminator,
-    load_original,
-    ranges_of,
-)
+from gancomp.convert.discriminators import detect_discriminator
+from gancomp.convert.generators import load_original, ranges_of
+from gancomp.convert.sample import check_sample
+from gancomp.convert.telling import assumed
 from gancomp.data.build import check
 from gancomp.errors import GancompError
 from gancomp.measure.cost import estimate, refuse_without_room
@@ -64,7 +61,7 @@ def compress(
 ) -> None:
     """Compress *generator* on the pictures of *data* (see LAYOUTS).
 
-    *generator* is a checkpoint that `gancomp.convert` reads; or a module; or the function `package.module:function`
+    *generator* is a checkpoint that gancomp reads; or a module; or the function `package.module:function`
     that builds it from *arguments* (JSON), and *weights* its state dict. Of a module, *builder* is that function: the
     workflow's stages are processes of their own, and build it anew; by its class if it is not given. *channels* are
     those of its input, where its first convolution does not tell.

@@ -7,9 +7,7 @@ from gancomp.config.checks import spec_of
 from gancomp.config.searching import budget_macs
 from gancomp.config.settings import Config
 from gancomp.config.training import ImportableTraining
-from gancomp.convert import (
-    describe,
-)
+from gancomp.convert.telling import describe
 from gancomp.measure.macs import profile
 from gancomp.pipeline import paths
 from gancomp.pipeline.files import read_json

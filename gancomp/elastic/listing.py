@@ -8,11 +8,11 @@ from math import prod
 
 from torch import Tensor
 
+from gancomp.elastic.costs import costs_of
 from gancomp.elastic.graph import Graph
 from gancomp.elastic.groups import GIVEN, Group
 from gancomp.elastic.of_spec import graph_of
 from gancomp.elastic.pruning import energies
-from gancomp.elastic.reading import costs_of
 from gancomp.nets import build_skeleton
 from gancomp.nets.module import PREFIX
 from gancomp.spec import GeneratorSpec

@@ -15,7 +15,8 @@ from gancomp.config.objective import Objective
 from gancomp.config.searching import budget_macs
 from gancomp.config.settings import Config
 from gancomp.config.training import DistillTraining, ImportableTraining, SupernetTraining, Threshold
-from gancomp.convert import load_discriminator, load_original
+from gancomp.convert.discriminators import load_discriminator
+from gancomp.convert.generators import load_original
 from gancomp.data.datasets import Pictures, to_float
 from gancomp.elastic.pieces import cut
 from gancomp.elastic.pruning import prune

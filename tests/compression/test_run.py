@@ -27,7 +27,7 @@ from gancomp.config.checks import spec_of
 from gancomp.config.loading import load
 from gancomp.config.searching import budget_macs
 from gancomp.config.settings import Config
-from gancomp.convert import convert, load_original
+from gancomp.convert.generators import convert, load_original
 from gancomp.errors import GancompError
 from gancomp.measure.macs import profile
 from gancomp.measure.speed import Speed

@@ -12,17 +12,14 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from gancomp.convert import (
+from gancomp.convert.discriminators import (
     DiscriminatorShape,
-    assumed,
-    convert,
     convert_discriminator,
-    describe,
-    detect,
     detect_discriminator,
     load_discriminator,
-    load_original,
 )
+from gancomp.convert.generators import convert, detect, load_original
+from gancomp.convert.telling import assumed, describe
 from gancomp.errors import GancompError
 from gancomp.nets import load_generator
 from gancomp.nets.discriminators import MultiscaleDiscriminator, PatchDiscriminator

@@ -16,8 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from gancomp.convert import DiscriminatorShape, detect, detect_discriminator, load_original
 from gancomp.convert import reading as module
+from gancomp.convert.discriminators import DiscriminatorShape, detect_discriminator
+from gancomp.convert.generators import detect, load_original
 from gancomp.errors import GancompError
 from gancomp.spec import GeneratorSpec
 from tests.convert.foreign import Resnet, patch_gan, saved

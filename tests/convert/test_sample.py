@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from gancomp.convert import convert
+from gancomp.convert.generators import convert
 from gancomp.errors import GancompError
 from tests.convert.foreign import Resnet, Unet, lively, saved
 

@@ -235,7 +235,7 @@ def build_normed() -> nn.Module:
 
 @torch.no_grad()
 def test_norms_of_weights_are_folded(tmp_path: Path) -> None:
-    from gancomp.convert import load_original
+    from gancomp.convert.generators import load_original
 
     torch.manual_seed(1)
     trained = build_normed().train()

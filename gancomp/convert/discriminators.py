@@ -1,0 +1,85 @@
+"""Discriminators that others trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from gancomp.convert.generators import fitted
+from gancomp.convert.layouts.discriminators import recognise_discriminator
+from gancomp.convert.reading import Refused, Tensors, read_state
+from gancomp.errors import GancompError
+from gancomp.nets.discriminators import MultiscaleDiscriminator, PatchDiscriminator
+from gancomp.pipeline.checkpoints import is_own, load_tensors, save_tensors
+from gancomp.pipeline.files import file_sha256
+
+#: Of a discriminator; the configuration allows 6.
+MOST_LAYERS = 6
+
+
+@dataclass(frozen=True)
+class DiscriminatorShape:
+    """A discriminator: channels that it sees (input and output together where it is conditional), ndf, layers, scales.
+
+    `scales` counts those of GauGAN's; pix2pix's and CycleGAN's PatchGAN has none.
+    """
+
+    channels: int
+    ndf: int
+    layers: int
+    scales: int | None = None
+
+    def build(self) -> torch.nn.Module:
+        if self.scales is None:
+            return PatchDiscriminator(self.channels, self.ndf, self.layers)
+        return MultiscaleDiscriminator(self.channels, self.ndf, self.layers, self.scales)
+
+    def __str__(self) -> str:
+        kind = "a PatchGAN" if self.scales is None else f"a PatchGAN at {self.scales} scales"
+        return f"{kind} that sees {self.channels} channels, of ndf {self.ndf} and {self.layers} layers"
+
+
+# --- discriminators ----------------------------------------------------------------------------
+
+
+def detect_discriminator(path: Path | str, key: str | None = None) -> tuple[DiscriminatorShape, Tensors]:
+    """What discriminator *path* holds, and its tensors under gancomp's names.
+
+    *path* is gancomp's own `.safetensors`, or a `.pth` or `.safetensors` of pytorch-CycleGAN-and-pix2pix or SPADE; of
+    several networks in it, *key* names one, or its own name does (`netD`). Raises GancompError saying what was found
+    instead, and for any norm but instance norm, which gancomp's discriminators have.
+    """
+    path = Path(path)
+    try:
+        fields, tensors = recognise_discriminator(
+            load_tensors(path)[0] if is_own(path) else read_state(path, "discriminator", key)
+        )
+        shape = DiscriminatorShape(**fields)
+        if max(shape.layers, shape.scales or 1) > MOST_LAYERS:
+            raise Refused(f"would be {shape}; gancomp's have at most {MOST_LAYERS}")
+        with torch.device("meta"):
+            skeleton = shape.build().state_dict()
+        return shape, fitted(tensors, skeleton)
+    except Refused as refusal:
+        raise GancompError(f"{path}: {refusal}") from None
+
+
+def convert_discriminator(path: Path | str, out: Path | str, key: str | None = None) -> DiscriminatorShape:
+    """Write the discriminator in *path* as gancomp keeps its own, and return what it is."""
+    shape, tensors = detect_discriminator(path, key)
+    save_tensors(out, tensors, {"stage": "converted", "signature": file_sha256(path)[:16]})
+    return shape
+
+
+def load_discriminator(module: torch.nn.Module, path: Path | str) -> None:
+    """Fill the discriminator *module* from *path*; GancompError says what the file holds if it does not fit."""
+    shape, tensors = detect_discriminator(path)
+    try:
+        module.load_state_dict(tensors)
+    except RuntimeError:
+        raise GancompError(
+            f"{path}: is {shape}; the configuration's is another: see discriminator.ndf, .layers and .scales, and the "
+            "channels of the data set's input"
+        ) from None

@@ -1,0 +1,88 @@
+"""GauGAN's SPADE generator."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import torch
+
+from gancomp.convert.layouts.shared import Fields, outputs_of, separable_norm, with_names
+from gancomp.convert.reading import Refused, Tensors
+
+# --- SPADE -------------------------------------------------------------------------------------
+
+_SPADE_PARTS = {"fc": "fc", "conv_img": "output", "head_0": "head", "G_middle_0": "middle1", "G_middle_1": "middle2"}
+_SPADE_PARTS |= {f"up_{index}": f"up{index + 1}" for index in range(4)}
+_SPADE_NORM = {"param_free_norm": "norm", "mlp_shared": "shared", "mlp_gamma": "gamma", "mlp_beta": "beta"}
+
+
+def read_spade(tensors: Tensors) -> tuple[Fields, Tensors]:
+    if any(name.startswith("up_4.") for name in tensors):
+        raise Refused("doubles seven times (`most`, with up_4); known are `normal` and `more`")
+    if "fc.weight" in tensors and tensors["fc.weight"].ndim == 2:
+        raise Refused(
+            "starts from a style vector (trained with --use_vae); known are generators that start from labels"
+        )
+
+    def rename(name: str) -> str | None:
+        part, _, rest = name.partition(".")
+        if match := re.fullmatch(r"(norm_[01s])\.(\w+)\.(?:conv\.)?(.+)", rest):
+            own = _SPADE_NORM.get(match[2])
+            rest = f"{match[1]}.{own}.{match[3]}" if own else ""
+        return f"{_SPADE_PARTS[part]}.{rest}" if part in _SPADE_PARTS and rest else None
+
+    renamed = _with_own_statistics(with_names(_folded(tensors), rename))
+    for number in range(1, 5):
+        inner, inputs = (outputs_of(renamed, f"up{number}.conv_0", side=side) for side in (0, 1))
+        if inner > inputs:
+            raise Refused(
+                f"widens from {inputs} to {inner} channels within up_{number - 1}, which no block here does: take a "
+                f"sub-network whose up_{number - 1} writes no more channels than it reads"
+            )
+    norm = "batch" if "head.norm_0.norm.running_mean" in renamed else "instance"
+    scales = {"fc": 16, "head.conv_0": 16, "middle1.conv_0": 16, "middle2.conv_0": 16}
+    scales |= {"up1.conv_1": 8, "up2.conv_1": 4, "up3.conv_1": 2, "up4.conv_1": 1}
+    widths = tuple(outputs_of(renamed, name, scale) for name, scale in scales.items())
+    return {
+        "family": "spade",
+        "block": "separable" if "head.norm_0.gamma.0.weight" in renamed else "dense",
+        "widths": widths,
+        "hidden": _hidden(renamed, widths),
+        "norm": norm,
+        "separable_norm": separable_norm(renamed, "head.norm_0.gamma", "instance"),
+        "in_channels": outputs_of(renamed, "fc", side=1),
+        "out_channels": outputs_of(renamed, "output"),
+    }, renamed
+
+
+def _hidden(tensors: Tensors, widths: Sequence[int]) -> int | None:
+    """Hidden channels of the SPADE layers where all blocks have as many (SPADE's own has 128), and not 2c."""
+    blocks = ("head", "middle1", "middle2", "up1", "up2", "up3", "up4")
+    found = [outputs_of(tensors, f"{block}.norm_0.shared.0") for block in blocks]
+    return found[0] if len(set(found)) == 1 and found != [2 * width for width in widths[1:]] else None
+
+
+def _with_own_statistics(tensors: Tensors) -> Tensors:
+    """GAN Compression's sub-networks keep the statistics of all of the whole network's channels, and read the first."""
+    own = dict(tensors)
+    for name in tensors:
+        match = re.fullmatch(r"(.+)\.norm\.running_(?:mean|var)", name)
+        if match and f"{match[1]}.gamma.2.weight" in tensors:
+            own[name] = tensors[name].flatten()[: outputs_of(tensors, f"{match[1]}.gamma.2")].clone()
+    return own
+
+
+def _folded(tensors: Tensors) -> Tensors:
+    """Spectral norm, as PyTorch's first form keeps it, divided out: weight = weight_orig / σ, σ = uᵀ W v."""
+    folded = dict(tensors)
+    for name in [name for name in tensors if name.endswith(".weight_orig")]:
+        layer = name.removesuffix("_orig")
+        weight = folded.pop(name)
+        u, v = (folded.pop(f"{layer}_{side}", None) for side in "uv")
+        if u is None or v is None or (u.numel(), v.numel()) != (len(weight), weight[:1].numel()):
+            raise Refused(f"{name} has no {layer}_u and {layer}_v that fit it, which its spectral norm needs")
+        folded[layer] = weight / torch.dot(u.flatten(), weight.flatten(1) @ v.flatten())
+        if not torch.isfinite(folded[layer]).all():
+            raise Refused(f"{name} has a spectral norm of zero")
+    return folded

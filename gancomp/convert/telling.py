@@ -1,0 +1,61 @@
+"""What a generator from elsewhere is, in words, and what was assumed of it."""
+
+from __future__ import annotations
+
+from gancomp.builders import OWN
+from gancomp.spec import GeneratorSpec, format_widths
+
+
+def assumed(spec: GeneratorSpec) -> list[str]:
+    """What the imported generator *spec* is taken to have that its tensors do not say, one line each."""
+    if spec.network:
+        by = " by each picture's own statistics" if spec.statistics == "batch" else ", evaluation mode"
+        lines = [f"the layers that {spec.network.builder} makes: {spec.norm} norm{by}", "pictures in [-1, 1] both ways"]
+        if spec.network.builder in OWN:
+            lines.append("reflection padding; tanh at the end; no dropout (no norm, where it shows none: --norm none)")
+        return lines
+    norms = {
+        "instance": "instance norm without parameters, eps 1e-5 (no norm: --norm none)",
+        "affine": "instance norm with scales and shifts, eps 1e-5",
+        "none": "no norm, as pix2pix leaves the biases out with it (instance norm: --norm instance)",
+        "batch": "batch norm, eps 1e-5, by "
+        + (
+            "its running statistics, as pix2pix's test.py does with --eval (without: --statistics batch)"
+            if spec.statistics == "running"
+            else "each picture's own, as affine instance norm takes, and pix2pix's test.py without --eval (dropout, on "
+            "there too, left out)"
+        ),
+    }
+    if spec.family == "spade":
+        norms["batch"] = "batch norm by its running statistics, eps 1e-5"
+    paddings = {"resnet": "reflection padding", "unet": "zero padding", "spade": "zero padding, nearest upsampling"}
+    lines = [norms[spec.norm], f"{paddings[spec.family]}; tanh at the end; no dropout"]
+    if spec.block == "separable":
+        lines.insert(1, f"{spec.between} norm between depthwise and pointwise")
+    if spec.family == "spade":
+        lines.append(f"sides doubled {'six' if spec.upsampling == 'more' else 'five'} times (--upsampling)")
+    return lines
+
+
+def describe(spec: GeneratorSpec) -> str:
+    """*spec* in words, without its size."""
+    if spec.network:
+        return (
+            f"a {spec.block} network of {spec.network.builder} with {spec.norm} norm, {len(spec.widths)} widths "
+            f"{format_widths(spec.widths)}, {spec.in_channels} → {spec.out_channels} channels"
+        )
+    kinds = {
+        "resnet": f"a {spec.block} resnet with {spec.blocks} blocks and {spec.norm} norm",
+        "unet": f"a unet with {spec.downs} downs and {spec.norm} norm",
+        "spade": f"a {spec.block} spade generator" + (f" with {spec.hidden} hidden channels" if spec.hidden else ""),
+    }
+    return f"{kinds[spec.family]}, widths {shown(spec, 'widths')}, {spec.in_channels} → {spec.out_channels} channels"
+
+
+def shown(spec: GeneratorSpec, field: str) -> str:
+    value = getattr(spec, field)
+    if field == "network":
+        return f"{value.builder} ({value.key})" if value else "none"
+    if field == "widths":
+        return str(value[0]) if len(set(value)) == 1 else format_widths(value)
+    return str(value)
