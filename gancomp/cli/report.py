@@ -237,6 +237,22 @@ def comparison(configfile: ConfigFiles = None, set_: Overrides = "{}") -> None:
 
 
 @app.command()
+def compare(
+    experiments: Annotated[list[str], typer.Argument(help="experiments that were run; one stands for all its seeds")],
+    into: Annotated[
+        Path | None, typer.Option("--output", help="folder to write to; results/compare/ONE+OTHER if unset")
+    ] = None,
+    configfile: ConfigFiles = None,
+    set_: Overrides = "{}",
+) -> None:
+    """Put several experiments, budgets or seeds side by side: tables, a figure, the same pictures, and one page."""
+    config = read_config(configfile, set_)
+    from gancomp.report.side_by_side import write_side_by_side
+
+    print(write_side_by_side(config, experiments, into))
+
+
+@app.command()
 def verify(experiment: ExperimentName, configfile: ConfigFiles = None, set_: Overrides = "{}") -> None:
     """Check results that were made elsewhere: settings, pictures, hashes."""
     from gancomp.pipeline.adopt import verify_results

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from gancomp.config.settings import Config, Study
-from gancomp.errors import GancompError
+from gancomp.errors import GancompError, did_you_mean
 from gancomp.pipeline.stages import stages_of
 
 #: `role.variant:stage`, or `role:stage` for the experiment itself; of `one|other` the first role that the study has.
 REFERENCE = re.compile(r"(?P<roles>[A-Za-z0-9_|-]+)(?:\.(?P<variant>[A-Za-z0-9_-]+))?:(?P<stage>[a-z]+)")
+
+#: Between the experiments in the name of what compares them; no name of an experiment holds it.
+JOINT = "+"
 
 
 def study_of(config: Config) -> Study:
@@ -24,6 +28,25 @@ def study_of(config: Config) -> Study:
 def replicas(config: Config, experiment: str) -> list[str]:
     """*experiment* at each of its seeds, the first first."""
     return [experiment, *(f"{experiment}.seed{seed}" for seed in config.experiments[experiment].seeds[1:])]
+
+
+def runs_of(config: Config, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """The runs of each experiment that *names* name: all of its seeds, or those of them that are named one by one.
+
+    Seeds of one experiment (NAME.seed1, NAME.seed2) are one. GancompError where there is no such experiment.
+    """
+    parents = {run: name for name in config.experiments for run in replicas(config, name)[1:]}
+    named: dict[str, list[str]] = {}
+    for name in names:
+        if name not in config.experiments:
+            raise GancompError(f"compare: no experiment {name!r}{did_you_mean(name, config.experiments)}")
+        named.setdefault(parents.get(name, name), []).append(name)
+    found = {}
+    for parent, members in named.items():
+        every = replicas(config, parent)
+        runs = every if parent in members else [run for run in every if run in members]
+        found[parent if len(runs) > 1 else runs[0]] = tuple(runs)
+    return found
 
 
 def resolve(config: Config, reference: str) -> tuple[str, str] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from matplotlib.figure import Figure
@@ -23,6 +24,8 @@ PICTURES = {"figure1": 1, "figure4": 2}
 COLUMNS = {"input": "input", "target": "truth", "original": "original", "finetune": "ours", "narrow": "uniform narrow"}
 #: Inches: above a block its title and heads, below the last one a line.
 HEAD, FOOT, MARGIN = 0.75, 0.24, 0.04
+#: And for each line of heads beyond three.
+LINE = 0.12
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ def draw_grids(config: Config, name: str) -> tuple[Figure | None, float]:
     ]
     if not blocks:
         return None, DPI
-    return _draw(blocks)
+    return draw_blocks(blocks)
 
 
 def _block(config: Config, reference: str, experiment: str, pictures: int) -> Block:
@@ -74,18 +77,21 @@ def head(board: Scoreboard, column: str, key: str) -> str:
     return f"{COLUMNS[column]}\n{cost}\n{score}"
 
 
-def _draw(blocks: list[Block]) -> tuple[Figure, float]:
-    inner = PAGE - 2 * MARGIN
+def draw_blocks(blocks: Sequence[Block], page: float = PAGE) -> tuple[Figure, float]:
+    """The blocks one below the other, *page* inches wide, and the resolution to save them at."""
+    inner = page - 2 * MARGIN
+    lines = max(words.count("\n") for block in blocks for _, words in block.heads)
+    over = HEAD + LINE * max(0, lines - 2)
     # Every data set's pictures fill the page's width, whatever their size.
     heights = [inner * block.sheet.shape[0] / block.sheet.shape[1] for block in blocks]
-    full = sum(heights) + HEAD * len(blocks) + FOOT
+    full = sum(heights) + over * len(blocks) + FOOT
     pixel = max(block.sheet.shape[1] for block in blocks) / inner
     dpi = pixel * math.ceil(DPI / pixel)  # whole pixels, and letters that can be read
-    figure = Figure(figsize=(PAGE, full))
+    figure = Figure(figsize=(page, full))
     top = full
     for block, height in zip(blocks, heights, strict=True):
-        top -= HEAD
-        axes = figure.add_axes((MARGIN / PAGE, (top - height) / full, inner / PAGE, height / full))
+        top -= over
+        axes = figure.add_axes((MARGIN / page, (top - height) / full, inner / page, height / full))
         axes.imshow(block.sheet, interpolation="none", aspect="auto")
         axes.set_axis_off()
         for centre, words in block.heads:
@@ -100,8 +106,8 @@ def _draw(blocks: list[Block]) -> tuple[Figure, float]:
                 linespacing=1.15,
                 annotation_clip=False,
             )
-        figure.text(MARGIN / PAGE, (top + HEAD - 0.1) / full, block.title, ha="left", va="top", fontsize=8.5)
+        figure.text(MARGIN / page, (top + HEAD - 0.1) / full, block.title, ha="left", va="top", fontsize=8.5)
         top -= height
     told = "MACs: exact count, one picture; in brackets × fewer than the original. Validation pictures, not selected."
-    figure.text(MARGIN / PAGE, 0.06 / full, told, ha="left", va="bottom", fontsize=7)
+    figure.text(MARGIN / page, 0.06 / full, told, ha="left", va="bottom", fontsize=7)
     return figure, dpi

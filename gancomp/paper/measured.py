@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,6 +30,16 @@ class Value:
     def of(cls, values: Sequence[float]) -> Value:
         """Raises statistics.StatisticsError of no value."""
         return cls(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None, len(values))
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The 95% interval of the mean by Student's t; None of one seed."""
+        from scipy import stats
+
+        if self.sd is None:
+            return None
+        half = float(stats.t.ppf(0.975, self.seeds - 1)) * self.sd / math.sqrt(self.seeds)
+        return self.mean - half, self.mean + half
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import csv
 import html
+from collections.abc import Sequence
 from pathlib import Path
 
 from markdown_it import MarkdownIt
@@ -50,21 +51,29 @@ def write_page(results: Path, experiment: str, compressed: bool = True) -> None:
         rows = list(csv.DictReader(stream))
     title, _, rest = table.partition("\n")
     title = title.removeprefix("# ").strip()
-    # js-default: tables are understood, HTML in the text is shown, not run.
-    body = MarkdownIt("js-default").render(rest)
-    body = body.replace("<table>", '<div class="table"><table>').replace("</table>", "</table></div>")
+    body = as_html(rest)
     warning = next((line for line in rest.splitlines() if UNLEARNED in line), None)
-    lead = MarkdownIt("js-default").render(warning) if warning else _facts(rows) if compressed else ""
-    sections = [_figure(folder, *figure) for figure in ((GRID, TRADEOFF) if compressed else (GRID,))]
-    sections += [f"<h2>Numbers</h2>\n{body}", _figure(folder, *LOSSES)]
-    write_text(
-        folder / "report.html",
+    lead = as_html(warning) if warning else _facts(rows) if compressed else ""
+    figures = folder / "figures"
+    sections = [figure(figures, *shown) for shown in ((GRID, TRADEOFF) if compressed else (GRID,))]
+    sections += [f"<h2>Numbers</h2>\n{body}", figure(figures, *LOSSES)]
+    write_text(folder / "report.html", document(title, [lead, *sections, footer(_about(rows[0]))]))
+
+
+def document(title: str, sections: Sequence[str], style: str = "") -> str:
+    """A page under the heading *title*, of *sections* that are HTML already, with what *style* adds to `STYLE`."""
+    head = html.escape(title)
+    return (
         f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
-        f'<meta name="viewport" content="width=device-width">\n<title>{html.escape(title)}</title>\n'
-        f"<style>{STYLE}</style>\n<h1>{html.escape(title)}</h1>\n"
-        + "\n".join([lead, *sections, _footer(rows[0])])
-        + "\n</html>\n",
+        f'<meta name="viewport" content="width=device-width">\n<title>{head}</title>\n'
+        f"<style>{STYLE}{style}</style>\n<h1>{head}</h1>\n" + "\n".join(sections) + "\n</html>\n"
     )
+
+
+def as_html(markdown: str) -> str:
+    """*markdown* as HTML: tables are understood and scroll, HTML in the text is shown, not run."""
+    body: str = MarkdownIt("js-default").render(markdown)
+    return body.replace("<table>", '<div class="table"><table>').replace("</table>", "</table></div>")
 
 
 def _facts(rows: list[dict[str, str]]) -> str:
@@ -81,15 +90,20 @@ def _facts(rows: list[dict[str, str]]) -> str:
     return f'<div class="facts">{boxes}</div>'
 
 
-def _footer(row: dict[str, str]) -> str:
-    return html.escape(
+def _about(row: dict[str, str]) -> str:
+    return (
         f"Experiment {row['experiment']}, seed {row['seed']}, {row['images']} validation pictures, data "
         f"{row['data_hash'][:16]}, gancomp {row['code_version']}."
-    ).join(("<footer>", "</footer>"))
+    )
 
 
-def _figure(folder: Path, name: str, heading: str, description: str) -> str:
-    content = require(folder / "figures" / name, "figures").read_bytes()
+def footer(text: str) -> str:
+    return f"<footer>{html.escape(text)}</footer>"
+
+
+def figure(folder: Path, name: str, heading: str, description: str) -> str:
+    """The picture *name* of *folder*, within the page, under *heading*."""
+    content = require(folder / name, "figures").read_bytes()
     kind = "svg+xml" if name.endswith(".svg") else "png"
     data = base64.b64encode(content).decode()
     return f'<h2>{heading}</h2>\n<img alt="{html.escape(description)}" src="data:image/{kind};base64,{data}">'

@@ -76,15 +76,21 @@ def write_tables(subject: Subject) -> None:
         *(f"{text}\n" for text in verdicts),
         " ".join(small_print(subject, rows, board, benchmark, selection)),
     ]
-    cells = [_csv_row(row, rows[0], folders.experiment, benchmark) for row in rows]
+    cells = [csv_row(row, rows[0], folders.experiment, benchmark) for row in rows]
     write_csv(folders.output("tables", "table.csv"), CSV_COLUMNS, cells)
     write_text(folders.output("tables", "table.md"), "\n".join(lines) + "\n")
 
 
-def table_rows(board: Scoreboard, benchmark: Benchmark, path: Path) -> list[Row]:
-    """The original first, then the compressed generators, then the honesty rows."""
+def table_rows(board: Scoreboard, benchmark: Benchmark | None, path: Path) -> list[Row]:
+    """The original first, then the compressed generators, then the honesty rows. *benchmark* was read from *path*."""
     rows = [
-        Row(label(evaluation), evaluation, evaluation, evaluation, _measured(benchmark, evaluation, path))
+        Row(
+            label(evaluation),
+            evaluation,
+            evaluation,
+            evaluation,
+            _measured(benchmark, evaluation, path) if benchmark else None,
+        )
         for evaluation in board.evaluations.values()
     ]
     reference = board.reference
@@ -109,7 +115,7 @@ def _measured(benchmark: Benchmark, evaluation: Evaluation, path: Path) -> Bench
 # --- CSV ---------------------------------------------------------------------------------------
 
 
-def _csv_row(row: Row, original: Row, experiment: str, benchmark: Benchmark) -> dict[str, Any]:
+def csv_row(row: Row, original: Row, experiment: str, benchmark: Benchmark | None) -> dict[str, Any]:
     """Raw numbers; None, an empty cell, where a column does not apply."""
     values: dict[str, Any] = {
         "experiment": experiment,
@@ -120,7 +126,7 @@ def _csv_row(row: Row, original: Row, experiment: str, benchmark: Benchmark) -> 
         "data_hash": row.made_by.data_hash,
         "code_version": row.made_by.code_version,
     }
-    if row.evaluation and row.measured and original.evaluation and original.measured:
+    if row.evaluation and original.evaluation:
         own, base = row.evaluation, original.evaluation
         values |= {
             "block": own.spec.block,
@@ -130,6 +136,9 @@ def _csv_row(row: Row, original: Row, experiment: str, benchmark: Benchmark) -> 
             "macs_exact_times_fewer": round(reduction(base.macs, own.macs), 4),
             "macs_paper_convention": own.macs_paper,
             "macs_paper_convention_times_fewer": round(reduction(base.macs_paper, own.macs_paper), 4),
+        }
+    if row.measured and original.measured and benchmark:
+        values |= {
             "latency_pytorch_median_ms": row.measured.latency_ms.median,
             "latency_times_faster": round(
                 reduction(original.measured.latency_ms.median, row.measured.latency_ms.median), 4
@@ -169,12 +178,12 @@ def _second_table(rows: Sequence[Row], metric: str) -> list[str]:
     if not shown:
         return []
     heads = ["Generator", *(f"{metric.head} {metric.arrow}" for metric in shown)]
-    cells = [[_markdown_name(row), *_scores(row, shown)] for row in rows]
+    cells = [[_markdown_name(row), *score_cells(row, shown)] for row in rows]
     return [table_line(heads), table_line([":--", *["--:"] * len(shown)]), *(table_line(row) for row in cells), ""]
 
 
 def _markdown_cells(row: Row, original: Row, shown: Sequence[Metric]) -> list[str]:
-    scores = _scores(row, shown)
+    scores = score_cells(row, shown)
     if not (row.evaluation and row.measured and original.evaluation and original.measured):
         return [row.name, *[BLANK] * 5, *scores, *[BLANK] * 3]
     own, base, latency = row.evaluation, original.evaluation, row.measured.latency_ms.median
@@ -192,7 +201,7 @@ def _markdown_cells(row: Row, original: Row, shown: Sequence[Metric]) -> list[st
     ]
 
 
-def _scores(row: Row, shown: Sequence[Metric]) -> list[str]:
+def score_cells(row: Row, shown: Sequence[Metric]) -> list[str]:
     return [BLANK if (value := metric.of(row.scores)) is None else metric.text(value) for metric in shown]
 
 

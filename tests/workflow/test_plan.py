@@ -313,6 +313,21 @@ def test_a_deleted_table_is_made_anew_without_training(table_made: Workspace) ->
     table.write_bytes(content)
 
 
+# --- side by side ------------------------------------------------------------------------------
+
+
+def test_experiments_side_by_side_run_at_all_their_seeds(fresh: Workspace) -> None:
+    """And train what they share once: `tight` has its base's seeds, originals and once-for-all networks."""
+    change = "experiments={fluent-quick: {seeds: [0, 1]}, tight: {base: fluent-quick, search: {budget: 11x}}}"
+    plan = fresh.plan("results/compare/fluent-quick+tight/index.html", "--config", change)
+    assert plan.jobs["side_by_side"] == 1
+    assert (plan.jobs["original"], plan.jobs["supernet"], plan.jobs["finetune"]) == (2, 2, 4)
+    assert "gancomp compare fluent-quick tight --set" in plan.text
+    unknown = fresh.snakemake("-n", "results/compare/fluent-quick+tite/index.html", "--config", change)
+    assert unknown.status == 1
+    assert "results/compare/fluent-quick+tite/index.html" in unknown.text
+
+
 # --- what runs again ---------------------------------------------------------------------------
 
 

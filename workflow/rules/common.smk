@@ -18,7 +18,7 @@ from gancomp.config.loading import load
 from gancomp.pipeline.signatures import STAGE_VERSION, signature
 from gancomp.pipeline.stages import STAGES, stages_of
 from gancomp.pipeline.places import folder, owner
-from gancomp.config.study import resolve
+from gancomp.config.study import JOINT, resolve, runs_of
 from gancomp.errors import GancompError
 
 COMPARED = ("original", "narrow", "subnet", "finetune")  # the generators that tables and figures compare
@@ -246,6 +246,20 @@ def votes_of(places):
     """The votes on the experiments in *places*, where people voted: no rule can make them."""
     experiments = dict.fromkeys(found[0] for place in places if (found := resolve(CONFIG, place)))
     return [file for name in experiments if Path(file := f"results/{name}/vote/votes.json").is_file()]
+
+
+# --- side by side -------------------------------------------------------------------------------
+
+
+def files_to_compare(wildcards):
+    """Input function: scores and pictures of all seeds of the experiments, and latencies where they were measured."""
+    files = []
+    for run in (run for runs in runs_of(CONFIG, wildcards.names.split(JOINT)).values() for run in runs):
+        had = [stage for stage in COMPARED if stage in stages_of(CONFIG, run)]
+        files += [stage_file(run, stage, name) for stage in had for name in ("evaluation.json", "samples.png")]
+        files += [f"results/{run}/reference/{name}" for name in ("evaluation.json", "inputs.png", "targets.png")]
+        files += [file for file in [f"results/{run}/benchmark/benchmark.json"] if Path(file).is_file()]
+    return files
 
 
 # --- what makes a stage run again --------------------------------------------------------------

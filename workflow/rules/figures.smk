@@ -6,6 +6,11 @@ localrules:
     draw,
     draw_alone,
     page,
+    side_by_side,
+
+
+wildcard_constraints:
+    names="(?:{0})(?:{1}(?:{0}))*".format("|".join(map(re.escape, CONFIG.experiments)) or "(?!)", re.escape(JOINT)),
 
 
 rule tabulate:
@@ -142,3 +147,30 @@ rule explore:
         options=options,
     shell:
         "gancomp explore {wildcards.experiment} {params.options} 2>&1 | tee {log:q}"
+
+
+# Any experiments, and all seeds of each: snakemake results/compare/emoji+emoji-unet/index.html
+rule side_by_side:
+    input:
+        files_to_compare,
+    output:
+        report(
+            "results/compare/{names}/index.html",
+            caption="../report/compare.rst",
+            category="compare",
+            labels={"result": "{names}", "shows": "experiments side by side"},
+        ),
+        "results/compare/{names}/table.md",
+        "results/compare/{names}/table.csv",
+        "results/compare/{names}/runs.csv",
+        multiext("results/compare/{names}/quality", ".svg", ".png"),
+        multiext("results/compare/{names}/grid", ".svg", ".png"),
+    log:
+        "results/compare/{names}/logs/compare.log",
+    benchmark:
+        "results/compare/{names}/logs/compare.tsv"
+    params:
+        experiments=lambda wildcards: shlex.join(wildcards.names.split(JOINT)),
+        options=options,
+    shell:
+        "gancomp compare {params.experiments} {params.options} 2>&1 | tee {log:q}"
