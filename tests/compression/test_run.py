@@ -358,7 +358,7 @@ def test_a_module_that_the_stages_do_not_find_is_refused(
     """The test finds it, as a script finds what lies beside it; the stages run elsewhere."""
     torch.save(build().state_dict(), "net.pth")
     monkeypatch.delenv("PYTHONPATH")
-    with pytest.raises(GancompError, match=r"do not find the module \S*test_compression there .* PYTHONPATH"):
+    with pytest.raises(GancompError, match=r"do not find the module \S*test_run there .* PYTHONPATH"):
         compress(BUILDER, pictures("train", "val"), "6x", weights=Path("net.pth"), **SMALL)
 
 
@@ -436,7 +436,7 @@ def test_the_workflow_runs_and_the_end_says_where_things_are(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "Snakefile").write_text(SNAKEFILE)
-    monkeypatch.setattr(workflow, "SNAKEFILE", folder / "Snakefile")
+    monkeypatch.setattr(workflow, "project_folder", lambda: folder)
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
     compress(resnet(), pictures("train", "val"), "3x", name="mine", cores=1, **SMALL)
     told = capfd.readouterr().out
@@ -449,7 +449,7 @@ def test_a_dry_run_tells_the_jobs_and_the_cost_alone(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "Snakefile").write_text(SNAKEFILE)
-    monkeypatch.setattr(workflow, "SNAKEFILE", folder / "Snakefile")
+    monkeypatch.setattr(workflow, "project_folder", lambda: folder)
     monkeypatch.setattr(run_module, "estimate", lambda config, name: "the costs")
     compress(resnet(), pictures("train", "val"), "3x", name="mine", cores=1, dry_run=True, **SMALL)
     told = capfd.readouterr()
@@ -470,12 +470,9 @@ def test_a_full_disk_is_refused_before_anything_is_written(folder: Path, monkeyp
 
 def test_a_workflow_that_stops_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "Snakefile").write_text("rule all:\n    shell: 'false'\n")
-    monkeypatch.setattr(workflow, "SNAKEFILE", folder / "Snakefile")
+    monkeypatch.setattr(workflow, "project_folder", lambda: folder)
     with pytest.raises(GancompError, match=r"^mine\.yaml: the workflow stopped"):
         compress(resnet(), pictures("train", "val"), "3x", name="mine", cores=1, **SMALL)
-    monkeypatch.setattr(workflow, "SNAKEFILE", folder / "absent")
-    with pytest.raises(GancompError, match=r"absent: missing; this command needs the whole repository"):
-        compress(resnet(), pictures("trainA", "trainB"), "3x", name="mine2", cores=1, **SMALL)
 
 
 FAILING = """
@@ -503,9 +500,9 @@ rule train:
 def test_the_stage_that_failed_has_the_last_word(
     folder: Path, monkeypatch: pytest.MonkeyPatch, says: str, told_by_stage: str
 ) -> None:
-    (prefix,) = re.findall(r"^shell\.prefix\(.*\)$", workflow.SNAKEFILE.read_text(), re.MULTILINE)
+    (prefix,) = re.findall(r"^shell\.prefix\(.*\)$", (ROOT / "workflow/Snakefile").read_text(), re.MULTILINE)
     (folder / "Snakefile").write_text(f"{prefix}\n{FAILING.replace('SAYS', says)}")
-    monkeypatch.setattr(workflow, "SNAKEFILE", folder / "Snakefile")
+    monkeypatch.setattr(workflow, "project_folder", lambda: folder)
     with pytest.raises(GancompError) as told:
         compress(resnet(), pictures("train", "val"), "3x", name="mine", cores=1, **SMALL)
     assert str(told.value) == (
