@@ -80,12 +80,17 @@ def parse(data: Mapping[str, Any], source: str = "configuration") -> Config:
     return config
 
 
+def merged(paths: Sequence[Path | str], overrides: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What configuration files say in order, the later over the earlier, then *overrides* over all; not checked."""
+    data: dict[str, Any] = {}
+    for path in paths:
+        data = merge(data, read_yaml(Path(path)))
+    return merge(data, overrides or {})
+
+
 def load(paths: Sequence[Path | str], overrides: Mapping[str, Any] | None = None) -> Config:
     """Read configuration files in order, the later over the earlier, then *overrides* over all."""
-    merged: dict[str, Any] = {}
-    for path in paths:
-        merged = merge(merged, read_yaml(Path(path)))
-    return parse(merge(merged, overrides or {}), " + ".join(str(path) for path in paths))
+    return parse(merged(paths, overrides), " + ".join(str(path) for path in paths))
 
 
 def _resolve_bases(data: Mapping[str, Any], source: str) -> dict[str, Any]:

@@ -29,7 +29,9 @@ def start_project(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         for name in FILES:
             if (source / name).is_dir():
-                shutil.copytree(source / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+                # config/config.yaml is config.yaml once more, for those who take the workflow by snakedeploy.
+                left_out = shutil.ignore_patterns("__pycache__", ".*", "config.yaml")
+                shutil.copytree(source / name, folder / name, ignore=left_out)
             else:
                 shutil.copy(source / name, folder / name)
     except OSError as error:

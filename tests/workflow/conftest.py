@@ -54,6 +54,25 @@ class Plan:
         return self.status == 0 and "Nothing to be done" in self.text
 
 
+def run_snakemake(folder: Path, *arguments: str | Path, timeout: float = 120) -> Plan:
+    """What `snakemake ARGUMENTS` says in *folder*."""
+    # A user's own profile must not change what is tested, nor a Python that compiles anew at every start its speed.
+    left_out = {"SNAKEMAKE_PROFILE", "PYTHONDONTWRITEBYTECODE"}
+    env = {name: value for name, value in os.environ.items() if name not in left_out}
+    # The package's command, as `uv run` and an activated environment provide it.
+    env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--nocolor", *arguments],
+        cwd=folder,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=timeout,
+    )
+    return Plan(done.returncode, done.stdout)
+
+
 @dataclass(frozen=True)
 class Workspace:
     """A folder with the project's configuration, in which its Snakefile runs."""
@@ -61,21 +80,7 @@ class Workspace:
     folder: Path
 
     def snakemake(self, *arguments: str | Path, timeout: float = 120) -> Plan:
-        # A user's own profile must not change what is tested, nor a Python that compiles anew at every start its speed.
-        left_out = {"SNAKEMAKE_PROFILE", "PYTHONDONTWRITEBYTECODE"}
-        env = {name: value for name, value in os.environ.items() if name not in left_out}
-        # The package's command, as `uv run` and an activated environment provide it.
-        env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
-        done = subprocess.run(
-            [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--nocolor", *arguments],
-            cwd=self.folder,
-            env=env,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=timeout,
-        )
-        return Plan(done.returncode, done.stdout)
+        return run_snakemake(self.folder, "--snakefile", ROOT / "Snakefile", *arguments, timeout=timeout)
 
     def plan(self, *arguments: str | Path) -> Plan:
         plan = self.snakemake("--dry-run", *arguments)

@@ -1,5 +1,6 @@
 """What the rules ask: the checked configuration, which experiment's folder serves a stage, and the options of a command."""
 
+import hashlib
 import json
 import os
 import re
@@ -7,14 +8,16 @@ import shlex
 from functools import cache
 from pathlib import Path
 
+import yaml
 from snakemake.exceptions import WorkflowError
 
 from gancomp.pipeline import paths
+from gancomp.pipeline.files import write_text
 from gancomp.report.comparison import files_of as compared_files, folder_of as comparison_folder
 from gancomp.deploy.demo.web_runtime import FILES as WEB_RUNTIME_FILES
 from gancomp.paper.measured import files_of
 from gancomp.paper.places import FIGURES, GRIDS, TABLES, measured_in, scored_in
-from gancomp.config.loading import load
+from gancomp.config.loading import load, merged
 from gancomp.pipeline.signatures import STAGE_VERSION, signature
 from gancomp.pipeline.stages import STAGES, stages_of
 from gancomp.pipeline.places import folder, owner
@@ -45,14 +48,34 @@ def config_overrides():
     return dict(workflow.config_settings.config)
 
 
+def config_sources():
+    """The files that the commands read, and what is set over them.
+
+    A `module` is handed its configuration by another workflow: where that says other than the files do, as when it is
+    a part of them, the commands read it from a file of its own.
+    """
+    sources = config_files(), config_overrides()
+    if not workflow.modifier.is_module:
+        return sources
+    handed_over = json.loads(json.dumps(config))
+    if handed_over == merged(*sources):
+        return sources
+    text = yaml.safe_dump(handed_over, sort_keys=False, allow_unicode=True)
+    file = Path(".snakemake/gancomp", f"handed-to-module-{hashlib.sha256(text.encode()).hexdigest()[:16]}.yaml")
+    if not file.is_file():
+        write_text(file, text)
+    return [file], {}
+
+
 def checked_config():
     """The configuration as every command will read it; a fault is told before anything is planned."""
     try:
-        return load(config_files(), config_overrides())
+        return load(*CONFIG_SOURCES)
     except GancompError as error:
         raise WorkflowError(str(error)) from None
 
 
+CONFIG_SOURCES = config_sources()
 CONFIG = checked_config()
 
 
@@ -88,11 +111,12 @@ def options(wildcards, output):
     It asks for `output` only so that Snakemake takes it for derived: the same settings under another file name
     are no reason to run again, other settings are (`params.signature`).
     """
-    files = [file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file for file in config_files()]
+    sources, overrides = CONFIG_SOURCES
+    files = [file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file for file in sources]
     arguments = (
         [] if files == [Path("config.yaml")] else [part for file in files for part in ("--configfile", str(file))]
     )
-    if overrides := config_overrides():
+    if overrides:
         arguments += ["--set", json.dumps(overrides)]
     return shlex.join(arguments)
 

@@ -1,13 +1,6 @@
 """Pictures, and what scores them."""
 
 
-localrules:
-    dataset,
-    inception,
-    perceptual,
-    lpips,
-
-
 rule dataset:
     input:
         source_folders,
@@ -18,6 +11,7 @@ rule dataset:
     benchmark:
         "data/logs/{dataset}.dataset.tsv"
     retries: 1  # a download may fail once
+    localrule: True
     params:
         version=STAGE_VERSION["dataset"],
         settings=lambda wildcards: CONFIG.datasets[wildcards.dataset].model_dump_json(exclude={"judge"}),
@@ -35,6 +29,7 @@ rule inception:
     benchmark:
         "data/logs/inception.tsv"
     retries: 1
+    localrule: True
     shell:
         "gancomp inception 2>&1 | tee {log:q}"
 
@@ -92,6 +87,7 @@ rule perceptual:
     wildcard_constraints:
         network="vgg19|efficientnet-lite0",
     retries: 1
+    localrule: True
     shell:
         "gancomp perceptual {wildcards.network} 2>&1 | tee {log:q}"
 
@@ -103,5 +99,6 @@ rule lpips:
         "data/logs/lpips.log",
     benchmark:
         "data/logs/lpips.tsv"
+    localrule: True
     shell:
         "gancomp lpips 2>&1 | tee {log:q}"

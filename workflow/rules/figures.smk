@@ -1,14 +1,6 @@
 """Tables and figures: they read what the stages wrote, and train nothing."""
 
 
-localrules:
-    tabulate,
-    draw,
-    draw_alone,
-    page,
-    side_by_side,
-
-
 wildcard_constraints:
     names="(?:{0})(?:{1}(?:{0}))*".format("|".join(map(re.escape, CONFIG.experiments)) or "(?!)", re.escape(JOINT)),
 
@@ -32,6 +24,7 @@ rule tabulate:
         "results/{experiment}/logs/tables.log",
     benchmark:
         "results/{experiment}/logs/tables.tsv"
+    localrule: True
     params:
         title=lambda wildcards: CONFIG.experiments[wildcards.experiment].title,
         note=lambda wildcards: CONFIG.experiments[wildcards.experiment].note,
@@ -76,6 +69,7 @@ rule draw:
         "results/{experiment}/logs/figures.tsv"
     wildcard_constraints:
         experiment="|".join(map(re.escape, COMPRESSED)) or "(?!)",
+    localrule: True
     params:
         options=options,
     shell:
@@ -113,6 +107,7 @@ rule page:
         "results/{experiment}/logs/report.log",
     benchmark:
         "results/{experiment}/logs/report.tsv"
+    localrule: True
     params:
         options=options,
     shell:
@@ -169,6 +164,7 @@ rule side_by_side:
         "results/compare/{names}/logs/compare.log",
     benchmark:
         "results/compare/{names}/logs/compare.tsv"
+    localrule: True
     params:
         experiments=lambda wildcards: shlex.join(wildcards.names.split(JOINT)),
         options=options,

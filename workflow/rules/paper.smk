@@ -1,12 +1,5 @@
 """The paper's tables and figures, from the experiments that the configured study names."""
 
-
-localrules:
-    paper_table,
-    paper_figure,
-    paper_page,
-
-
 STUDY = CONFIG.study.name if CONFIG.study else "none"
 
 
@@ -24,6 +17,7 @@ rule paper_table:
         f"results/studies/{STUDY}/logs/{{table}}.log",
     benchmark:
         f"results/studies/{STUDY}/logs/{{table}}.tsv"
+    localrule: True
     params:
         study=lambda wildcards: CONFIG.study.model_dump_json(),
         options=options,
@@ -40,6 +34,7 @@ rule paper_figure:
         f"results/studies/{STUDY}/logs/{{figure}}.log",
     benchmark:
         f"results/studies/{STUDY}/logs/{{figure}}.tsv"
+    localrule: True
     params:
         study=lambda wildcards: CONFIG.study.model_dump_json(),
         options=options,
@@ -62,6 +57,7 @@ rule paper_page:
         f"results/studies/{STUDY}/logs/paper.log",
     benchmark:
         f"results/studies/{STUDY}/logs/paper.tsv"
+    localrule: True
     params:
         options=options,
     shell:

@@ -1,11 +1,6 @@
 """Every subnet under the budget, scored in shards; the winner, cut out of the once-for-all network."""
 
 
-localrules:
-    merge,
-    select,
-
-
 rule search:
     input:
         supernet=from_stage("supernet", "model.safetensors"),
@@ -45,6 +40,7 @@ rule merge:
         "results/{experiment}/logs/merge.tsv"
     wildcard_constraints:
         experiment=SEARCHED["exhaustive"],
+    localrule: True
     params:
         signature=settings_of("scores"),
         shards=lambda wildcards, input: len(input),
@@ -145,6 +141,7 @@ rule select:
         "results/{experiment}/logs/select.log",
     benchmark:
         "results/{experiment}/logs/select.tsv"
+    localrule: True
     params:
         signature=settings_of("search"),
         options=options,
