@@ -17,7 +17,10 @@ from gancomp.config.loading import load, parse, read_yaml
 from gancomp.config.loading import merge as merge_settings
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md")), *sorted((ROOT / "benchmarks").glob("*.md"))]
+PAGES = [
+    *(ROOT / page for page in ("README.md", "CONTRIBUTING.md", "config/README.md")),
+    *(page for folder in ("docs", "benchmarks") for page in sorted((ROOT / folder).glob("**/*.md"))),
+]
 COMMANDS = typer.main.get_command(app)
 #: What one compression of pairs, all subnets scored, has no need of.
 OF_OTHER_WORK = {
@@ -73,6 +76,7 @@ def test_the_run_book_goes_through_every_stage() -> None:
 @pytest.mark.parametrize(
     ("page", "count"),
     [
+        ("config/README.md", 1),
         ("docs/workflow.md", 1),
         ("docs/data.md", 3),
         ("docs/checkpoints.md", 1),
@@ -92,6 +96,11 @@ def test_links_lead_somewhere(page: Path) -> None:
     links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8"))
     missing = [link for link in links if "://" not in link and not (page.parent / link).exists()]
     assert not missing
+
+
+def test_every_room_is_on_the_map() -> None:
+    told = re.findall(r"^\| `(\w+)` \|", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(told) == sorted(path.parent.name for path in (ROOT / "gancomp").glob("*/__init__.py"))
 
 
 def test_what_is_promised_is_tested() -> None:

@@ -47,9 +47,7 @@ SETTINGS: dict[str, Any] = {
     "other": {"key": 1},
     "compression": {
         "run": ["mine"],
-        "datasets": {
-            "pairs": {"source": "aligned", "path": "pictures", "size": 32, "search_count": 2}
-        },
+        "datasets": {"pairs": {"source": "aligned", "path": "pictures", "size": 32, "search_count": 2}},
         "experiments": {
             "mine": {
                 "dataset": "pairs",
