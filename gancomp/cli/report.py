@@ -145,13 +145,24 @@ def latency(experiment: ExperimentName, configfile: ConfigFiles = None, set_: Ov
     measure_runtimes(config, experiment)
 
 
-@app.command("segment-latency")
-def segment_latency(experiment: ExperimentName, configfile: ConfigFiles = None, set_: Overrides = "{}") -> None:
-    """Measure every segment at every width, of which any subnet's latency is the sum; run it alone."""
+@app.command("subnet-latency")
+def subnet_latency(
+    experiment: ExperimentName,
+    kit: Annotated[
+        Path | None,
+        typer.Option(help="write the subnets and a script into this folder, to time them on another device"),
+    ] = None,
+    configfile: ConfigFiles = None,
+    set_: Overrides = "{}",
+) -> None:
+    """Time subnets where they will run, and predict every other's latency from them; run it alone."""
     config = experiment_config(experiment, configfile, set_)
-    from gancomp.search.segment_latency import measure_segments
+    from gancomp.search.subnet_latency import measure_subnets, write_kit
 
-    measure_segments(config, experiment)
+    if kit is None:
+        measure_subnets(config, experiment)
+    else:
+        write_kit(config, experiment, kit)
 
 
 @app.command()

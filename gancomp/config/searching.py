@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
     Field,
+    model_validator,
 )
 
 from gancomp.config.strict import Strict
@@ -16,6 +17,13 @@ from gancomp.spec import (
     GeneratorSpec,
     PositiveInt,
 )
+
+#: Devices of each runtime on which subnets can be timed.
+DEVICES: dict[str, tuple[str, ...]] = {
+    "openvino": ("cpu", "gpu", "npu"),
+    "onnxruntime": ("cpu",),
+    "pytorch": ("cpu", "cuda"),
+}
 
 
 def parse_budget(text: str) -> tuple[Literal["reduction", "macs"], float]:
@@ -67,6 +75,39 @@ class Halving(Strict):
         return [self.factor**left for left in reversed(range(self.rounds))]
 
 
+class Latency(Strict):
+    """Latency on the runtime that deploys, or from a table of another device (`gancomp subnet-latency --kit`)."""
+
+    runtime: str = Field(
+        "openvino", description="openvino, onnxruntime, pytorch, or a table of another device's times (a .csv)"
+    )
+    device: str = Field(
+        "cpu", description="cpu; also gpu and npu of openvino, cuda of pytorch; of a table any name, for the record"
+    )
+    limit_ms: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="besides the budget, at most this many ms a picture"
+    )
+
+    @property
+    def table(self) -> bool:
+        """Whether the times come from a file."""
+        return self.runtime.endswith(".csv")
+
+    @model_validator(mode="after")
+    def _known(self) -> Latency:
+        if self.table:
+            return self
+        if self.runtime not in DEVICES:
+            raise ValueError(
+                f"runtime {self.runtime!r}: expected one of {', '.join(DEVICES)}, or a table that ends in .csv"
+            )
+        if self.device not in DEVICES[self.runtime]:
+            raise ValueError(
+                f"device {self.device!r}: {self.runtime} is measured on one of {', '.join(DEVICES[self.runtime])}"
+            )
+        return self
+
+
 class Search(Strict):
     """Search of the best subnet under the budget (Section 3.3)."""
 
@@ -97,13 +138,19 @@ class Search(Strict):
     ties: Literal["fewest-macs", "fastest", "best"] = Field(
         "fewest-macs",
         description="of the subnets that cannot be told from the best, the one with the fewest MACs, or the least "
-        "latency on this machine",
+        "latency (openvino's on this machine, unless latency names another)",
     )
-    latency_ms: Annotated[float, Field(gt=0)] | None = Field(
-        None, description="besides the budget, at most this many ms a picture, in PyTorch on this machine's CPU"
-    )
+    latency: Latency | None = Field(None, description="where latency counts, and how much a subnet may take there")
 
     @property
     def asks_latency(self) -> bool:
         """Whether the winner depends on measured latency."""
-        return self.latency_ms is not None or self.ties == "fastest"
+        return self.latency is not None or self.ties == "fastest"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _renamed(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "latency_ms" in data:
+            limit = data["latency_ms"]
+            raise ValueError(f"latency_ms is now latency: write latency: {{runtime: pytorch, limit_ms: {limit}}}")
+        return data

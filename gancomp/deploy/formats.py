@@ -219,13 +219,18 @@ def _shapes(dynamic: bool) -> tuple[dict[int, Any]] | None:
     return ({2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC},) if dynamic else None
 
 
-def _to_onnx(generator: Generator, precision: Precision, dynamic: bool) -> Program:
+def exported_onnx(generator: Generator) -> Any:
+    """*generator* as an `onnx.ModelProto`, in fp32 and of its own size, compared with nothing."""
     import onnx_ir
-    import onnxruntime
 
+    with _quiet():
+        return onnx_ir.to_proto(_onnx_model(generator, _example(generator), dynamic=False))
+
+
+def _onnx_model(module: nn.Module, example: Tensor, dynamic: bool) -> Any:
     exported = torch.onnx.export(
-        _module(generator, precision),
-        (_example(generator),),
+        module,
+        (example,),
         input_names=["input"],
         output_names=["picture"],
         dynamic_shapes=_shapes(dynamic),
@@ -239,6 +244,14 @@ def _to_onnx(generator: Generator, precision: Precision, dynamic: bool) -> Progr
     model = exported.model
     for holder in (model, model.graph, *model.graph):
         holder.metadata_props.clear()  # where the exporting machine keeps its source files
+    return model
+
+
+def _to_onnx(generator: Generator, precision: Precision, dynamic: bool) -> Program:
+    import onnx_ir
+    import onnxruntime
+
+    model = _onnx_model(_module(generator, precision), _example(generator), dynamic)
     proto = onnx_ir.to_proto(model)
     run, _ = on_onnxruntime(proto.SerializeToString())
 

@@ -93,18 +93,18 @@ def on_onnxruntime(model: Path | bytes, threads: int = 0) -> tuple[Run, Any]:
     return run, session
 
 
-def on_openvino(model: Any, threads: int = 0, numbers: Numbers = "fast") -> tuple[Run, Any]:
-    """A model that OpenVINO reads (a path, or one of its own), on the CPU, and the compiled model."""
+def on_openvino(model: Any, threads: int = 0, numbers: Numbers = "fast", device: str = "CPU") -> tuple[Run, Any]:
+    """A model that OpenVINO reads (a path, a file's content, or one of its own) on *device*, and the compiled one."""
     import openvino
 
     options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
-    if threads:
+    if threads and device == "CPU":
         options["INFERENCE_NUM_THREADS"] = threads
     if numbers == "exact":
         options["INFERENCE_PRECISION_HINT"] = "f32"
     core = openvino.Core()
-    own = core.read_model(model) if isinstance(model, (str, Path)) else model
-    compiled = core.compile_model(own, "CPU", options)
+    own = core.read_model(model) if isinstance(model, (str, Path, bytes)) else model
+    compiled = core.compile_model(own, device, options)
     request = compiled.create_infer_request()
 
     def run(x: Pixels) -> Pixels:

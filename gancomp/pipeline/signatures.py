@@ -30,7 +30,7 @@ UNUSED: dict[str, dict[str, set[str]]] = {
 #: Keys of a data set that came later, and their defaults, at which what was made before them stands.
 NEWER_OF_DATA = {"target_channels": 3, "range": None, "target_range": None}
 #: What chooses among the scored subnets, and nothing of what is scored.
-OF_SELECTION = {"budget", "at_least", "ties", "latency_ms"}
+OF_SELECTION = {"budget", "at_least", "ties", "latency"}
 NOT_OF_SCORES = {"shards", "scored", *OF_SELECTION}
 _SHARED_BY_TRAINING = ("model", "seed", "precision", "generator", "discriminator", "objective", "calibration")
 
@@ -76,7 +76,7 @@ def _own_settings(config: Config, experiment: str, stage: str) -> dict[str, Any]
         }
     if stage == "search":
         # Without a limit of latency as before there was one: what was chosen then stands.
-        absent = {"latency_ms"} if declared.search.latency_ms is None else set[str]()
+        absent = {"latency"} if declared.search.latency is None else set[str]()
         return {"search": declared.search.model_dump(mode="json", include=OF_SELECTION - absent)}
     own = {}
     for key in (*_SHARED_BY_TRAINING, SECTION.get(stage, stage)):

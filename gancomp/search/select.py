@@ -23,7 +23,7 @@ from gancomp.pipeline.stages import generator_spec
 from gancomp.report.metrics import BY_KEY
 from gancomp.report.searched import SEARCH_COLUMNS, OnFront, Selection, ShardRow, SubnetRow, read_search, read_shard
 from gancomp.search.candidates import as_text, candidates, shard_path, supernet_of
-from gancomp.search.segment_latency import SegmentLatency, read_segments
+from gancomp.search.subnet_latency import SubnetLatency, read_latency
 from gancomp.spec import format_widths
 
 
@@ -132,9 +132,9 @@ def select(config: Config, experiment: str) -> None:
     rows = read_search(scored / "search.csv")
     refuse_foreign(scored / "search.csv", rows, supernet_of(config, experiment).space)
     rows = within(config, experiment, rows)
-    latency = read_segments(experiment) if settings.search.asks_latency else None
-    if latency and settings.search.latency_ms:
-        rows = fast_enough(rows, latency, settings.search.latency_ms, experiment)
+    latency = read_latency(experiment) if settings.search.asks_latency else None
+    if latency and settings.search.latency and settings.search.latency.limit_ms:
+        rows = fast_enough(rows, latency, settings.search.latency.limit_ms, experiment)
     available = len(load_manifest(paths.dataset(settings.dataset)).splits["train-2"])
     best = winner(rows, settings.metric)
     replicates = read_replicates(scored / "replicates.csv")
@@ -206,14 +206,14 @@ def refuse_foreign(path: Path, rows: Sequence[SubnetRow], space: Sequence[Sequen
             )
 
 
-def fast_enough(rows: Sequence[SubnetRow], latency: SegmentLatency, limit: float, experiment: str) -> list[SubnetRow]:
+def fast_enough(rows: Sequence[SubnetRow], latency: SubnetLatency, limit: float, experiment: str) -> list[SubnetRow]:
     """The *rows* of at most *limit* ms; GancompError if none is."""
     times = {row.index: latency.of(row.widths) for row in rows}
     found = [row for row in rows if times[row.index] <= limit]
     if not found:
         raise GancompError(
-            f"experiments.{experiment}.search.latency_ms: none of the {len(rows)} subnets takes at most {limit:g} ms "
-            f"here, the fastest {min(times.values()):.3g} ms; raise it"
+            f"experiments.{experiment}.search.latency.limit_ms: none of the {len(rows)} subnets takes at most "
+            f"{limit:g} ms on {latency.runtime}, the fastest {min(times.values()):.3g} ms; raise it"
         )
     return found
 

@@ -56,5 +56,5 @@ def test_the_page_of_a_search_needs_the_search_and_what_real_pictures_score(fres
 
 
 def test_latency_is_measured_only_where_it_is_asked_for(fresh: Workspace) -> None:
-    asked = fresh.plan("--config", "run=[emoji-quick]", "experiments={emoji-quick: {search: {latency_ms: 5}}}")
-    assert asked.jobs == EVERYTHING | {"segment_latency": 1}
+    asked = fresh.plan("--config", "run=[emoji-quick]", "experiments={emoji-quick: {search: {latency: {limit_ms: 5}}}}")
+    assert asked.jobs == EVERYTHING | {"subnet_latency": 1}

@@ -170,10 +170,22 @@ def real_pictures(wildcards):
     return f"--data {paths.dataset(experiment.dataset)} --direction {CONFIG.datasets[experiment.dataset].direction}"
 
 
-def latency_of_segments(wildcards):
-    """What the winner's latency is summed from, where the experiment asks for latency."""
+def latency_of_subnets(wildcards):
+    """What the winner's latency is read from, where the experiment asks for latency."""
     asked = CONFIG.experiments[wildcards.experiment].search.asks_latency
-    return f"results/{wildcards.experiment}/latency/segments.json" if asked else []
+    return f"results/{wildcards.experiment}/latency/subnets.json" if asked else []
+
+
+def table_of_latency(wildcards):
+    """The times of another device, where the experiment names their table."""
+    latency = CONFIG.experiments[wildcards.experiment].search.latency
+    return [latency.runtime] if latency and latency.table else []
+
+
+def settings_of_latency(wildcards):
+    """Where latency is measured; the limit changes no measurement."""
+    latency = CONFIG.experiments[wildcards.experiment].search.latency
+    return [latency.runtime, latency.device] if latency else []
 
 
 def data_file(dataset, name):

@@ -126,7 +126,7 @@ rule explore:
         reference="results/{experiment}/reference/evaluation.json",
         latencies=lambda wildcards: [
             file
-            for name in ("scores/space.csv", "latency/segments.json")
+            for name in ("scores/space.csv", "latency/subnets.json")
             if Path(file := f"results/{wildcards.experiment}/{name}").is_file()
         ],
     output:

@@ -110,30 +110,33 @@ rule halve:
         " 2>&1 | tee {log:q}"
 
 
-# Only where the winner depends on latency (`search.latency_ms`, `search.ties: fastest`): measured on this machine.
-rule segment_latency:
+# Only where the winner depends on latency (`search.latency`, `search.ties: fastest`): timed on this machine, or read from another's table.
+rule subnet_latency:
+    input:
+        table_of_latency,
     output:
-        "results/{experiment}/latency/segments.json",
+        "results/{experiment}/latency/subnets.json",
     log:
-        "results/{experiment}/logs/segment_latency.log",
+        "results/{experiment}/logs/subnet_latency.log",
     benchmark:
-        "results/{experiment}/logs/segment_latency.tsv"
+        "results/{experiment}/logs/subnet_latency.tsv"
     # Every core, so that nothing runs beside it and disturbs the times.
     threads: workflow.cores
     resources:
         mem_mb=4000,
     params:
         settings=lambda wildcards: CONFIG.experiments[wildcards.experiment].benchmark.model_dump_json(),
+        latency=settings_of_latency,
         options=options,
     shell:
-        "gancomp segment-latency {wildcards.experiment} {params.options} 2>&1 | tee {log:q}"
+        "gancomp subnet-latency {wildcards.experiment} {params.options} 2>&1 | tee {log:q}"
 
 
 rule select:
     input:
         from_stage("scores", "search.csv"),
         from_stage("scores", "replicates.csv"),
-        latency_of_segments,
+        latency_of_subnets,
     output:
         "results/{experiment}/search/selection.json",
         "results/{experiment}/search/config.json",

@@ -37,8 +37,8 @@ from gancomp.report.records import Reference
 from gancomp.report.searched import Selection, SubnetRow, read_search, read_space
 from gancomp.search.candidates import supernet_of
 from gancomp.search.scores import load_supernet
-from gancomp.search.segment_latency import read_segments, segments_path
 from gancomp.search.select import pareto_front, read_replicates, tied_with
+from gancomp.search.subnet_latency import latency_path, read_latency
 from gancomp.search.tree import TreeWalk
 from gancomp.spec import Widths
 from gancomp.train.device import Device, make_fabric
@@ -126,14 +126,14 @@ def points(
 
 
 def latencies(experiment: str, rows: Sequence[SubnetRow]) -> list[float | None]:
-    """Milliseconds of each subnet, measured (`scores/space.csv`) or summed from its segments; None where neither is."""
+    """Milliseconds of each subnet, measured (`scores/space.csv`) or predicted; None where neither is."""
     measured = paths.stage(experiment, "scores") / "space.csv"
     if measured.is_file():
         known = {row.widths: row.latency_ms for row in read_space(measured)}
         return [known.get(row.widths) for row in rows]
-    if segments_path(experiment).is_file():
-        segments = read_segments(experiment)
-        return [segments.of(row.widths) for row in rows]
+    if latency_path(experiment).is_file():
+        model = read_latency(experiment)
+        return [model.of(row.widths) for row in rows]
     return [None] * len(rows)
 
 
