@@ -26,7 +26,7 @@ COMMANDS = typer.main.get_command(app)
 OF_OTHER_WORK = {
     *("profile", "judge", "perceptual", "lpips", "convert", "compress", "cost", "groups", "init"),
     *("halve", "evolve", "scratch", "paper", "comparison", "vote-page", "votes", "space"),
-    *("compare", "watch", "tensorboard"),
+    *("compare", "watch", "tensorboard", "times"),
     *("export", "apply", "web-runtime", "demo-page", "demo", "explore", "latency", "subnet-latency"),
 }
 #: Of the openmoji emoji, those with an outline that is not one flat colour.

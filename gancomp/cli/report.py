@@ -264,6 +264,14 @@ def compare(
 
 
 @app.command()
+def times() -> None:
+    """Put what every job of the workflow took, seconds and memory, into one table: results/times.csv, times.md."""
+    from gancomp.report.times import write_times
+
+    print(write_times())
+
+
+@app.command()
 def verify(experiment: ExperimentName, configfile: ConfigFiles = None, set_: Overrides = "{}") -> None:
     """Check results that were made elsewhere: settings, pictures, hashes."""
     from gancomp.pipeline.adopt import verify_results

@@ -66,3 +66,22 @@ rule latency:
         options=options,
     shell:
         "gancomp latency {wildcards.experiment} {params.options} 2>&1 | tee {log:q}"
+
+
+# What the jobs took that have run here; runs none of them.
+rule times:
+    input:
+        lambda wildcards: [str(file) for file in benchmark_files()],
+    output:
+        report(
+            "results/times.csv",
+            caption="../report/times.rst",
+            category="workflow",
+            labels={"result": "times", "shows": "seconds and memory of every job"},
+        ),
+        "results/times.md",
+    log:
+        "results/times.log",
+    localrule: True
+    shell:
+        "gancomp times 2>&1 | tee {log:q}"

@@ -13,6 +13,7 @@ from snakemake.exceptions import WorkflowError
 
 from gancomp.pipeline import paths
 from gancomp.pipeline.files import write_text
+from gancomp.report.times import benchmark_files
 from gancomp.report.comparison import files_of as compared_files, folder_of as comparison_folder
 from gancomp.deploy.demo.web_runtime import FILES as WEB_RUNTIME_FILES
 from gancomp.paper.measured import files_of
