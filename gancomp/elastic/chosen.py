@@ -10,7 +10,8 @@ from torch import nn
 
 from gancomp.elastic.costs import exact_macs
 from gancomp.elastic.graph import Graph, read_graph
-from gancomp.elastic.groups import GIVEN, Group
+from gancomp.elastic.groups import GIVEN
+from gancomp.elastic.layouts import Group
 from gancomp.elastic.tape import Value
 from gancomp.errors import GancompError
 from gancomp.nets.module import decompose

@@ -10,7 +10,8 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from gancomp.elastic.groups import CONVOLUTIONS, TRANSPOSED, Dims, Group, Groups, Layout, freeze, resolved
+from gancomp.elastic.groups import CONVOLUTIONS, TRANSPOSED, Groups
+from gancomp.elastic.layouts import Dims, Group, Layout, freeze, resolved
 from gancomp.elastic.tape import Call, Tape, Value, record
 from gancomp.errors import GancompError
 

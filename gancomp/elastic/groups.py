@@ -1,10 +1,4 @@
-"""Width groups: which channels of a network can be narrowed, and which tensors follow them, read from its tape.
-
-A dimension of channels is laid out as consecutive *pieces*, each a multiple of a group's width: one piece behind a
-convolution, several behind a concatenation, a multiple before a pixel shuffle. Where the network adds two activations
-their layouts are joined, piece by piece (union-find). What cannot be followed freezes the groups that it reads, with
-the reason.
-"""
+"""Width groups of a traced network: one rule for each function that it calls."""
 
 from __future__ import annotations
 
@@ -14,126 +8,8 @@ from typing import Any
 
 from torch import nn
 
+from gancomp.elastic.layouts import Dims, Group, Layout, divided, equal_parts, freeze, join, length, resolved
 from gancomp.elastic.tape import Call, Constant, Tape, Value, Weight
-
-
-class Group:
-    """Channels that are narrowed together, *full* of them; *reason* says why, where they cannot be."""
-
-    def __init__(self, full: int, reason: str = "") -> None:
-        self.full, self.reason, self.name = full, reason, ""
-        #: What it turned out to be made of: another group (joined), or several (split).
-        self.layout: Layout | None = None
-
-    def __repr__(self) -> str:
-        return f"<{self.name or 'group'} {self.full}{' frozen' if self.reason else ''}>"
-
-
-#: (group, factor) pieces in order; a piece has group.full x factor channels.
-Layout = list[tuple[Group, int]]
-#: Layouts of a value's dimensions, by dimension; the others (pictures, rows, columns) have none.
-Dims = dict[int, Layout]
-
-
-def resolved(layout: Layout) -> Layout:
-    """*layout* in groups that are neither joined to others nor split."""
-    pieces: Layout = []
-    for group, factor in layout:
-        if group.layout is None:
-            pieces.append((group, factor))
-        else:
-            pieces += [(inner, times * factor) for inner, times in resolved(group.layout)]
-    return pieces
-
-
-def length(layout: Layout) -> int:
-    """Channels of *layout* at full width."""
-    return sum(group.full * factor for group, factor in layout)
-
-
-def freeze(layout: Layout, reason: str) -> None:
-    """Keep the groups of *layout* at full width; the first reason stays."""
-    for group, _ in resolved(layout):
-        group.reason = group.reason or reason
-
-
-def join(one: Layout, other: Layout, reason: str) -> None:
-    """Make the two layouts of one dimension the same; what does not come out even is frozen for *reason*."""
-    first, second = resolved(one), resolved(other)
-    while first and second:
-        (a, times), (b, others) = first.pop(0), second.pop(0)
-        if (a, times) == (b, others):
-            continue
-        if a.full * times == b.full * others:
-            if times % others == 0 and b is not a:
-                _becomes(b, [(a, times // others)])
-            elif others % times == 0 and b is not a:
-                _becomes(a, [(b, others // times)])
-            else:
-                freeze([(a, times), (b, others)], reason)
-            first, second = resolved(first), resolved(second)
-            continue
-        # Of the longer piece, the part that lies beside the shorter one becomes a group of its own.
-        if a.full * times < b.full * others:
-            parts = _split(b, others, a.full * times)
-        else:
-            parts = _split(a, times, b.full * others)
-        if parts is None or a is b:
-            freeze([(a, times), (b, others), *first, *second], reason)
-            return
-        first, second = resolved([(a, times), *first]), resolved([(b, others), *second])
-
-
-def _becomes(group: Group, layout: Layout) -> None:
-    """Join *group* to the one of *layout*, which takes over what is known of it."""
-    if group.reason:
-        freeze(layout, group.reason)
-    group.layout = layout
-
-
-def _split(group: Group, factor: int, channels: int) -> Layout | None:
-    """Split *group* so that its first part, times *factor*, has *channels*; None where it has no such part."""
-    if channels % factor:
-        return None
-    part = channels // factor
-    group.layout = [(Group(part, group.reason), 1), (Group(group.full - part, group.reason), 1)]
-    return group.layout
-
-
-def equal_parts(layout: Layout, count: int, reason: str) -> Layout:
-    """One of *count* equal parts that *layout* is made to have; frozen, and of one frozen group, where it cannot."""
-    pieces = resolved(layout)
-    if len(pieces) % count == 0 and pieces == pieces[: len(pieces) // count] * count:
-        return pieces[: len(pieces) // count]
-    if len(pieces) > 1 and count % len(pieces) == 0 and pieces == pieces[:1] * len(pieces):
-        return equal_parts(pieces[:1], count // len(pieces), reason)
-    if len(pieces) == 1:
-        group, factor = pieces[0]
-        if factor % count == 0:
-            return [(group, factor // count)]
-        if count % factor == 0 and group.full % (count // factor) == 0:
-            part = Group(group.full // (count // factor), group.reason)
-            group.layout = [(part, 1)] * (count // factor)
-            return [(part, 1)]
-    freeze(pieces, reason)
-    return [(Group(max(length(pieces) // count, 1), reason), 1)]
-
-
-def _divided(layout: Layout, factor: int, reason: str) -> Layout:
-    """*layout* in units of *factor* channels, as a pixel shuffle takes them."""
-    units: Layout = []
-    for group, times in resolved(layout):
-        if times % factor == 0:
-            units.append((group, times // factor))
-        elif times == 1 and group.full % factor == 0 and group.layout is None:
-            unit = Group(group.full // factor, group.reason)
-            group.layout = [(unit, factor)]
-            units.append((unit, 1))
-        else:
-            freeze(layout, reason)
-            return [(Group(max(length(layout) // factor, 1), reason), 1)]
-    return units
-
 
 #: Functions that leave every dimension as it is and mix no channels, but for their inputs' own.
 SAME = {
@@ -422,7 +298,7 @@ class Groups:
     def _pixel_shuffle(self, call: Call) -> None:
         x, factor = call.args[0], _argument(call, 1, "upscale_factor")
         layout = self.dims(x).get(1)
-        self.values[call.outputs[0]] = {1: _divided(layout, factor**2, f"{_at(call)} does not fit")} if layout else {}
+        self.values[call.outputs[0]] = {1: divided(layout, factor**2, f"{_at(call)} does not fit")} if layout else {}
 
     def _pixel_unshuffle(self, call: Call) -> None:
         x, factor = call.args[0], _argument(call, 1, "downscale_factor")
@@ -468,7 +344,7 @@ class Groups:
                 self.values[written][wide[0] if wide else new[0]] = layout
             elif open_dim == wide[0] or (open_dim is None and call.name == "unflatten"):
                 inner = prod(written.shape[at] for at in wide[1:])
-                self.values[written][wide[0]] = _divided(layout, inner, f"{_at(call)} does not fit")
+                self.values[written][wide[0]] = divided(layout, inner, f"{_at(call)} does not fit")
             elif len(wide) == 2:
                 part = equal_parts(layout, written.shape[wide[0]], f"{_at(call)} does not fit")
                 self.values[written][wide[1]] = part

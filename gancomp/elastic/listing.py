@@ -10,7 +10,8 @@ from torch import Tensor
 
 from gancomp.elastic.costs import costs_of
 from gancomp.elastic.graph import Graph
-from gancomp.elastic.groups import GIVEN, Group
+from gancomp.elastic.groups import GIVEN
+from gancomp.elastic.layouts import Group
 from gancomp.elastic.of_spec import graph_of
 from gancomp.elastic.pruning import energies
 from gancomp.nets import build_skeleton

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from gancomp.elastic.graph import Graph, spans
-from gancomp.elastic.groups import Group, Layout
+from gancomp.elastic.layouts import Group, Layout
 
 
 class Pieces:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gancomp.elastic.graph import Graph, Sizes, spans
-from gancomp.elastic.groups import Group, Layout, resolved
+from gancomp.elastic.layouts import Group, Layout, resolved
 from gancomp.elastic.of_spec import graph_of
 from gancomp.elastic.tape import Call, Weight
 from gancomp.nets import build_skeleton

@@ -14,7 +14,7 @@ from torch import nn
 from gancomp.elastic.chosen import PARTS, distilled_layers, separable_parts
 from gancomp.elastic.costs import costs_of
 from gancomp.elastic.graph import Graph, read_graph
-from gancomp.elastic.groups import Group, resolved
+from gancomp.elastic.layouts import Group, resolved
 from gancomp.elastic.of_spec import graph_of
 from gancomp.elastic.sizes import least_size, stride_of
 from gancomp.errors import GancompError

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gancomp.elastic.graph import Graph, spans
-from gancomp.elastic.groups import Group
+from gancomp.elastic.layouts import Group
 from gancomp.elastic.of_spec import graph_of
 from gancomp.elastic.pruning import Tensors, pruned
 from gancomp.elastic.reading import by_groups
