@@ -1,4 +1,7 @@
-"""From a trained generator and a folder of pictures to a compressed generator and its report."""
+"""One command from a trained generator and a folder of pictures to a compressed generator: `gancomp compress`.
+
+It writes a configuration, which can be read and run by hand as any other, and calls the workflow.
+"""
 
 from __future__ import annotations
 

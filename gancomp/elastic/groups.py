@@ -1,4 +1,8 @@
-"""Width groups of a traced network: one rule for each function that it calls."""
+"""Width groups: which channels of a network can be narrowed, and which tensors follow them, read from its tape.
+
+There is one rule for each function that a network calls. What cannot be followed freezes the groups that it reads,
+with the reason.
+"""
 
 from __future__ import annotations
 

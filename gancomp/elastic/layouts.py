@@ -1,4 +1,9 @@
-"""Which groups the channels of a dimension belong to, piece by piece: joined, split and frozen."""
+"""Layouts: which groups the channels of a dimension belong to.
+
+A dimension of channels is laid out as consecutive *pieces*, each a multiple of a group's width: one piece behind a
+convolution, several behind a concatenation, a multiple before a pixel shuffle. Where the network adds two activations
+their layouts are joined, piece by piece (union-find).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What a run will cost, told: time on this machine, memory and disk of every stage."""
+"""What a run will cost: time on this machine, memory and disk of every stage, as a table.
+
+Time is MACs by the speed of short training steps of the same networks, measured here (`gancomp.measure.speed`).
+"""
 
 from __future__ import annotations
 

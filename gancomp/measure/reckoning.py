@@ -1,4 +1,7 @@
-"""Pictures, MACs, memory and disk of every stage of an experiment, reckoned before it runs."""
+"""What an experiment will cost before any of it runs: pictures, MACs, memory and disk by stage.
+
+MACs of convolutions are exact. A pass that trains counts three: forward, and backward to activations and to weights.
+"""
 
 from __future__ import annotations
 

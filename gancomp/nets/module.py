@@ -14,7 +14,7 @@ from torch.nn.utils.weight_norm import WeightNorm, remove_weight_norm
 
 from gancomp.builders import find_builder
 from gancomp.elastic.graph import Graph, expected_shape, read_graph, resized
-from gancomp.elastic.groups import Group
+from gancomp.elastic.layouts import Group
 from gancomp.elastic.pieces import Pieces, cut
 from gancomp.errors import GancompError
 from gancomp.nets.generator import Generator

@@ -1,1 +1,1 @@
-"""Layouts of published checkpoints: which tensor is which layer."""
+"""The names under which others keep their networks, and gancomp's for the same tensors."""

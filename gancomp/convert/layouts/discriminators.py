@@ -1,4 +1,12 @@
-"""PatchGANs, at one scale or several."""
+"""PatchGANs, at one scale or several.
+
+pytorch-CycleGAN-and-pix2pix's are one Sequential with gancomp's own positions. SPADE's:
+
+| there, scale s, layer l of `discriminator_{s}.model{l}` | here, in `scales.{s}.layers.{l}`                       |
+| :------------------------------------------------------ | :----------------------------------------------------- |
+| `.0.weight`, `.bias` (the first and the last layer)     | the same                                               |
+| `.0.0.weight_orig`, `_u`, `_v` (between)                | `.0.parametrizations.weight.original`, `.0._u`, `.0._v` |
+"""
 
 from __future__ import annotations
 

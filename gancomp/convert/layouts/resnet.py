@@ -1,4 +1,18 @@
-"""ResNet generators: pix2pix's and CycleGAN's, the compressed ones, and others with residual blocks."""
+"""ResNet generators, and other networks with residual blocks.
+
+pytorch-CycleGAN-and-pix2pix, and GAN Compression's ResNets (full, mobile, once-for-all and compressed, which differ in
+widths and in how the residual blocks convolve). Positions are those of one long Sequential, `model.N`; n blocks:
+
+| N of `model.N`                  | here                                                             |
+| :------------------------------ | :--------------------------------------------------------------- |
+| 1, 2                            | `stem.1`, norm `stem.2`                                          |
+| 4, 5 · 7, 8                     | `down1.0`, norm `down1.1` · `down2.0`, norm `down2.1`            |
+| 10 … 9+n, `.conv_block.1`, `.2` | `blocks{1,2,3}.{i}.branch.1`, norm `.2`                          |
+| … `.5`, `.6`                    | `.branch.5`, norm `.branch.6`; with dropout `.6` and `.7`         |
+| … `.1.conv.0`, `.1`, `.2`       | separable: depthwise `.branch.1.0`, norm `.1`, pointwise `.2`     |
+| 10+n, 11+n · 13+n, 14+n         | `up1.0`, norm `up1.1` · `output.0`, norm `output.1` (transposed) |
+| 17+n                            | `output.4`                                                       |
+"""
 
 from __future__ import annotations
 

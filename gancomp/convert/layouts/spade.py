@@ -1,4 +1,16 @@
-"""GauGAN's SPADE generator."""
+"""SPADE generators: GauGAN's, and GAN Compression's.
+
+
+| there                                             | here                                                        |
+| :------------------------------------------------ | :---------------------------------------------------------- |
+| `fc` · `conv_img`                                 | `fc` · `output`                                             |
+| `head_0`, `G_middle_0`, `G_middle_1`, `up_0…3`    | `head`, `middle1`, `middle2`, `up1…4`                       |
+| `.conv_0`, `.conv_1`, `.conv_s`                   | the same; spectral norm (`weight_orig`, `_u`, `_v`) is folded |
+| `.norm_0.param_free_norm`                         | `.norm_0.norm` (likewise `norm_1`, `norm_s`)                |
+| `.norm_0.mlp_shared.0`, `.mlp_gamma`, `.mlp_beta` | `.norm_0.shared.0`, `.gamma`, `.beta`                       |
+| `.mlp_gamma.conv.0`, `.2`                         | separable: depthwise `.gamma.0`, pointwise `.gamma.2`       |
+| `.param_free_norm.running_mean`, `_var`           | separable: of the whole network's channels, the first kept  |
+"""
 
 from __future__ import annotations
 

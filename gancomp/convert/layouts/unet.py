@@ -1,4 +1,13 @@
-"""pix2pix's U-Net."""
+"""pix2pix's U-Net.
+
+It nests: `model.model` is the outermost level; a level's `model` holds the next at 1 (outermost) or 3:
+
+| level              | down, norm | up, norm | (dropout, where there is any, comes last and shifts nothing) |
+| :----------------- | :--------- | :------- | :----------------------------------------------------------- |
+| outermost          | 0, none    | 3, none  | `down.0.conv`, `up.0.conv`                                   |
+| between            | 1, 2       | 5, 6     | `down.{i}.conv`, `.norm`, `up.{i}.conv`, `.norm`             |
+| innermost          | 1, none    | 3, 4     | the same, without `down.{i}.norm`                            |
+"""
 
 from __future__ import annotations
 
