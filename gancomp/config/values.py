@@ -24,7 +24,21 @@ def as_text(value: Any) -> Any:
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Precision = Literal["auto", "32", "bf16"]
 Model = Literal["pix2pix", "cyclegan", "gaugan"]
-Metric = Literal["fid", "kid", "l1", "ssim", "psnr", "lpips", "miou", "precision", "recall", "density", "coverage"]
+Metric = Literal[
+    "fid",
+    "kid",
+    "fid_infinity",
+    "swd",
+    "l1",
+    "ssim",
+    "psnr",
+    "lpips",
+    "miou",
+    "precision",
+    "recall",
+    "density",
+    "coverage",
+]
 #: Metrics of which more is better; of all others less is.
 HIGHER_IS_BETTER: frozenset[str] = frozenset({"ssim", "psnr", "miou", "precision", "recall", "density", "coverage"})
 #: Metrics that compare each picture with its own target.

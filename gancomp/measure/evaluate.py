@@ -13,13 +13,10 @@ from PIL import Image
 from gancomp.config.settings import Config
 from gancomp.data.datasets import Pictures, Pixels, to_rgb
 from gancomp.measure.macs import profile
-from gancomp.metrics.bootstrap import draws, frechet_replicates, interval, kernel_replicates
-from gancomp.metrics.frechet import frechet_distance
+from gancomp.metrics.bootstrap import draws, interval
 from gancomp.metrics.inception import Inception
-from gancomp.metrics.kernel import kernel_distance
 from gancomp.metrics.lpips import Lpips
-from gancomp.metrics.neighbours import neighbourhood
-from gancomp.metrics.scoring import Scorer, Tally
+from gancomp.metrics.scoring import Scorer, Tally, feature_replicates, feature_scores
 from gancomp.metrics.segmentation import load_judge
 from gancomp.metrics.statistics import load_real_pair, load_real_pair_of_search, load_statistics
 from gancomp.nets import Generator, load_generator
@@ -213,11 +210,8 @@ def real_against_real(validation: Validation) -> Scores:
     """What real pictures score: by their features against other real ones, and what the judge reads off them."""
     key, data_hash = validation.inception.key, validation.pictures.data_hash
     features, reference = load_real_pair(validation.statistics, key, data_hash, validation.settings.seed)
-    near = neighbourhood(features, reference.balls)
     return Scores(
-        fid=frechet_distance(features, reference),
-        kid=kernel_distance(features, reference),
-        **(near.scores if near else {}),
+        **feature_scores(features, reference),
         miou=validation.judge.miou if validation.judge and validation.judge.usable else None,
     )
 
@@ -234,10 +228,9 @@ def real_bands(validation: Validation) -> dict[str, dict[str, tuple[float, float
         weights = draws(len(features), search.bootstrap, seed)
         if not len(weights):
             continue
-        bands[split] = {
-            "fid": interval(frechet_distance(features, reference), frechet_replicates(features, reference, weights)),
-            "kid": interval(kernel_distance(features, reference), kernel_replicates(features, reference, weights)),
-        }
+        scores = feature_scores(features, reference, {validation.settings.metric})
+        replicates = feature_replicates(features, reference, weights, {validation.settings.metric})
+        bands[split] = {metric: interval(scores[metric], values) for metric, values in replicates.items()}
     return bands
 
 

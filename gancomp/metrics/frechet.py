@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from gancomp.metrics.kernel import kernel_within
 from gancomp.metrics.neighbours import Balls
+from gancomp.metrics.sliced import ranked_along
 
 Features = NDArray[np.floating[Any]]
 Matrix = NDArray[np.float64]
@@ -70,6 +71,11 @@ class Statistics:
         return Balls.around(self.features)
 
     @cached_property
+    def along(self) -> Matrix:
+        """The features along each direction of the sliced Wasserstein distance, from the least on."""
+        return ranked_along(self.features)
+
+    @cached_property
     def kernel_term(self) -> float:
         """The kernel distance's term of this set alone."""
         return kernel_within(self.features)
@@ -86,12 +92,12 @@ def frechet_distance(features: Features, reference: Statistics) -> float:
     if own.features.shape[1] != reference.features.shape[1]:
         raise ValueError(f"features of {own.features.shape[1]} and {reference.features.shape[1]} dimensions")
     difference = own.mu - reference.mu
-    shared = _nuclear_norm(own.root @ reference.root.T)
+    shared = nuclear_norm(own.root @ reference.root.T)
     # Rounding may leave a hair below zero where the sets are equal.
     return max(0.0, float(difference @ difference) + own.trace + reference.trace - 2 * shared)
 
 
-def _nuclear_norm(matrix: Matrix) -> float:
+def nuclear_norm(matrix: Matrix) -> float:
     """The sum of the singular values of *matrix*.
 
     Of a large one they are the roots of the eigenvalues of its Gram matrix, at a fifth of the time; that moves the

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,11 +19,13 @@ from gancomp.metrics.bootstrap import (
     kernel_shares,
     mean_replicates,
 )
-from gancomp.metrics.frechet import Statistics, frechet_distance
+from gancomp.metrics.frechet import Features, Statistics, frechet_distance
+from gancomp.metrics.infinity import LEAST, frechet_infinity, infinity_shares
 from gancomp.metrics.kernel import kernel_distance
-from gancomp.metrics.neighbours import neighbourhood
+from gancomp.metrics.neighbours import NEIGHBOURS, neighbourhood
 from gancomp.metrics.pictures import has_ssim, l1_each, psnr_each, ssim_each
 from gancomp.metrics.segmentation import Judge, mean_iou
+from gancomp.metrics.sliced import sliced_distance, sliced_shares
 from gancomp.metrics.statistics import Extractor
 from gancomp.report.records import Scores
 
@@ -32,6 +34,59 @@ if TYPE_CHECKING:
     from gancomp.metrics.lpips import Lpips
 
 Images = Pixels
+
+#: What may cost more than all else, and can be left out.
+COSTLY: frozenset[str] = frozenset({"ssim", "fid_infinity"})
+#: Pictures without which there is no such score; all others need 2.
+LEAST_PICTURES: dict[str, int] = {
+    "fid_infinity": LEAST,
+    **dict.fromkeys(("precision", "recall", "density", "coverage"), NEIGHBOURS + 1),
+}
+
+
+def feature_scores(features: Features, reference: Statistics, costly: Container[str] = COSTLY) -> dict[str, float]:
+    """What pictures of *features* (n, d), n at least 2, score against *reference*, by those metrics that see nothing
+    else of them; *costly* says which of `COSTLY`."""
+    near = neighbourhood(features, reference.balls)
+    infinity = frechet_infinity(features, reference) if "fid_infinity" in costly else None
+    return {
+        "fid": frechet_distance(features, reference),
+        "kid": kernel_distance(features, reference),
+        "swd": sliced_distance(features, reference),
+        **(near.scores if near else {}),
+        **({} if infinity is None else {"fid_infinity": infinity}),
+    }
+
+
+def feature_shares(features: Features, reference: Statistics, costly: Container[str] = COSTLY) -> dict[str, Values]:
+    """What each picture adds (n,) to the `feature_scores` that are means over pictures, or to first order are."""
+    near = neighbourhood(features, reference.balls)
+    infinity = "fid_infinity" in costly and len(features) >= LEAST
+    return {
+        "fid": frechet_shares(features, reference),
+        "kid": kernel_shares(features, reference),
+        "swd": sliced_shares(features, reference),
+        **({"precision": near.precise, "density": near.dense} if near else {}),
+        **({"fid_infinity": infinity_shares(features, reference)} if infinity else {}),
+    }
+
+
+def feature_replicates(
+    features: Features, reference: Statistics, weights: Weights, costly: Container[str] = COSTLY
+) -> dict[str, Values]:
+    """The `feature_scores` in each draw of the pictures (`gancomp.metrics.bootstrap`), but for recall, whose balls
+    draws with repetitions would shrink."""
+    near = neighbourhood(features, reference.balls)
+    infinity = "fid_infinity" in costly and len(features) >= LEAST
+    return {
+        "fid": frechet_replicates(features, reference, weights),
+        "kid": kernel_replicates(features, reference, weights),
+        "swd": mean_replicates(sliced_shares(features, reference), weights),
+        **({"precision": mean_replicates(near.precise, weights)} if near else {}),
+        **({"density": mean_replicates(near.dense, weights)} if near else {}),
+        **({"coverage": near.coverages(weights)} if near else {}),
+        **({"fid_infinity": mean_replicates(infinity_shares(features, reference), weights)} if infinity else {}),
+    }
 
 
 @dataclass(frozen=True)
@@ -45,8 +100,8 @@ class Truth:
 class Scorer:
     """Measures what generators make of the inputs of *pictures*, against the real pictures in *reference*.
 
-    L1, PSNR, SSIM and LPIPS need pairs, and mIoU a *judge*; scores for which something is missing are None. SSIM, which
-    costs more than FID of large pictures, can be left out.
+    L1, PSNR, SSIM and LPIPS need pairs, and mIoU a *judge*; scores for which something is missing are None. *costly*
+    says which of `COSTLY` are measured.
     """
 
     def __init__(
@@ -56,11 +111,11 @@ class Scorer:
         inception: Extractor,
         judge: Judge | None = None,
         lpips: Lpips | None = None,
-        ssim: bool = True,
+        costly: Container[str] = COSTLY,
     ) -> None:
         self.pictures, self.reference = pictures, reference
         self.inception, self.judge, self.lpips = inception, judge, lpips
-        self.ssim = ssim and has_ssim(*pictures.size)
+        self.costly, self.ssim = costly, "ssim" in costly and has_ssim(*pictures.size)
 
     def truth(self, indices: Sequence[int]) -> Truth:
         """The truth of the inputs at *indices*."""
@@ -118,40 +173,20 @@ class Tally:
 
     def scores(self) -> Scores:
         """The scores of all pictures that were counted in; ValueError for fewer than two."""
-        scorer, features = self._scorer, self.features
-        near = neighbourhood(features, scorer.reference.balls)
+        scorer = self._scorer
         return Scores(
-            fid=frechet_distance(features, scorer.reference),
-            kid=kernel_distance(features, scorer.reference),
+            **feature_scores(self.features, scorer.reference, scorer.costly),
             miou=mean_iou(self._confusion) if scorer.judge else None,
             **{metric: float(values.mean()) for metric, values in self.each.items()},
-            **(near.scores if near else {}),
         )
 
     def shares(self) -> dict[str, Values]:
         """What each picture adds (n,) to the scores that are means over pictures, or to first order are."""
-        reference, features = self._scorer.reference, self.features
-        near = neighbourhood(features, reference.balls)
-        return {
-            "fid": frechet_shares(features, reference),
-            "kid": kernel_shares(features, reference),
-            **self.each,
-            **({"precision": near.precise, "density": near.dense} if near else {}),
-        }
+        scorer = self._scorer
+        return feature_shares(self.features, scorer.reference, scorer.costly) | self.each
 
     def replicates(self, weights: Weights) -> dict[str, Values]:
-        """The scores in each draw of the pictures (`gancomp.metrics.bootstrap`), but for mIoU, and for recall, whose
-        balls draws with repetitions would shrink."""
-        reference, features = self._scorer.reference, self.features
-        found = {
-            "fid": frechet_replicates(features, reference, weights),
-            "kid": kernel_replicates(features, reference, weights),
-            **{metric: mean_replicates(values, weights) for metric, values in self.each.items()},
-        }
-        if near := neighbourhood(features, reference.balls):
-            found |= {
-                "precision": mean_replicates(near.precise, weights),
-                "density": mean_replicates(near.dense, weights),
-                "coverage": near.coverages(weights),
-            }
-        return found
+        """The scores in each draw of the pictures (`gancomp.metrics.bootstrap`), but for mIoU and recall."""
+        scorer = self._scorer
+        of_pairs = {metric: mean_replicates(values, weights) for metric, values in self.each.items()}
+        return feature_replicates(self.features, scorer.reference, weights, scorer.costly) | of_pairs

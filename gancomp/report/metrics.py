@@ -71,6 +71,8 @@ METRICS: tuple[Metric, ...] = (
     Metric("recall", "Recall", "recall_k5", 1, "(k = 5)", 3, main=False),
     Metric("density", "Density", "density_k5", 1, "(k = 5)", 3, main=False),
     Metric("coverage", "Coverage", "coverage_k5", 1, "(k = 5)", 3, main=False),
+    Metric("fid_infinity", "FID∞", "fid_infinity_15_sizes", 1, "", 1, main=False),
+    Metric("swd", "SWD", "swd_512_directions", 1, "", 3, main=False),
 )
 BY_KEY = {metric.key: metric for metric in METRICS}
 

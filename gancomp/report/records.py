@@ -32,7 +32,8 @@ class Scores(Record):
     `l1` is the mean absolute difference as a share of the 8-bit range, `lpips` the mean perceptual distance, `ssim` the
     mean structural similarity, `psnr` the mean of the pictures' ratios in dB; None where the truth is not known.
     `miou` is a share, what a judge reads off the pictures; None without a judge. `precision`, `recall`, `density` and
-    `coverage` are of 5 nearest neighbours among Inception's features. Files of earlier versions lack the last six.
+    `coverage` are of 5 nearest neighbours among Inception's features. `fid_infinity` is FID at the end of a line over
+    1/n, `swd` the sliced Wasserstein distance of the same features. Files of earlier versions lack the last eight.
     """
 
     fid: float
@@ -46,6 +47,8 @@ class Scores(Record):
     recall: Score = None
     density: Score = None
     coverage: Score = None
+    fid_infinity: Score = None
+    swd: Score = None
 
 
 class Cost(Record):

@@ -38,21 +38,26 @@ class SubnetRow(Cost, Scores):
     density_high: Score = None
     coverage_low: Score = None
     coverage_high: Score = None
+    fid_infinity_low: Score = None
+    fid_infinity_high: Score = None
+    swd_low: Score = None
+    swd_high: Score = None
 
 
 def _ends(*metrics: str) -> tuple[str, ...]:
     return tuple(f"{metric}_{end}" for metric in metrics for end in ("low", "high"))
 
 
-#: The columns of `scores/search.csv`, in order.
+#: The columns of `scores/search.csv`, in order: those that every version had, and what came later.
 PLAIN_COLUMNS: tuple[str, ...] = ("index", "widths", "macs", "macs_paper", "params", "fid", "kid", "l1", "miou")
-NEWER_SCORES: tuple[str, ...] = ("psnr", "ssim", "lpips", "precision", "recall", "density", "coverage")
-FIRST_INTERVALS: tuple[str, ...] = _ends("fid", "kid", "l1")
-NEWER_INTERVALS: tuple[str, ...] = _ends("psnr", "ssim", "lpips", "precision", "density", "coverage")
-INTERVAL_COLUMNS: tuple[str, ...] = (*FIRST_INTERVALS, *NEWER_INTERVALS)
-SEARCH_COLUMNS: tuple[str, ...] = (*PLAIN_COLUMNS, *FIRST_INTERVALS, *NEWER_SCORES, *NEWER_INTERVALS)
-#: What files from before the newer scores, and from before intervals were known, have of them.
-OLDER_COLUMNS: tuple[tuple[str, ...], ...] = ((*PLAIN_COLUMNS, *FIRST_INTERVALS), PLAIN_COLUMNS)
+LATER_COLUMNS: tuple[str, ...] = (
+    *_ends("fid", "kid", "l1"),
+    *("psnr", "ssim", "lpips", "precision", "recall", "density", "coverage"),
+    *_ends("psnr", "ssim", "lpips", "precision", "density", "coverage"),
+    *("fid_infinity", "swd"),
+    *_ends("fid_infinity", "swd"),
+)
+SEARCH_COLUMNS: tuple[str, ...] = (*PLAIN_COLUMNS, *LATER_COLUMNS)
 #: `scores/space.csv` also has the median and the quartiles of the latency of one picture, in ms.
 LATENCY_COLUMNS: tuple[str, ...] = ("latency_ms", "latency_ms_low", "latency_ms_high")
 SPACE_COLUMNS: tuple[str, ...] = (*SEARCH_COLUMNS, *LATENCY_COLUMNS)
@@ -140,9 +145,10 @@ def read_shard(path: Path) -> list[ShardRow]:
 
 
 def _read_rows(path: Path, kind: type[RecordType], more: tuple[str, ...] = ()) -> list[RecordType]:
-    """The rows of a file that has the columns of `search.csv`, or those of earlier versions, and *more*."""
+    """The rows of a file that has the columns of `search.csv`, or of them what an earlier version knew, and *more*."""
     columns, rows = read_csv(require(path, "search"))
-    if columns not in [(*known, *more) for known in (SEARCH_COLUMNS, *OLDER_COLUMNS)]:
+    had = tuple(column for column in LATER_COLUMNS if column in columns)
+    if columns != (*PLAIN_COLUMNS, *had, *more):
         wanted = ", ".join((*SEARCH_COLUMNS, *more))
         raise GancompError(f"{path}: its columns are not {wanted}; delete it and run the search again")
     return [validated(row, kind, f"{path}, line {line}", "search") for line, row in enumerate(rows, start=2)]

@@ -20,7 +20,7 @@ from gancomp.errors import GancompError
 from gancomp.metrics.bootstrap import Values, draws, interval
 from gancomp.metrics.inception import Inception
 from gancomp.metrics.lpips import Lpips
-from gancomp.metrics.scoring import Scorer
+from gancomp.metrics.scoring import LEAST_PICTURES, Scorer
 from gancomp.metrics.segmentation import Judge, load_judge
 from gancomp.metrics.statistics import load_statistics
 from gancomp.nets import load_generator
@@ -55,8 +55,8 @@ def score(
     """Score *subnets* of the once-for-all *generator*, in order, with 95% intervals from draws of the pictures.
     With a *stride* only one picture in *stride* counts, and there are no intervals.
 
-    What looks at Inception's features always, L1 and PSNR where train-2 holds pairs, and SSIM, LPIPS and mIoU, which
-    may cost more than all else, where they are the metric that chooses. Raises GancompError when what measures is
+    What looks at Inception's features always, L1 and PSNR where train-2 holds pairs, and SSIM, LPIPS, mIoU and FID∞,
+    which may cost more than all else, where they are the metric that chooses. Raises GancompError when what measures is
     missing, or a judge is not good enough to choose by.
     """
     settings = config.experiments[experiment]
@@ -68,14 +68,15 @@ def score(
     reference = load_statistics(root / "statistics.safetensors", "train-2", inception.key, pictures.data_hash)
     judge = usable_judge(dataset, root, fabric.device) if settings.metric == "miou" else None
     lpips = Lpips(paths.LPIPS, fabric.device) if settings.metric == "lpips" else None
-    scorer = Scorer(pictures, reference, inception, judge, lpips, ssim=settings.metric == "ssim")
+    scorer = Scorer(pictures, reference, inception, judge, lpips, costly={settings.metric})
     count, chunk = min(len(pictures), settings.search.images), settings.search.chunk
     # Names may follow what the pictures show. A smaller stride keeps what a larger one has drawn.
     scored = sorted(rng.sample(settings.seed, "pictures of the search", len(pictures), math.ceil(count / stride)))
-    if len(scored) < 2:
+    if len(scored) < (least := LEAST_PICTURES.get(settings.metric, 2)):
         raise GancompError(
-            f"experiments.{experiment}.search: one in {stride} of {count} pictures is {len(scored)}, and scores need "
-            "2; score more pictures (images), or halve less (halving.rounds, halving.factor)"
+            f"experiments.{experiment}.search: one in {stride} of {count} pictures is {len(scored)}, and scores by "
+            f"{settings.metric} need {least}; score more pictures (images), or halve less (halving.rounds, "
+            "halving.factor)"
         )
     weights = draws(count, settings.search.bootstrap if stride == 1 else 0, settings.seed)
     walk = TreeWalk(

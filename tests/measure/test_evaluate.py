@@ -84,6 +84,7 @@ def test_honesty_rows(workspace: Workspace) -> None:
     real = Statistics.from_features(inception(targets))
 
     assert record.bands.keys() == {"val", "train-2"}
+    assert {"fid", "kid", "swd"} <= record.bands["train-2"].keys()
     low, high = record.bands["val"]["fid"]
     assert low < record.rows[REAL].fid < high
 

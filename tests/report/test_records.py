@@ -14,7 +14,7 @@ from gancomp.pipeline.files import read_csv, write_csv
 from gancomp.report.reading import read, read_log
 from gancomp.report.records import Benchmark, Evaluation, Reference, Scores, SupernetMetrics
 from gancomp.report.scoreboard import COMPARED, Folders, label, read_scoreboard
-from gancomp.report.searched import OLDER_COLUMNS, read_search
+from gancomp.report.searched import LATER_COLUMNS, PLAIN_COLUMNS, read_search
 
 from .made_up_results import EXPERIMENT, edit_json, make_alone
 
@@ -78,19 +78,22 @@ def test_search_rows_are_typed_and_faults_are_located(results: Path) -> None:
     lines = path.read_text().splitlines()
     lines[3] = lines[3].rsplit(",", 1)[0] + ",nan"
     path.write_text("\n".join(lines))
-    with pytest.raises(GancompError, match=r"search\.csv, line 4: coverage_high: .*finite"):
+    with pytest.raises(GancompError, match=r"search\.csv, line 4: swd_high: .*finite"):
         read_search(path)
 
 
-@pytest.mark.parametrize("columns", OLDER_COLUMNS)
-def test_files_of_earlier_versions_are_read(results: Path, columns: tuple[str, ...]) -> None:
-    path = results / EXPERIMENT / "scores" / "search.csv"
+@pytest.mark.parametrize("later", [LATER_COLUMNS[:26], LATER_COLUMNS[:6], ()])
+def test_files_of_earlier_versions_are_read(results: Path, later: tuple[str, ...]) -> None:
+    path, columns = results / EXPERIMENT / "scores" / "search.csv", (*PLAIN_COLUMNS, *later)
     before = read_search(path)
     _, rows = read_csv(path)
     write_csv(path, columns, [{name: row[name] for name in columns} for row in rows], checked=True)
     after = read_search(path)
     assert [(row.widths, row.fid, row.l1) for row in after] == [(row.widths, row.fid, row.l1) for row in before]
-    assert {row.precision for row in after} == {None}
+    assert {(row.precision, row.swd) for row in after} == {(None, None)}
+    write_csv(path, columns[1:], [{name: row[name] for name in columns[1:]} for row in rows], checked=True)
+    with pytest.raises(GancompError, match=r"search\.csv: its columns are not index, widths"):
+        read_search(path)
 
 
 def test_search_without_rows_is_refused(results: Path) -> None:

@@ -79,5 +79,7 @@ def test_the_rounds_end_on_all_pictures() -> None:
 
 def test_too_few_pictures_to_halve_are_refused(workspace: Workspace) -> None:
     config = workspace.config(search={"method": "halving", "halving": {"rounds": 3, "factor": 3}})
-    with pytest.raises(GancompError, match=r"one in 9 of \d pictures is 1, and scores need 2; score more pictures"):
+    with pytest.raises(
+        GancompError, match=r"one in 9 of \d pictures is 1, and scores by fid need 2; score more pictures"
+    ):
         halve_scores(config, EXPERIMENT, "cpu")

@@ -100,10 +100,12 @@ def test_search_csv_of_the_experiment(finished: Workspace) -> None:
     assert (finished.stage("scores") / "search.csv").read_text().splitlines()[0] == (
         "index,widths,macs,macs_paper,params,fid,kid,l1,miou,fid_low,fid_high,kid_low,kid_high,l1_low,l1_high,"
         "psnr,ssim,lpips,precision,recall,density,coverage,psnr_low,psnr_high,ssim_low,ssim_high,lpips_low,lpips_high,"
-        "precision_low,precision_high,density_low,density_high,coverage_low,coverage_high,crc32"
+        "precision_low,precision_high,density_low,density_high,coverage_low,coverage_high,"
+        "fid_infinity,swd,fid_infinity_low,fid_infinity_high,swd_low,swd_high,crc32"
     )
-    assert {(row.ssim, row.lpips, row.miou) for row in rows} == {(None, None, None)}, "they cost more than all else"
-    assert all(row.psnr and row.precision is not None and row.coverage is not None for row in rows)
+    dear = {(row.ssim, row.lpips, row.miou, row.fid_infinity) for row in rows}
+    assert dear == {(None, None, None, None)}, "they cost more than all else"
+    assert all(row.psnr and row.swd and row.precision is not None and row.coverage is not None for row in rows)
 
 
 @pytest.mark.parametrize("metric", ["ssim", "recall"])
@@ -122,7 +124,7 @@ def test_any_metric_chooses(workspace: Workspace, metric: str) -> None:
 
 def test_intervals_hold_their_score(finished: Workspace) -> None:
     for row in read_search(finished.stage("scores") / "search.csv"):
-        for metric in ("fid", "kid", "l1", "psnr"):
+        for metric in ("fid", "kid", "l1", "psnr", "swd"):
             low, high = getattr(row, f"{metric}_low"), getattr(row, f"{metric}_high")
             assert low < getattr(row, metric) < high
 

@@ -60,7 +60,7 @@ def test_a_search_becomes_a_page(workspace: Workspace) -> None:
         (row.index, row.widths, row.macs, row.fid, row.l1) for row in rows
     ]
     assert [metric["key"] for metric in made["metrics"]] == (
-        ["fid", "kid", "l1", "psnr", "precision", "recall", "density", "coverage"]
+        ["fid", "kid", "l1", "psnr", "precision", "recall", "density", "coverage", "swd"]
     )
     assert {row["latency"] for row in table} == {None}
     selection = read(workspace.stage("search") / "selection.json", Selection, "search")
