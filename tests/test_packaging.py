@@ -15,11 +15,14 @@ import pytest
 import yaml
 
 import gancomp
+from gancomp import extras
 
 ROOT = Path(__file__).parent.parent
 PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 DEPENDENCIES: list[str] = PYPROJECT["project"]["dependencies"]
-DEVELOPMENT: list[str] = PYPROJECT["dependency-groups"]["dev"]
+EXTRAS: dict[str, list[str]] = PYPROJECT["project"]["optional-dependencies"]
+OPTIONAL: list[str] = [pin for pins in EXTRAS.values() for pin in pins]
+ITSELF, *DEVELOPMENT = PYPROJECT["dependency-groups"]["dev"]
 
 
 @pytest.fixture(scope="module")
@@ -51,10 +54,19 @@ def test_environment_has_the_same_pins() -> None:
     environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
     python, _, section = environment["dependencies"]
     assert python == f"python{PYPROJECT['project']['requires-python']}"
-    assert section["pip"] == [*DEPENDENCIES, *DEVELOPMENT, "-e ."]
+    assert section["pip"] == [*DEPENDENCIES, *OPTIONAL, *DEVELOPMENT, "-e ."]
 
 
-@pytest.mark.parametrize("pin", [*DEPENDENCIES, *DEVELOPMENT])
+def test_what_is_developed_has_every_extra() -> None:
+    assert f"gancomp[{','.join(EXTRAS)}]" == ITSELF
+
+
+def test_an_extra_that_the_code_names_is_there() -> None:
+    for module, name in extras.EXTRAS.items():
+        assert module in {normalised(re.split(r"[\[<>=!~ ]", pin)[0]) for pin in EXTRAS[name]}
+
+
+@pytest.mark.parametrize("pin", [*DEPENDENCIES, *OPTIONAL, *DEVELOPMENT])
 def test_every_dependency_says_why(pin: str) -> None:
     lines = (ROOT / "pyproject.toml").read_text(encoding="utf-8").splitlines()
     (line,) = [line for line in lines if f'"{pin}"' in line]
@@ -62,7 +74,7 @@ def test_every_dependency_says_why(pin: str) -> None:
 
 
 def test_what_the_package_imports_is_declared() -> None:
-    declared = {normalised(re.split(r"[\[<>=!~ ]", pin)[0]) for pin in DEPENDENCIES}
+    declared = {normalised(re.split(r"[\[<>=!~ ]", pin)[0]) for pin in [*DEPENDENCIES, *OPTIONAL]}
     owners = importlib.metadata.packages_distributions()
     undeclared = {
         f"{path.relative_to(ROOT)}: {module}"

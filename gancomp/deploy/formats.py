@@ -24,6 +24,7 @@ from gancomp.data.datasets import Pictures
 from gancomp.data.settings import Split
 from gancomp.deploy.runtimes import Pixels, Run, on_onnxruntime, on_openvino, on_pytorch
 from gancomp.errors import GancompError
+from gancomp.extras import extra
 from gancomp.nets import Generator, load_generator
 from gancomp.pipeline.checkpoints import HEADER_KEY, read_header
 from gancomp.pipeline.files import atomic, file_sha256, write_json
@@ -307,8 +308,7 @@ def _to_int8(generator: Generator, calibration: Pixels) -> Program:
 
 
 def _to_openvino(generator: Generator, precision: Precision, dynamic: bool) -> Program:
-    import openvino
-
+    openvino = extra("openvino")
     # By way of ONNX, where BatchNorm is folded already.
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"

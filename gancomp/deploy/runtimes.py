@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from gancomp.errors import GancompError
+from gancomp.extras import extra
 from gancomp.nets import Generator, load_generator
 from gancomp.pipeline.checkpoints import HEADER_KEY, Header
 from gancomp.spec import GeneratorSpec, Role, ValueRange
@@ -95,8 +96,7 @@ def on_onnxruntime(model: Path | bytes, threads: int = 0) -> tuple[Run, Any]:
 
 def on_openvino(model: Any, threads: int = 0, numbers: Numbers = "fast", device: str = "CPU") -> tuple[Run, Any]:
     """A model that OpenVINO reads (a path, a file's content, or one of its own) on *device*, and the compiled one."""
-    import openvino
-
+    openvino = extra("openvino")
     options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
     if threads and device == "CPU":
         options["INFERENCE_NUM_THREADS"] = threads
@@ -121,8 +121,7 @@ def _onnx(path: Path, threads: int) -> Model:
 
 
 def _openvino(path: Path, threads: int, numbers: Numbers) -> Model:
-    import openvino
-
+    openvino = extra("openvino")
     if not path.with_suffix(".bin").is_file():
         raise GancompError(f"{path.with_suffix('.bin')}: missing; the weights of {path.name} are kept there")
     model = openvino.Core().read_model(path)

@@ -31,6 +31,7 @@ from gancomp.deploy.formats import (
 )
 from gancomp.deploy.runtimes import Pixels, Run, on_onnxruntime, on_openvino, on_pytorch
 from gancomp.elastic.space import Widths, draw_widths
+from gancomp.extras import extra
 from gancomp.measure.evaluate import Validation
 from gancomp.measure.latency import summary, timed
 from gancomp.measure.macs import profile
@@ -85,6 +86,7 @@ def measure_runtimes(config: Config, experiment: str) -> None:
     A runtime that cannot run a network is a row that says why. Pictures in other numbers than fp32 are compared with
     PyTorch's, and FID is measured of the compressed ones.
     """
+    extra("openvino")  # it is among what is compared: told before the others are measured
     settings = config.experiments[experiment]
     validation = Validation(config, experiment, "cpu")
     folder = paths.stage(experiment, "latency")

@@ -1,8 +1,9 @@
-"""Pictures to Inception features: OpenVINO on processors, PyTorch on GPUs."""
+"""Pictures to Inception features: OpenVINO on processors where it is installed, else PyTorch."""
 
 from __future__ import annotations
 
 import contextlib
+import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -14,9 +15,11 @@ import torch
 from numpy.typing import NDArray
 
 from gancomp.errors import GancompError
+from gancomp.extras import extra, installed
 from gancomp.metrics import inception_weights
 from gancomp.metrics.inception_network import FEATURES, FidInception
 from gancomp.pipeline.checkpoints import load_tensors, save_tensors, tensors_sha256
+from gancomp.pipeline.provenance import processor_has_bf16
 
 if TYPE_CHECKING:
     import openvino
@@ -51,6 +54,8 @@ class Inception:
     ) -> None:
         runtime_, precision_, device = _resolve(runtime, precision, device)
         self.key = _key(runtime_, precision_)
+        if runtime == "auto" and device == "cpu" and runtime_ == "torch":
+            sys.stderr.write("Inception runs in PyTorch; in OpenVINO it is faster: pip install 'gancomp[openvino]'\n")
         self._chunk = CPU_CHUNK if device == "cpu" else GPU_CHUNK
         self._run = (_torch if runtime_ == "torch" else _openvino)(weights, precision_, device, threads)
 
@@ -77,9 +82,9 @@ def _resolve(runtime: str, precision: str, device: str) -> tuple[str, str, str]:
     if device.startswith("cuda") and (runtime == "openvino" or not torch.cuda.is_available()):
         raise GancompError(f"device {device}: not there for runtime {runtime}; use cpu, or auto for what there is")
     if runtime == "auto":
-        runtime = "openvino" if device == "cpu" else "torch"
+        runtime = "openvino" if device == "cpu" and installed("openvino") else "torch"
     if precision == "auto":
-        precision = "bf16" if _has_bf16(device) else "32"
+        precision = "bf16" if _has_bf16(runtime, device) else "32"
     return runtime, precision, device
 
 
@@ -88,12 +93,12 @@ def _key(runtime: str, precision: str) -> str:
     return f"{short_hash}-32" if precision == "32" else f"{short_hash}-{runtime}-{precision}"
 
 
-def _has_bf16(device: str) -> bool:
+def _has_bf16(runtime: str, device: str) -> bool:
     if device.startswith("cuda"):
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    import openvino
-
-    capabilities: list[str] = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    if runtime == "torch":
+        return processor_has_bf16()
+    capabilities: list[str] = extra("openvino").Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return "BF16" in capabilities
 
 
@@ -128,9 +133,7 @@ def _torch_threads(threads: int | None) -> Iterator[None]:
 
 
 def _openvino(weights: Path, precision: str, device: str, threads: int | None) -> Callable[[Pictures], Features]:
-    import openvino
-
-    core = openvino.Core()
+    core = extra("openvino").Core()
     settings = {
         "INFERENCE_PRECISION_HINT": {"32": "f32", "bf16": "bf16"}[precision],
         # One stream over all threads: as fast as several streams here, with one batch in memory.
@@ -154,8 +157,7 @@ def _converted(core: openvino.Core, weights: Path) -> openvino.Model:
     Whether it was kept or not, it is read from its serialised form: the graph in memory runs its sums in another
     order, and scores must not depend on which process came first.
     """
-    import openvino
-
+    openvino = extra("openvino")
     tensors = inception_weights.load(weights)
     path = weights.with_suffix(".openvino.safetensors")
     about = {
@@ -183,8 +185,7 @@ def _kept(path: Path, about: dict[str, str]) -> inception_weights.Tensors | None
 
 def _convert(tensors: inception_weights.Tensors) -> inception_weights.Tensors:
     """The network as OpenVINO serialises it: graph `xml` and weights `bin`, as bytes."""
-    import openvino
-
+    openvino = extra("openvino")
     example = torch.zeros(2, 64, 64, 3, dtype=torch.uint8)
     shape = openvino.PartialShape([-1, -1, -1, 3])
     with warnings.catch_warnings(action="ignore", category=FutureWarning):  # OpenVINO traces by torch.jit

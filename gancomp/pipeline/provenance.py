@@ -45,6 +45,15 @@ def processor() -> str:
     return f"{name or platform.machine()}{' (AMX)' if 'amx_bf16' in info else ''}"
 
 
+def processor_has_bf16() -> bool:
+    """Whether the processor computes in bf16: by AMX or AVX512-BF16."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+    return "amx_bf16" in flags or "avx512_bf16" in flags
+
+
 def provenance() -> dict[str, Any]:
     """Where and with what a result was made; goes into metrics.json and tables."""
     from importlib.metadata import version

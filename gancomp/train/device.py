@@ -17,6 +17,7 @@ from lightning_fabric.strategies.ddp import DDPStrategy
 
 from gancomp.config.values import Precision
 from gancomp.errors import GancompError
+from gancomp.pipeline.provenance import processor_has_bf16
 
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -38,11 +39,7 @@ def has_bf16(device: Device = "auto") -> bool:
     """Whether bf16 is fast there: a GPU that supports it, or a processor with AMX or AVX512-BF16."""
     if device != "cpu" and torch.cuda.is_available():
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    try:
-        flags = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return False
-    return "amx_bf16" in flags or "avx512_bf16" in flags
+    return processor_has_bf16()
 
 
 def make_fabric(precision: Precision, device: Device = "auto", devices: int = 1) -> Fabric:

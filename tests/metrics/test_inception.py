@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from pytorch_fid import inception as pytorch_fid
 
 from gancomp.errors import GancompError
 from gancomp.metrics import inception, inception_weights
-from gancomp.metrics.inception import Inception
+from gancomp.metrics.inception import Inception, inception_key
 from gancomp.metrics.inception_network import FidInception, convolutions, skeleton
 
 Tensors = dict[str, torch.Tensor]
@@ -109,3 +110,18 @@ def test_gpu_agrees_with_the_processor(random_weights: Path, pictures: np.ndarra
     expected = Inception(random_weights, "torch", "32", device="cpu")(pictures)
     found = Inception(random_weights, precision="32", device="cuda")(pictures)
     np.testing.assert_allclose(found, expected, atol=1e-4 * expected.max())
+
+
+def test_without_openvino_it_runs_in_pytorch_and_says_so(
+    random_weights: Path, trusted: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In full precision its features are OpenVINO's, by their key too."""
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    found = Inception(random_weights, precision="32", device="cpu")
+    assert found.key == inception_key("32", "cpu") == f"{trusted[:12]}-32"
+    assert inception_key("bf16", "cpu") == f"{trusted[:12]}-torch-bf16"
+    assert inception_key("auto", "cpu") in (found.key, f"{trusted[:12]}-torch-bf16")
+    assert "pip install 'gancomp[openvino]'" in capsys.readouterr().err
+    assert found(np.zeros((1, 8, 8, 3), np.uint8)).shape == (1, 2048)
+    with pytest.raises(GancompError, match=r"gancomp\[openvino\]"):
+        Inception(random_weights, runtime="openvino", precision="32", device="cpu")

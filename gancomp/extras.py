@@ -1,0 +1,27 @@
+"""Packages that the core does without, and the extra that installs each: `pip install 'gancomp[EXTRA]'`."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from gancomp.errors import GancompError
+
+#: The extra that each module comes with, as in pyproject.toml.
+EXTRAS = {"openvino": "openvino"}
+
+
+def installed(module: str) -> bool:
+    """Whether *module*, of EXTRAS, is here; it is not imported."""
+    return find_spec(module) is not None
+
+
+def extra(module: str) -> Any:
+    """*module*, of EXTRAS; GancompError, which names the extra to install, where it is not here."""
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name != module:
+            raise
+        raise GancompError(f"{module} is not installed: pip install 'gancomp[{EXTRAS[module]}]'") from None
