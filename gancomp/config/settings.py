@@ -59,6 +59,15 @@ class Comparison(Strict):
         return [self.original, *(place for places in self.methods.values() for place in places if place)]
 
 
+class Samples(Strict):
+    """Pictures of the validation set that every training draws on its way, always the same ones, to look at."""
+
+    every: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="steps between two of them; 0: none; a twentieth of the training if unset"
+    )
+    pictures: Annotated[int, Field(ge=1, le=12)] = Field(6, description="how many; the grids show them, too")
+
+
 class Config(Strict):
     """The whole configuration, as `config.yaml` writes it."""
 
@@ -66,6 +75,7 @@ class Config(Strict):
     devices: int = Field(
         1, ge=1, le=64, description="over how many GPUs of one machine each training is spread (its batch is shared)"
     )
+    samples: Samples = Samples()
     study: Study | None = Field(None, description="the experiments behind `snakemake paper`")
     comparison: Comparison | None = Field(None, description="the experiments behind `snakemake comparison`")
     datasets: dict[str, Dataset] = Field(default_factory=dict)

@@ -49,6 +49,15 @@ class Training(Strict):
         return self
 
 
+def total_steps(training: Training, pictures: int) -> int:
+    """Steps of the whole stage; an epoch drops its last, incomplete batch, and has one step at least."""
+    return max(1, round((training.epochs_const + training.epochs_decay) * steps_per_epoch(training, pictures)))
+
+
+def steps_per_epoch(training: Training, pictures: int) -> int:
+    return max(1, pictures // training.batch)
+
+
 class GeneratorTraining(Training):
     """Training of a generator of its own width: original, teacher, student."""
 

@@ -20,7 +20,7 @@ from gancomp import rng
 from gancomp.config.experiment import Experiment
 from gancomp.config.searching import budget_macs
 from gancomp.config.settings import Config
-from gancomp.config.training import DistillTraining, SupernetTraining, Training
+from gancomp.config.training import DistillTraining, SupernetTraining, Training, total_steps
 from gancomp.data.build import planned_counts
 from gancomp.data.manifest import NAME, load_manifest
 from gancomp.data.settings import DatasetBase, SmallJudge
@@ -40,7 +40,6 @@ from gancomp.pipeline.signatures import SECTION
 from gancomp.pipeline.stages import generator_spec, stages_of
 from gancomp.search.candidates import GROUP, candidates
 from gancomp.spec import GeneratorSpec
-from gancomp.train.loop import total_steps
 
 #: Times are told as a range: by so much less, and by so much more.
 UNCERTAINTY = 1.5

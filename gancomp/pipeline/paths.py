@@ -9,6 +9,8 @@ RESULTS = Path("results")
 
 #: In a stage's folder: generators on the way, by the pictures seen until then.
 SNAPSHOTS = "snapshots"
+#: In a training's folder: the same pictures on the way, one strip a moment, by the pictures seen until then.
+SAMPLES = "samples"
 
 DOWNLOADS = DATA / "downloads"
 INCEPTION = DATA / "inception" / "weights.safetensors"

@@ -54,7 +54,7 @@ class Progress:
         left = (self.total - self.done) / self.rate if self.rate else 0.0
         line = (
             f"{self.title}: {self.done:,} / {self.total:,} {self.unit} ({self.done / max(self.total, 1):.0%}), "
-            f"{self.rate:.1f} {self.unit}/s, {_clock(left)} left{'; ' + detail if detail else ''}"
+            f"{self.rate:.1f} {self.unit}/s, {clock(left)} left{'; ' + detail if detail else ''}"
         )
         try:
             if self._terminal:
@@ -67,7 +67,8 @@ class Progress:
             self._silent = True
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """Minutes and seconds, such as 3:07; hours before them where there are any."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -15,13 +15,14 @@ import torch
 from torch import Tensor
 
 from gancomp import ranks, rng
-from gancomp.config.training import Training
+from gancomp.config.training import Training, steps_per_epoch, total_steps
 from gancomp.data.augment import augment
 from gancomp.data.datasets import Pictures, to_float
 from gancomp.data.settings import DatasetBase
 from gancomp.errors import GancompError
 from gancomp.pipeline.files import atomic
 from gancomp.pipeline.progress import Progress
+from gancomp.train.samples import sample_steps
 from gancomp.train.state import Progressed, load_state, save_state
 from gancomp.train.stopping import EXIT_STATUS, Allotted, asked_to_stop
 
@@ -64,15 +65,6 @@ def learning_rate_factor(step: int, training: Training, steps_per_epoch: int) ->
     return max(0.0, 1.0 - (step - const) / decay)
 
 
-def total_steps(training: Training, pictures: int) -> int:
-    """Steps of the whole stage; an epoch drops its last, incomplete batch, and has one step at least."""
-    return max(1, round((training.epochs_const + training.epochs_decay) * steps_per_epoch(training, pictures)))
-
-
-def steps_per_epoch(training: Training, pictures: int) -> int:
-    return max(1, pictures // training.batch)
-
-
 def fit(
     recipe: Recipe,
     pictures: Pictures,
@@ -87,15 +79,17 @@ def fit(
     until: float | None = None,
     before: Callable[[], dict[str, Any]] = dict,
     keep: Callable[[int], None] = lambda images: None,
+    sample_every: int | None = 0,
+    sample: Callable[[int], None] = lambda images: None,
 ) -> Progressed:
     """Train *recipe* to the end of its schedule, from wherever an earlier run stopped.
 
     An epoch is as many pictures as the larger side of *pictures* has. *folder* keeps `state.pt` and the growing
     `log.csv`. *before* is called before the very first step, and what it returns stays in the notes through every
-    resume; *keep* is called with the pictures seen wherever `training.snapshots` asks for one. Of several ranks each
-    trains on its share of every batch, and the first one writes. Raises GancompError, keeping the last good state, when
-    a loss is no longer finite; SystemExit, having saved, when SIGTERM asked a rank to stop or the time *until*
-    (`time.monotonic()`) is near.
+    resume; *keep* is called with the pictures seen wherever `training.snapshots` asks for one, and *sample* after each
+    of `sample_steps`. Of several ranks each trains on its share of every batch, and the first one writes. Raises
+    GancompError, keeping the last good state, when a loss is no longer finite; SystemExit, having saved, when SIGTERM
+    asked a rank to stop or the time *until* (`time.monotonic()`) is near.
     """
     if training.batch % ranks.count():
         raise GancompError(f"{stage}.batch: {training.batch} pictures cannot be shared by {ranks.count()} devices")
@@ -112,6 +106,7 @@ def fit(
     log_every = max(1, total // LOG_ROWS)
     snapshots = training.snapshots or 1
     kept = {round(total * part / snapshots) for part in range(1, snapshots)}  # the last one is what is left at the end
+    sampled = sample_steps(sample_every, total)
     columns = (*LOG_COLUMNS, *recipe.loss_names, *LOG_TIMES)
     if ranks.is_first():
         _cut_log(log_path, columns, progressed.step)
@@ -159,6 +154,8 @@ def fit(
             progress.advance(training.batch, detail)
             if progressed.step in kept and ranks.is_first():
                 keep(progressed.step * training.batch)
+            if progressed.step in sampled and ranks.is_first():
+                sample(progressed.step * training.batch)
             stopping = ranks.anywhere(stop() or allotted.is_over(), device)
             if stopping or time.monotonic() - saved >= SAVE_EVERY_SECONDS:
                 _save(recipe, stage, state_path, signature, progressed, parts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,13 @@ from torch import Tensor, nn
 from gancomp import ranks, rng
 from gancomp.config.experiment import Experiment
 from gancomp.config.settings import Config
-from gancomp.config.training import ImportableTraining, Training
+from gancomp.config.training import ImportableTraining, Training, steps_per_epoch
 from gancomp.data.calibration import calibration_batches
 from gancomp.data.datasets import Pictures, to_rgb
 from gancomp.data.settings import Split
 from gancomp.elastic.calibrate import calibrate, has_batch_statistics
 from gancomp.errors import GancompError
+from gancomp.measure.evaluate import spread
 from gancomp.measure.memory import peak_bytes
 from gancomp.metrics.frechet import frechet_distance
 from gancomp.metrics.inception import Inception
@@ -47,7 +49,8 @@ from gancomp.spec import GeneratorSpec, Role
 from gancomp.train.cyclegan import Reverse
 from gancomp.train.device import Machine, is_launcher, make_fabric
 from gancomp.train.lock import wait_for_turn
-from gancomp.train.loop import LOG_COLUMNS, LOG_TIMES, Recipe, fit, steps_per_epoch
+from gancomp.train.loop import LOG_COLUMNS, LOG_TIMES, Recipe, fit
+from gancomp.train.samples import write_strip
 from gancomp.train.state import Progressed, forget_state
 from gancomp.train.stopping import count_attempt
 from gancomp.train.student import Look
@@ -246,18 +249,28 @@ class StageRun:
             until=self.machine.until,
             before=before,
             keep=lambda images: self._keep(recipe, images),
+            sample_every=self.config.samples.every,
+            sample=lambda images: self._sample(recipe, images),
         )
         ranks.leave_the_rest_to_the_first()
         return progressed
 
     def _keep(self, recipe: Recipe, images: int) -> None:
         """A snapshot of what the stage trains, as it would be left behind after so many *images*."""
-        network = recipe.networks.get("student") or recipe.networks["generator"]
-        own = copy.deepcopy(getattr(network, "generator", network))
-        assert isinstance(own, Generator)
-        fold_spectral_norm(own)
+        own = _as_left(recipe)
         self.calibrate(own)
         self._write_generator(self.resume_folder / paths.SNAPSHOTS / f"{images:012d}.safetensors", own.cpu())
+
+    def _sample(self, recipe: Recipe, images: int) -> None:
+        """A strip of the sample pictures by what the stage trains, after so many *images*."""
+        path = self.resume_folder / paths.SAMPLES / f"{images:012d}.png"
+        indices = spread(len(self._validation))[: self.config.samples.pictures]
+        with self.fabric.autocast():
+            write_strip(path, _as_left(recipe), self._validation, indices)
+
+    @cached_property
+    def _validation(self) -> Pictures:
+        return Pictures(self.root, ("val",), self.dataset.direction)
 
     def calibrate(self, network: Generator) -> None:
         """Estimate BatchNorm's statistics anew, in place, as the search does for every subnet."""
@@ -288,9 +301,10 @@ class StageRun:
         """Write the stage's folder, the model last, and forget the resume state."""
         self.calibrate(generator)
         write_text(self.folder / "log.csv", (self.resume_folder / "log.csv").read_text(encoding="utf-8"))
-        shutil.rmtree(self.folder / paths.SNAPSHOTS, ignore_errors=True)
-        if (self.resume_folder / paths.SNAPSHOTS).is_dir():
-            shutil.copytree(self.resume_folder / paths.SNAPSHOTS, self.folder / paths.SNAPSHOTS)
+        for name in (paths.SNAPSHOTS, paths.SAMPLES):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+            if (self.resume_folder / name).is_dir():
+                shutil.copytree(self.resume_folder / name, self.folder / name)
         self._write(generator, discriminator, progressed, metrics)
         forget_state(self.resume_folder)
         self.end_turn()
@@ -355,3 +369,12 @@ class StageRun:
         other: dict[Role, Role] = {"input": "target", "target": "input"}
         generator.ranges = {other[role] if back else role: found for role, found in self.pictures.ranges.items()}
         save_generator(path, generator, **about)
+
+
+def _as_left(recipe: Recipe) -> Generator:
+    """A copy of the generator that *recipe* trains, as its stage would leave it behind now."""
+    network = recipe.networks.get("student") or recipe.networks["generator"]
+    own = copy.deepcopy(getattr(network, "generator", network))
+    assert isinstance(own, Generator)
+    fold_spectral_norm(own)
+    return own

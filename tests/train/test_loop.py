@@ -18,13 +18,13 @@ from tiny_run import DATASET, SETTINGS, Workspace, one_thread, train
 from torch import Tensor, nn
 
 from gancomp import rng
-from gancomp.config.training import Training
+from gancomp.config.training import Training, steps_per_epoch, total_steps
 from gancomp.data.datasets import Pictures
 from gancomp.data.settings import AlignedDataset
 from gancomp.errors import GancompError
 from gancomp.pipeline.checkpoints import load_tensors
 from gancomp.train import loop
-from gancomp.train.loop import fit, learning_rate_factor, steps_per_epoch, total_steps
+from gancomp.train.loop import fit, learning_rate_factor
 from gancomp.train.state import Progressed
 
 EPOCHS = st.floats(0, 30)

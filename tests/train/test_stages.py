@@ -49,7 +49,7 @@ def equal(one: Path, other: Path) -> bool:
 @pytest.mark.parametrize("stage", TRAINS)
 def test_stage_folder(finished: Workspace, stage: str) -> None:
     config, folder = finished.config(), finished.stage(stage)
-    names = {"config.json", "log.csv", "metrics.json", "model.safetensors", "discriminator.safetensors"}
+    names = {"config.json", "log.csv", "metrics.json", "samples", "model.safetensors", "discriminator.safetensors"}
     assert {path.name for path in folder.iterdir()} == names | ({"maps.safetensors"} if stage in STUDENTS else set())
 
     assert read_json(folder / "config.json") == stage_settings(config, EXPERIMENT, stage)
