@@ -23,7 +23,7 @@ from benchmarks.throughput import Clock, take_turns
 from gancomp.errors import GancompError
 from gancomp.pipeline.files import read_json, write_csv, write_json, write_text
 from gancomp.pipeline.provenance import provenance
-from gancomp.report.figures import BLACK, BLUE, PAGE, VERMILION, save, style
+from gancomp.report.style import BLACK, BLUE, PAGE, VERMILION, save, style
 
 #: The wall's, or the processor time of this process: where others share the machine, on one thread.
 ClockName = Literal["wall", "processor"]

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from gancomp.config.settings import Config
 from gancomp.cli.app import ConfigFiles, DatasetName, Device, DeviceOption, Overrides, app, read_config
 
-# --- data --------------------------------------------------------------------------------------
-
 
 @app.command()
 def inception() -> None:

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     pass
 from gancomp.cli.app import ConfigFiles, Direction, ExperimentName, Overrides, app, experiment_config
 
-# --- away from the workflow --------------------------------------------------------------------
-
 
 class ExportFormat(StrEnum):
     """What a generator can be exported as."""

@@ -39,9 +39,6 @@ class Evaluated(StrEnum):
     scratch = "scratch"
 
 
-# --- evaluation and report ---------------------------------------------------------------------
-
-
 @app.command()
 def evaluate(
     experiment: ExperimentName,

@@ -25,8 +25,6 @@ from gancomp.cli.app import (
     stage_config,
 )
 
-# --- search ------------------------------------------------------------------------------------
-
 
 @app.command()
 def search(

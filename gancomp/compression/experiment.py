@@ -44,9 +44,6 @@ STEPS: dict[Model, dict[str, Any]] = {
 PICTURES_SEEN = 300_000
 
 
-# --- the configuration -------------------------------------------------------------------------
-
-
 def network_settings(
     generator: Path,
     key: str | None,

@@ -30,9 +30,6 @@ class Pictures:
     count: int
 
 
-# --- what there is -----------------------------------------------------------------------------
-
-
 def pictures_in(data: Path, spec: GeneratorSpec, direction: Direction = "AtoB") -> Pictures:
     """What *data* holds, as a data set for a generator of *spec*.
 

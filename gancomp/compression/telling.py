@@ -13,8 +13,6 @@ from gancomp.pipeline import paths
 from gancomp.pipeline.files import read_json
 from gancomp.spec import format_widths
 
-# --- what is said, and the workflow ------------------------------------------------------------
-
 
 def summary(config: Config, name: str, pictures: Pictures) -> str:
     """What is imported, what will be trained and at what cost, in a few lines."""

@@ -41,9 +41,6 @@ class DiscriminatorShape:
         return f"{kind} that sees {self.channels} channels, of ndf {self.ndf} and {self.layers} layers"
 
 
-# --- discriminators ----------------------------------------------------------------------------
-
-
 def detect_discriminator(path: Path | str, key: str | None = None) -> tuple[DiscriminatorShape, Tensors]:
     """What discriminator *path* holds, and its tensors under gancomp's names.
 

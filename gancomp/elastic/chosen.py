@@ -25,9 +25,6 @@ DISTILLED = 5
 PARTS = 3
 
 
-# --- what is distilled, and what is decomposed -------------------------------------------------
-
-
 def distilled_layers(graph: Graph, places: Mapping[Group, int]) -> tuple[str, ...]:
     """The modules whose outputs lie nearest to even parts of the exact MACs: of the trunk, if that has enough.
 

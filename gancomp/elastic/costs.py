@@ -17,9 +17,6 @@ from gancomp.network import Costs, polynomial_of
 Terms = dict[tuple[int, ...], int]
 
 
-# --- costs -------------------------------------------------------------------------------------
-
-
 def costs_of(graph: Graph, places: Mapping[Group, int], owned: str | None = None) -> Costs:
     """Parameters and multiply-accumulates of the network for one picture, in the widths at *places*.
 

@@ -14,9 +14,6 @@ from gancomp.elastic.graph import Graph
 MOST_STRIDE = 512
 
 
-# --- sizes -------------------------------------------------------------------------------------
-
-
 def _runs(graph: Graph, channels: int, size: tuple[int, int]) -> bool:
     """Whether the network makes pictures of the size of its inputs."""
     try:

@@ -21,8 +21,6 @@ from gancomp.measure.speed import Speed, machine, measure
 from gancomp.pipeline import paths
 from gancomp.train.device import make_fabric
 
-# --- what is said ------------------------------------------------------------------------------
-
 
 def estimate(config: Config, experiment: str, counts: Mapping[str, int] | None = None, seconds: float = 2) -> str:
     """The stages of *experiment* in order and what each costs here, as a table; measures for some *seconds*.

@@ -120,9 +120,6 @@ def counts_of(config: Config, experiment: str) -> dict[str, int]:
     return counts
 
 
-# --- reckoning ---------------------------------------------------------------------------------
-
-
 class Reckoning:
     """The costs of *experiment* with so many pictures in each split (*counts*), and the networks that they are of."""
 

@@ -17,9 +17,9 @@ from gancomp.paper.measured import measure
 from gancomp.paper.places import AGAINST, RANKED
 from gancomp.pipeline.files import read_json, write_csv
 from gancomp.pipeline.places import folder
-from gancomp.report.figures import BLUE, PAGE, VERMILION
 from gancomp.report.metrics import BY_KEY
 from gancomp.report.searched import Selection
+from gancomp.report.style import BLUE, PAGE, VERMILION
 from gancomp.spec import format_widths
 
 COLUMNS = ("experiment", "widths", "macs", "metric", "train2", *AGAINST)

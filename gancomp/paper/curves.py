@@ -19,8 +19,8 @@ from gancomp.errors import GancompError
 from gancomp.paper.measured import Measured, measure
 from gancomp.paper.places import CURVES
 from gancomp.pipeline.files import write_csv
-from gancomp.report.figures import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION
 from gancomp.report.metrics import BY_KEY
+from gancomp.report.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION
 
 COLUMNS = (
     *("panel", "series", "reference", "experiment", "stage", "metric", "params", "macs", "macs_paper"),

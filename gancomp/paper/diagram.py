@@ -11,7 +11,7 @@ from matplotlib.text import Text
 from gancomp.config.settings import Config
 from gancomp.config.study import study_of
 from gancomp.pipeline.stages import STAGES, UPSTREAM, stages_of, upstream_of
-from gancomp.report.figures import BLUE, GREY, PAGE, VERMILION
+from gancomp.report.style import BLUE, GREY, PAGE, VERMILION
 
 #: Stages that measure, and make no generator.
 MEASURING = ("statistics", "judge")

@@ -18,7 +18,7 @@ from gancomp.paper.grids import draw_grids
 from gancomp.paper.places import CURVES, GRIDS
 from gancomp.paper.tables import study_folder
 from gancomp.pipeline.files import write_csv
-from gancomp.report.figures import BLUE, DPI, GREY, VERMILION, save, style
+from gancomp.report.style import BLUE, DPI, GREY, VERMILION, save, style
 
 
 def write_figure(config: Config, name: str) -> None:

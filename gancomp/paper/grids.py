@@ -12,11 +12,12 @@ from gancomp.config.settings import Config
 from gancomp.paper.curves import place_title
 from gancomp.paper.measured import measure
 from gancomp.paper.places import GRIDS
-from gancomp.report.figures import DPI, MOST_ROWS, PAGE, Pixels, contact_sheet, picture_columns
+from gancomp.report.grid import MOST_ROWS, Pixels, contact_sheet, picture_columns
 from gancomp.report.metrics import BY_KEY
 from gancomp.report.rows import quantity, times
 from gancomp.report.scoreboard import Scoreboard, read_scoreboard, reduction
 from gancomp.report.stage import folders_of
+from gancomp.report.style import DPI, PAGE
 
 #: Pictures of each data set: the teaser has one, an overview of several data sets few.
 PICTURES = {"figure1": 1, "figure4": 2}

@@ -47,9 +47,6 @@ def tensors_sha256(tensors: Mapping[str, torch.Tensor]) -> str:
     return digest.hexdigest()
 
 
-# --- checkpoints -------------------------------------------------------------------------------
-
-
 def save_tensors(path: Path | str, tensors: Mapping[str, torch.Tensor], header: Mapping[str, Any]) -> None:
     """Safetensors with one metadata key of sorted JSON, which makes equal content equal bytes.
 

@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     pass
 
 
-# --- provenance --------------------------------------------------------------------------------
-
-
 @functools.cache
 def code_version() -> str:
     """The package's version, with the commit when it runs from a checkout."""

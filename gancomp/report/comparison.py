@@ -78,7 +78,7 @@ def folder_of(config: Config) -> Path:
 def write_comparison(config: Config) -> None:
     """`runs.csv` (every seed), `points.csv`, `table.md` and `quality.{svg,png}` in the comparison's folder."""
     from gancomp.paper import curves
-    from gancomp.report.figures import save, style
+    from gancomp.report.style import save, style
 
     declared, folder = comparison_of(config), folder_of(config)
     original = measured(config, *split(config, declared.original))

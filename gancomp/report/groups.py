@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from gancomp.report.figures import BLUE, GREY, PAGE, save, style
+from gancomp.report.style import BLUE, GREY, PAGE, save, style
 
 if TYPE_CHECKING:
     from gancomp.elastic.listing import Listed

@@ -7,9 +7,9 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from gancomp.pipeline.files import write_csv, write_text
-from gancomp.report.figures import BLACK, PAGE, VERMILION, save, style
 from gancomp.report.records import RuntimeRow, Runtimes
 from gancomp.report.rows import significant, times
+from gancomp.report.style import BLACK, PAGE, VERMILION, save, style
 
 COLUMNS = (
     "network", "runtime", "precision", "threads", "macs", "params", "mean_ms", "median_ms", "p95_ms", "std_ms",

@@ -12,8 +12,6 @@ from gancomp.report.reading import read
 from gancomp.report.records import Evaluation, Reference
 from gancomp.spec import format_widths
 
-# --- what is compared --------------------------------------------------------------------------
-
 
 #: The generators that the report compares, in the order of the paper's Table 1.
 COMPARED: tuple[str, ...] = ("original", "narrow", "subnet", "finetune")

@@ -27,7 +27,7 @@ from gancomp.pipeline import paths
 from gancomp.pipeline.files import write_csv, write_text
 from gancomp.pipeline.places import folder
 from gancomp.report.comparison import difference
-from gancomp.report.figures import GREY, MARKERS, PAGE, contact_sheet, picture_columns, save, style
+from gancomp.report.grid import contact_sheet, picture_columns
 from gancomp.report.metrics import BY_KEY, METRICS, Metric, beside, led_by
 from gancomp.report.page import as_html, document, figure, footer
 from gancomp.report.reading import read
@@ -35,6 +35,7 @@ from gancomp.report.records import MEAN, REAL, Benchmark, Scores
 from gancomp.report.rows import BLANK, quantity, significant, table_line, times
 from gancomp.report.scoreboard import COMPARED, Scoreboard, read_scoreboard, reduction
 from gancomp.report.stage import folders_of
+from gancomp.report.style import GREY, MARKERS, PAGE, save, style
 from gancomp.report.tables import CSV_COLUMNS, csv_row, table_rows
 
 NAMES = {

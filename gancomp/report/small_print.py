@@ -19,8 +19,6 @@ from gancomp.report.rows import Row, known_metrics, one_line, quantity
 from gancomp.report.scoreboard import Scoreboard, Subject
 from gancomp.report.searched import Selection, SubnetRow
 
-# --- the small print ---------------------------------------------------------------------------
-
 
 def small_print(
     subject: Subject, rows: Sequence[Row], board: Scoreboard, benchmark: Benchmark, selection: Selection | None

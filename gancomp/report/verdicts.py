@@ -23,9 +23,6 @@ from gancomp.report.scoreboard import Scoreboard, reduction
 UNLEARNED = "It has not learned its task, so nothing about compression follows from this table."
 
 
-# --- what follows, in words --------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Pair:
     """Two generators' values of one metric that both have."""

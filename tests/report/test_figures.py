@@ -13,10 +13,13 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from gancomp.errors import GancompError
-from gancomp.report.figures import contact_sheet, losses, picture_columns, running_mean, tradeoff, write_figures
+from gancomp.report.figures import write_figures
+from gancomp.report.grid import contact_sheet, picture_columns
+from gancomp.report.losses import losses, running_mean
 from gancomp.report.reading import read, read_log
 from gancomp.report.scoreboard import read_scoreboard
 from gancomp.report.searched import SEARCH_COLUMNS, Selection, read_search
+from gancomp.report.tradeoff import tradeoff
 
 from .made_up_results import (
     EXPERIMENT,

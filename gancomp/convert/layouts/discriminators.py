@@ -15,8 +15,6 @@ import re
 from gancomp.convert.layouts.shared import Fields, outputs_of, with_names, without_instance_statistics
 from gancomp.convert.reading import Refused, Tensors, some
 
-# --- discriminators ----------------------------------------------------------------------------
-
 
 def recognise_discriminator(tensors: Tensors) -> tuple[Fields, Tensors]:
     """A discriminator's shape (channels that it sees, ndf, layers, scales), and its tensors under gancomp's names.

@@ -13,9 +13,6 @@ from gancomp.convert.reading import COUNTER, Refused, Tensors, some
 Fields = dict[str, Any]
 
 
-# --- shared ------------------------------------------------------------------------------------
-
-
 def norm_of(tensors: Tensors, norm: str, *convolutions: str) -> tuple[Fields, Tensors]:
     """What norm the generator has, and its tensors with the statistics that such a norm keeps here.
 

@@ -16,8 +16,6 @@ import re
 from gancomp.convert.layouts.shared import Fields, norm_of, outputs_of, with_names
 from gancomp.convert.reading import Refused, Tensors
 
-# --- U-Net -------------------------------------------------------------------------------------
-
 
 def read_unet(tensors: Tensors) -> tuple[Fields, Tensors]:
     pattern = re.compile(r"model\.model\.((?:1\.model\.(?:3\.model\.){0,20})?)(\d)\.(\w+)")
