@@ -14,7 +14,6 @@ from gancomp.errors import GancompError
 from gancomp.pipeline.files import read_json
 from gancomp.report.records import Record
 
-
 RecordType = TypeVar("RecordType", bound=Record)
 
 

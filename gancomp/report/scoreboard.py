@@ -12,7 +12,6 @@ from gancomp.report.reading import read
 from gancomp.report.records import Evaluation, Reference
 from gancomp.spec import format_widths
 
-
 #: The generators that the report compares, in the order of the paper's Table 1.
 COMPARED: tuple[str, ...] = ("original", "narrow", "subnet", "finetune")
 #: The stages that train, in order.

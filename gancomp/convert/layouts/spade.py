@@ -22,7 +22,6 @@ import torch
 from gancomp.convert.layouts.shared import Fields, outputs_of, separable_norm, with_names
 from gancomp.convert.reading import Refused, Tensors
 
-
 _SPADE_PARTS = {"fc": "fc", "conv_img": "output", "head_0": "head", "G_middle_0": "middle1", "G_middle_1": "middle2"}
 _SPADE_PARTS |= {f"up_{index}": f"up{index + 1}" for index in range(4)}
 _SPADE_NORM = {"param_free_norm": "norm", "mlp_shared": "shared", "mlp_gamma": "gamma", "mlp_beta": "beta"}
