@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from gancomp.config.settings import Config
-from gancomp.errors import GancompError
+from gancomp.extras import extra
 from gancomp.pipeline import paths
 from gancomp.pipeline.standing import Standing, standings
 from gancomp.report.watch import finished
@@ -26,13 +26,7 @@ def write_events(config: Config, experiment: str, *, follow: bool, every: float)
 
     A step of TensorBoard's is a picture seen. Raises GancompError where TensorBoard is not installed.
     """
-    try:
-        import torch.utils.tensorboard  # noqa: F401
-    except ImportError as error:
-        raise GancompError(
-            f"TensorBoard is not installed ({error}): pip install 'gancomp[tensorboard]', or `uv sync --extra "
-            "tensorboard` in a clone"
-        ) from None
+    extra("tensorboard")
     root = paths.RESULTS / experiment / "tensorboard"
     shutil.rmtree(root, ignore_errors=True)
     events: dict[str, Events] = {}

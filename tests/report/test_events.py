@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import builtins
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -72,13 +72,6 @@ def test_what_a_resumed_training_does_again_replaces_what_was_lost(config: Confi
 
 
 def test_without_tensorboard_the_mend_is_told(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = builtins.__import__
-
-    def without(name: str, *arguments: Any) -> Any:
-        if name == "torch.utils.tensorboard":
-            raise ImportError("No module named 'tensorboard'")
-        return whole(name, *arguments)
-
-    monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
     with pytest.raises(GancompError, match=r"pip install 'gancomp\[tensorboard\]'"):
         write_events(config, "mine", follow=False, every=1)
