@@ -52,6 +52,9 @@ def statistics(
     for precision in config.precisions_of(name):
         network = Inception(paths.INCEPTION, precision=precision, device=device.value)
         networks[network.key] = network
+    for precision in config.clean_precisions_of(name):
+        network = Inception(paths.INCEPTION, precision=precision, device=device.value, resizing="clean")
+        networks[network.key] = network
     root = paths.dataset(name)
     write_statistics(root, list(networks.values()), root / "statistics.safetensors")
 

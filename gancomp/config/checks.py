@@ -85,6 +85,8 @@ def check_model(where: str, experiment: Experiment, dataset: DatasetBase) -> Non
             f"{where}.metric: {experiment.metric} needs the truth of each picture, and these are unpaired; "
             "use fid or kid"
         )
+    if experiment.metric == "fid_clean" and not experiment.fid_clean:
+        raise ValueError(f"{where}.metric: fid_clean needs {where}.fid_clean: true, by which real pictures are seen so")
     if experiment.metric == "lpips" and not experiment.lpips:
         raise ValueError(f"{where}.metric: lpips needs {where}.lpips: true, by which its networks are fetched")
 

@@ -127,6 +127,9 @@ class Experiment(Strict):
     dataset: str
     model: Model = Field("pix2pix", description="pix2pix: pairs; cyclegan: unpaired pictures; gaugan: label maps")
     metric: Metric = Field("fid", description="what the search optimises; tables and plots follow it")
+    fid_clean: bool = Field(
+        False, description="also measure FID with clean-fid's resizing, by a second run of Inception over every picture"
+    )
     lpips: bool = Field(False, description="also measure LPIPS, whose backbone is fetched (about 240 MB)")
     seed: Seed = 0
     precision: Annotated[Precision, BeforeValidator(as_text)] = Field(

@@ -85,6 +85,10 @@ class Config(Strict):
         """The precisions in which the experiments on *dataset* are scored; `auto` where there is none yet."""
         return sorted({e.precision for e in self.experiments.values() if e.dataset == dataset}) or ["auto"]
 
+    def clean_precisions_of(self, dataset: str) -> list[Precision]:
+        """Those in which FID is measured with clean-fid's resizing, too."""
+        return sorted({e.precision for e in self.experiments.values() if e.dataset == dataset and e.fid_clean})
+
     @model_validator(mode="after")
     def _names_resolve(self) -> Config:
         for kind, names in (("datasets", self.datasets), ("experiments", self.experiments)):

@@ -27,6 +27,7 @@ Model = Literal["pix2pix", "cyclegan", "gaugan"]
 Metric = Literal[
     "fid",
     "kid",
+    "fid_clean",
     "fid_infinity",
     "swd",
     "l1",

@@ -8,15 +8,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from gancomp.config.settings import Config
 from gancomp.data.datasets import Pictures, Pixels, to_rgb
 from gancomp.measure.macs import profile
 from gancomp.metrics.bootstrap import draws, interval
+from gancomp.metrics.frechet import Statistics, frechet_distance
 from gancomp.metrics.inception import Inception
 from gancomp.metrics.lpips import Lpips
-from gancomp.metrics.scoring import Scorer, Tally, feature_replicates, feature_scores
+from gancomp.metrics.scoring import Look, Scorer, Tally, feature_replicates, feature_scores
 from gancomp.metrics.segmentation import load_judge
 from gancomp.metrics.statistics import load_real_pair, load_real_pair_of_search, load_statistics
 from gancomp.nets import Generator, load_generator
@@ -55,11 +57,18 @@ class Validation:
         reference = load_statistics(self.statistics, "val", self.inception.key, self.pictures.data_hash)
         self.judge = self._judge_metrics()
         judge = load_judge(self.dataset, self.root, self.device) if self.judge and self.judge.usable else None
-        self.scorer = Scorer(self.pictures, reference, self.inception, judge, self._lpips())
+        self.scorer = Scorer(self.pictures, reference, self.inception, judge, self._lpips(), looks=self._looks(device))
 
     @property
     def statistics(self) -> Path:
         return self.root / "statistics.safetensors"
+
+    def _looks(self, device: Device) -> dict[str, Look]:
+        """What sees pictures otherwise than FID, where the experiment asks for it."""
+        if not self.settings.fid_clean:
+            return {}
+        clean = Inception(paths.INCEPTION, precision=self.settings.precision, device=device, resizing="clean")
+        return {"fid_clean": Look(clean, load_statistics(self.statistics, "val", clean.key, self.pictures.data_hash))}
 
     def _judge_metrics(self) -> JudgeMetrics | None:
         """What is known of the data set's judge, where it has one."""
@@ -113,6 +122,10 @@ class Validation:
             "samples": tuple(self.pictures.names[index] for index in self.samples),
             "provenance": provenance() | used,
         }
+
+    def real_pair(self, key: str) -> tuple[NDArray[np.float32], Statistics]:
+        """Features of real pictures and of others to hold them against, as seen by what has that *key*."""
+        return load_real_pair(self.statistics, key, self.pictures.data_hash, self.settings.seed)
 
     @property
     def samples(self) -> range:
@@ -208,10 +221,11 @@ def evaluate_reference(config: Config, experiment: str, device: Device = "auto")
 
 def real_against_real(validation: Validation) -> Scores:
     """What real pictures score: by their features against other real ones, and what the judge reads off them."""
-    key, data_hash = validation.inception.key, validation.pictures.data_hash
-    features, reference = load_real_pair(validation.statistics, key, data_hash, validation.settings.seed)
+    key, looks = validation.inception.key, validation.scorer.looks
+    looked = {metric: frechet_distance(*validation.real_pair(look.extractor.key)) for metric, look in looks.items()}
     return Scores(
-        **feature_scores(features, reference),
+        **feature_scores(*validation.real_pair(key)),
+        **looked,
         miou=validation.judge.miou if validation.judge and validation.judge.usable else None,
     )
 
@@ -220,7 +234,7 @@ def real_bands(validation: Validation) -> dict[str, dict[str, tuple[float, float
     """The 95% intervals of *real against real*, by draws of as many pictures as are scored in each place."""
     key, seed, search = validation.inception.key, validation.settings.seed, validation.settings.search
     pairs = {
-        "val": load_real_pair(validation.statistics, key, validation.pictures.data_hash, seed),
+        "val": validation.real_pair(key),
         "train-2": load_real_pair_of_search(validation.statistics, key, search.images, seed),
     }
     bands = {}

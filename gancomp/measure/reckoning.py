@@ -9,7 +9,7 @@ import functools
 import itertools
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -151,7 +151,8 @@ class Reckoning:
             return Cost(stage, disk=everything * height * width * channels, about=f"{everything:,} pictures")
         if stage == "statistics":
             real = self.counts["val"] + self.counts["train-2"]
-            return Cost(stage, everything if self.dataset.fid_targets == "all" else real, (self._inception,))
+            seen = self._seen(1, self.settings.fid_clean)
+            return Cost(stage, everything if self.dataset.fid_targets == "all" else real, (seen,))
         if stage == "judge":
             return self._judge()
         if stage == "scores":
@@ -342,7 +343,7 @@ class Reckoning:
         return Cost(
             "scores",
             seen,
-            (walked, self._inception),
+            (walked, self._seen(1, self.settings.metric == "fid_clean")),
             memory=4 * GROUP * images * FEATURES + 50e6 * search.chunk,
             about=f"{bound}{subnets:,} subnets",
         )
@@ -356,8 +357,12 @@ class Reckoning:
             student = generator_spec(self.config, self.experiment, "distill")
             self._add_generator("student", student.with_widths(self._supernet.largest))
             made += [Pass("student", self._budget, profile(student).params, 3)]
-        scored = Pass("inception", self._inception.macs, self._inception.params, 7 if compressed else 4)
+        scored = self._seen(7 if compressed else 4, self.settings.fid_clean)
         return Cost("evaluation", self.counts["val"], (*made, scored))
+
+    def _seen(self, times: int, clean: bool) -> Pass:
+        """Inception over each picture so many times, and as often again where clean-fid's resizing is asked for."""
+        return replace(self._inception, times=times * (2 if clean else 1))
 
     # --- networks --------------------------------------------------------------------------------
 

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 from gancomp.errors import GancompError
 from gancomp.extras import extra, installed
 from gancomp.metrics import inception_weights
-from gancomp.metrics.inception_network import FEATURES, FidInception
+from gancomp.metrics.inception_network import FEATURES, SIDE, CleanFidInception, FidInception
 from gancomp.pipeline.checkpoints import load_tensors, save_tensors, tensors_sha256
 from gancomp.pipeline.provenance import processor_has_bf16
 
@@ -27,7 +28,11 @@ if TYPE_CHECKING:
     from gancomp.config.values import Precision
 
 Pictures = NDArray[np.uint8]
+#: What a network is run on: pictures, or resized ones.
+Input = NDArray[np.uint8] | NDArray[np.float32]
 Features = NDArray[np.float32]
+#: How pictures come to 299²: as pytorch-fid, bilinear without antialiasing; as clean-fid, bicubic with it.
+Resizing = Literal["legacy", "clean"]
 
 #: Pictures that run through the network together, which bounds memory; on two cores more than 16 are not faster.
 CPU_CHUNK, GPU_CHUNK = 16, 128
@@ -39,7 +44,7 @@ class Inception:
 
     `key` names weights and arithmetic, and belongs beside every cached feature: bf16 features compared with fp32
     ones give a Fréchet distance of 4 to 6 even for identical pictures. In full precision the runtimes agree to
-    1e-5, so there the key does not name them.
+    1e-5, so there the key does not name them. *resizing* is in it where it is clean-fid's.
 
     Raises GancompError when *weights* are missing or tampered with, or the device is not there.
     """
@@ -51,13 +56,16 @@ class Inception:
         precision: Precision = "auto",
         device: str = "auto",
         threads: int | None = None,
+        resizing: Resizing = "legacy",
     ) -> None:
         runtime_, precision_, device = _resolve(runtime, precision, device)
-        self.key = _key(runtime_, precision_)
+        self.key = _key(runtime_, precision_) + ("-clean" if resizing == "clean" else "")
+        self._clean = resizing == "clean"
         if runtime == "auto" and device == "cpu" and runtime_ == "torch":
             sys.stderr.write("Inception runs in PyTorch; in OpenVINO it is faster: pip install 'gancomp[openvino]'\n")
         self._chunk = CPU_CHUNK if device == "cpu" else GPU_CHUNK
-        self._run = (_torch if runtime_ == "torch" else _openvino)(weights, precision_, device, threads)
+        network = CleanFidInception if self._clean else FidInception
+        self._run = (_torch if runtime_ == "torch" else _openvino)(network, weights, precision_, device, threads)
 
     def __call__(self, pictures: Pictures) -> Features:
         """Features (n, 2048) of RGB pictures (n, h, w, 3) of any size, independent of how they are batched."""
@@ -66,8 +74,19 @@ class Inception:
         features = np.empty((len(pictures), FEATURES), np.float32)
         for start in range(0, len(pictures), self._chunk):
             some = slice(start, start + self._chunk)
-            features[some] = self._run(np.ascontiguousarray(pictures[some]))
+            features[some] = self._run(resize(pictures[some]) if self._clean else np.ascontiguousarray(pictures[some]))
         return features
+
+
+def resize(pictures: Pictures) -> NDArray[np.float32]:
+    """RGB pictures (n, h, w, 3) at 299², as clean-fid: each channel by Pillow's antialiased bicubic filter, in floating
+    point, cut to 0 … 255 and not rounded."""
+    resized = np.empty((len(pictures), SIDE, SIDE, pictures.shape[3]), np.float32)
+    for place, picture in enumerate(pictures):
+        for channel in range(pictures.shape[3]):
+            plane = Image.fromarray(picture[..., channel].astype(np.float32))
+            resized[place, ..., channel] = np.asarray(plane.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
+    return resized.clip(0, 255, out=resized)
 
 
 def inception_key(precision: Precision, device: str = "auto") -> str:
@@ -105,10 +124,12 @@ def _has_bf16(runtime: str, device: str) -> bool:
 # --- PyTorch -----------------------------------------------------------------------------------
 
 
-def _torch(weights: Path, precision: str, device: str, threads: int | None) -> Callable[[Pictures], Features]:
-    network = FidInception(inception_weights.load(weights)).to(device).to(memory_format=torch.channels_last)
+def _torch(
+    kind: type[FidInception], weights: Path, precision: str, device: str, threads: int | None
+) -> Callable[[Input], Features]:
+    network = kind(inception_weights.load(weights)).to(device).to(memory_format=torch.channels_last)
 
-    def run(pictures: Pictures) -> Features:
+    def run(pictures: Input) -> Features:
         autocast = torch.autocast(torch.device(device).type, torch.bfloat16, enabled=precision == "bf16")
         # TF32, cuDNN's default, would be a third precision under the name of 32.
         exact = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
@@ -132,7 +153,9 @@ def _torch_threads(threads: int | None) -> Iterator[None]:
 # --- OpenVINO ----------------------------------------------------------------------------------
 
 
-def _openvino(weights: Path, precision: str, device: str, threads: int | None) -> Callable[[Pictures], Features]:
+def _openvino(
+    kind: type[FidInception], weights: Path, precision: str, device: str, threads: int | None
+) -> Callable[[Input], Features]:
     core = extra("openvino").Core()
     settings = {
         "INFERENCE_PRECISION_HINT": {"32": "f32", "bf16": "bf16"}[precision],
@@ -142,16 +165,16 @@ def _openvino(weights: Path, precision: str, device: str, threads: int | None) -
         # Pinned threads of two processes could meet on one core and leave the other idle.
         "ENABLE_CPU_PINNING": False,
     }
-    network = core.compile_model(_converted(core, weights), "CPU", settings)
+    network = core.compile_model(_converted(core, kind, weights), "CPU", settings)
 
-    def run(pictures: Pictures) -> Features:
+    def run(pictures: Input) -> Features:
         features: Features = network(pictures, share_inputs=True)[0]
         return features
 
     return run
 
 
-def _converted(core: openvino.Core, weights: Path) -> openvino.Model:
+def _converted(core: openvino.Core, kind: type[FidInception], weights: Path) -> openvino.Model:
     """The network in OpenVINO's form, kept beside *weights*: reading it takes under a second, converting 5 to 15.
 
     Whether it was kept or not, it is read from its serialised form: the graph in memory runs its sums in another
@@ -159,7 +182,7 @@ def _converted(core: openvino.Core, weights: Path) -> openvino.Model:
     """
     openvino = extra("openvino")
     tensors = inception_weights.load(weights)
-    path = weights.with_suffix(".openvino.safetensors")
+    path = weights.with_suffix(".openvino-clean.safetensors" if kind is CleanFidInception else ".openvino.safetensors")
     about = {
         "kind": CONVERTED_KIND,
         "openvino": openvino.get_version(),
@@ -167,7 +190,7 @@ def _converted(core: openvino.Core, weights: Path) -> openvino.Model:
     }
     serialised = _kept(path, about)
     if serialised is None:
-        serialised = _convert(tensors)
+        serialised = _convert(kind, tensors)
         with contextlib.suppress(GancompError):  # a folder that cannot be written costs time, nothing else
             save_tensors(path, serialised, about | {"tensors_sha256": tensors_sha256(serialised)})
     return core.read_model(serialised["xml"].numpy().tobytes(), openvino.Tensor(serialised["bin"].numpy()))
@@ -183,13 +206,14 @@ def _kept(path: Path, about: dict[str, str]) -> inception_weights.Tensors | None
     return serialised if whole else None
 
 
-def _convert(tensors: inception_weights.Tensors) -> inception_weights.Tensors:
+def _convert(kind: type[FidInception], tensors: inception_weights.Tensors) -> inception_weights.Tensors:
     """The network as OpenVINO serialises it: graph `xml` and weights `bin`, as bytes."""
     openvino = extra("openvino")
-    example = torch.zeros(2, 64, 64, 3, dtype=torch.uint8)
-    shape = openvino.PartialShape([-1, -1, -1, 3])
+    clean = kind is CleanFidInception
+    example = torch.zeros(2, SIDE, SIDE, 3) if clean else torch.zeros(2, 64, 64, 3, dtype=torch.uint8)
+    shape = openvino.PartialShape([-1, SIDE, SIDE, 3] if clean else [-1, -1, -1, 3])
     with warnings.catch_warnings(action="ignore", category=FutureWarning):  # OpenVINO traces by torch.jit
-        model = openvino.convert_model(FidInception(tensors), example_input=example, input=[shape])
+        model = openvino.convert_model(kind(tensors), example_input=example, input=[shape])
     with tempfile.TemporaryDirectory() as folder:
         xml, weights = Path(folder, "model.xml"), Path(folder, "model.bin")
         openvino.serialize(model, xml, weights)

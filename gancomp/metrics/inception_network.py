@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 FEATURES = 2048
+#: Side of the pictures that the network sees.
+SIDE = 299
 
 
 def skeleton() -> nn.Module:
@@ -52,6 +54,14 @@ class FidInception(nn.Module):
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
         x = pictures.permute(0, 3, 1, 2).float() / 255
-        x = nn.functional.interpolate(x, size=(299, 299), mode="bilinear", align_corners=False)
+        x = nn.functional.interpolate(x, size=(SIDE, SIDE), mode="bilinear", align_corners=False)
         features: torch.Tensor = self.network(2 * x - 1)
+        return features
+
+
+class CleanFidInception(FidInception):
+    """Pictures (n, 299, 299, 3) float32, resized and in 0 … 255 → features (n, 2048): scaled as clean-fid does."""
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        features: torch.Tensor = self.network((pictures.permute(0, 3, 1, 2) - 128) / 128)
         return features

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -97,11 +97,19 @@ class Truth:
     labels: NDArray[np.uint8] | None
 
 
+@dataclass(frozen=True)
+class Look:
+    """Another way to see pictures: what makes features of them, and those of the real ones."""
+
+    extractor: Extractor
+    reference: Statistics
+
+
 class Scorer:
     """Measures what generators make of the inputs of *pictures*, against the real pictures in *reference*.
 
     L1, PSNR, SSIM and LPIPS need pairs, and mIoU a *judge*; scores for which something is missing are None. *costly*
-    says which of `COSTLY` are measured.
+    says which of `COSTLY` are measured. *looks* has by metric what Fréchet distances of other features need.
     """
 
     def __init__(
@@ -112,7 +120,9 @@ class Scorer:
         judge: Judge | None = None,
         lpips: Lpips | None = None,
         costly: Container[str] = COSTLY,
+        looks: Mapping[str, Look] | None = None,
     ) -> None:
+        self.looks = dict(looks or {})
         self.pictures, self.reference = pictures, reference
         self.inception, self.judge, self.lpips = inception, judge, lpips
         self.costly, self.ssim = costly, "ssim" in costly and has_ssim(*pictures.size)
@@ -135,6 +145,7 @@ class Tally:
     def __init__(self, scorer: Scorer) -> None:
         self._scorer = scorer
         self._features: list[NDArray[np.float32]] = []
+        self._looked: dict[str, list[NDArray[np.float32]]] = {metric: [] for metric in scorer.looks}
         #: By metric, of each picture in the order in which they came.
         self._each: dict[str, list[NDArray[np.float64]]] = {}
         classes = scorer.judge.classes if scorer.judge else 0
@@ -148,6 +159,8 @@ class Tally:
         """
         scorer = self._scorer
         self._features.append(scorer.inception(to_rgb(made)))
+        for metric, look in scorer.looks.items():
+            self._looked[metric].append(look.extractor(to_rgb(made)))
         if truth.targets is not None:
             self._append("l1", l1_each(made, truth.targets))
             self._append("psnr", psnr_each(made, truth.targets))
@@ -167,6 +180,12 @@ class Tally:
         return np.concatenate(self._features)
 
     @property
+    def looked(self) -> dict[str, tuple[NDArray[np.float32], Statistics]]:
+        """By metric the other features of all pictures, (n, d), and those of the real ones."""
+        looks = self._scorer.looks
+        return {metric: (np.concatenate(parts), looks[metric].reference) for metric, parts in self._looked.items()}
+
+    @property
     def each(self) -> dict[str, NDArray[np.float64]]:
         """What each picture scores (n,), by those metrics that are means over pictures."""
         return {metric: np.concatenate(parts) for metric, parts in self._each.items()}
@@ -176,6 +195,7 @@ class Tally:
         scorer = self._scorer
         return Scores(
             **feature_scores(self.features, scorer.reference, scorer.costly),
+            **{metric: frechet_distance(*seen) for metric, seen in self.looked.items()},
             miou=mean_iou(self._confusion) if scorer.judge else None,
             **{metric: float(values.mean()) for metric, values in self.each.items()},
         )
@@ -183,10 +203,12 @@ class Tally:
     def shares(self) -> dict[str, Values]:
         """What each picture adds (n,) to the scores that are means over pictures, or to first order are."""
         scorer = self._scorer
-        return feature_shares(self.features, scorer.reference, scorer.costly) | self.each
+        looked = {metric: frechet_shares(*seen) for metric, seen in self.looked.items()}
+        return feature_shares(self.features, scorer.reference, scorer.costly) | looked | self.each
 
     def replicates(self, weights: Weights) -> dict[str, Values]:
         """The scores in each draw of the pictures (`gancomp.metrics.bootstrap`), but for mIoU and recall."""
         scorer = self._scorer
         of_pairs = {metric: mean_replicates(values, weights) for metric, values in self.each.items()}
-        return feature_replicates(self.features, scorer.reference, weights, scorer.costly) | of_pairs
+        looked = {metric: frechet_replicates(*seen, weights) for metric, seen in self.looked.items()}
+        return feature_replicates(self.features, scorer.reference, weights, scorer.costly) | looked | of_pairs

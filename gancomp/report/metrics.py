@@ -62,6 +62,7 @@ class Metric:
 METRICS: tuple[Metric, ...] = (
     Metric("fid", "FID", "fid", 1, "", 1),
     Metric("kid", "KID", "kid_mmd2", 1e3, "× 10³", 2),
+    Metric("fid_clean", "FID (clean)", "fid_clean", 1, "", 1),
     Metric("l1", "L1", "l1_share_of_range", 1, "", 4),
     Metric("lpips", "LPIPS", "lpips", 1, "", 4),
     Metric("miou", "mIoU", "miou", 100, "%", 2),

@@ -33,7 +33,8 @@ class Scores(Record):
     mean structural similarity, `psnr` the mean of the pictures' ratios in dB; None where the truth is not known.
     `miou` is a share, what a judge reads off the pictures; None without a judge. `precision`, `recall`, `density` and
     `coverage` are of 5 nearest neighbours among Inception's features. `fid_infinity` is FID at the end of a line over
-    1/n, `swd` the sliced Wasserstein distance of the same features. Files of earlier versions lack the last eight.
+    1/n, `swd` the sliced Wasserstein distance of the same features, `fid_clean` FID with clean-fid's resizing. Files of
+    earlier versions lack the last nine.
     """
 
     fid: float
@@ -49,6 +50,7 @@ class Scores(Record):
     coverage: Score = None
     fid_infinity: Score = None
     swd: Score = None
+    fid_clean: Score = None
 
 
 class Cost(Record):

@@ -42,6 +42,8 @@ class SubnetRow(Cost, Scores):
     fid_infinity_high: Score = None
     swd_low: Score = None
     swd_high: Score = None
+    fid_clean_low: Score = None
+    fid_clean_high: Score = None
 
 
 def _ends(*metrics: str) -> tuple[str, ...]:
@@ -56,6 +58,8 @@ LATER_COLUMNS: tuple[str, ...] = (
     *_ends("psnr", "ssim", "lpips", "precision", "density", "coverage"),
     *("fid_infinity", "swd"),
     *_ends("fid_infinity", "swd"),
+    "fid_clean",
+    *_ends("fid_clean"),
 )
 SEARCH_COLUMNS: tuple[str, ...] = (*PLAIN_COLUMNS, *LATER_COLUMNS)
 #: `scores/space.csv` also has the median and the quartiles of the latency of one picture, in ms.

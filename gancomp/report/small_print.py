@@ -58,6 +58,7 @@ _BASELINE = {
     ),
 }
 _ABOUT = {
+    "fid_clean": "FID (clean) is FID of pictures that are resized as clean-fid does, bicubic and antialiased.",
     "l1": "L1 is the mean absolute difference as a share of the 8-bit range.",
     "lpips": "LPIPS is the mean perceptual distance (AlexNet).",
     "ssim": "SSIM is the mean structural similarity (Gaussian window of 11 × 11, σ 1.5, mean over channels).",

@@ -20,7 +20,7 @@ from gancomp.errors import GancompError
 from gancomp.metrics.bootstrap import Values, draws, interval
 from gancomp.metrics.inception import Inception
 from gancomp.metrics.lpips import Lpips
-from gancomp.metrics.scoring import LEAST_PICTURES, Scorer
+from gancomp.metrics.scoring import LEAST_PICTURES, Look, Scorer
 from gancomp.metrics.segmentation import Judge, load_judge
 from gancomp.metrics.statistics import load_statistics
 from gancomp.nets import load_generator
@@ -55,9 +55,9 @@ def score(
     """Score *subnets* of the once-for-all *generator*, in order, with 95% intervals from draws of the pictures.
     With a *stride* only one picture in *stride* counts, and there are no intervals.
 
-    What looks at Inception's features always, L1 and PSNR where train-2 holds pairs, and SSIM, LPIPS, mIoU and FID∞,
-    which may cost more than all else, where they are the metric that chooses. Raises GancompError when what measures is
-    missing, or a judge is not good enough to choose by.
+    What looks at Inception's features always, L1 and PSNR where train-2 holds pairs, and SSIM, LPIPS, mIoU, FID∞ and
+    clean-fid's FID, which may cost more than all else, where they are the metric that chooses. Raises GancompError when
+    what measures is missing, or a judge is not good enough to choose by.
     """
     settings = config.experiments[experiment]
     dataset = config.datasets[settings.dataset]
@@ -68,7 +68,12 @@ def score(
     reference = load_statistics(root / "statistics.safetensors", "train-2", inception.key, pictures.data_hash)
     judge = usable_judge(dataset, root, fabric.device) if settings.metric == "miou" else None
     lpips = Lpips(paths.LPIPS, fabric.device) if settings.metric == "lpips" else None
-    scorer = Scorer(pictures, reference, inception, judge, lpips, costly={settings.metric})
+    looks = {}
+    if settings.metric == "fid_clean":
+        clean = Inception(paths.INCEPTION, precision=settings.precision, device=device, resizing="clean")
+        seen = load_statistics(root / "statistics.safetensors", "train-2", clean.key, pictures.data_hash)
+        looks["fid_clean"] = Look(clean, seen)
+    scorer = Scorer(pictures, reference, inception, judge, lpips, {settings.metric}, looks)
     count, chunk = min(len(pictures), settings.search.images), settings.search.chunk
     # Names may follow what the pictures show. A smaller stride keeps what a larger one has drawn.
     scored = sorted(rng.sample(settings.seed, "pictures of the search", len(pictures), math.ceil(count / stride)))

@@ -224,6 +224,7 @@ ALONE: dict[str, Any] = {"teacher": None, "distill": None, "supernet": None}
             {"model": "cyclegan", "metric": "ssim"},
             r"mine\.metric: ssim needs the truth of each picture",
         ),
+        ({}, {"metric": "fid_clean"}, r"mine\.metric: fid_clean needs .*fid_clean: true"),
         ({}, {"metric": "lpips"}, r"mine\.metric: lpips needs .*lpips: true"),
         ({}, {"teacher": {"block": "dense"}}, r"distill\.prune: the teacher is dense and the student separable"),
         (

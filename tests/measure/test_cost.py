@@ -161,6 +161,18 @@ def test_every_stage_is_named_with_all_that_it_costs(model: str, quick: None) ->
     assert supernet.split()[-1].endswith("B")
 
 
+def test_a_second_run_of_inception_costs_as_much_again() -> None:
+    """In the search only where it chooses."""
+    plain, asked, chosen = (
+        costs_of(config_of("pix2pix", **own))
+        for own in ({}, {"fid_clean": True}, {"fid_clean": True, "metric": "fid_clean"})
+    )
+    for stage in ("statistics", "evaluation"):
+        assert asked[stage].passes[-1].times == 2 * plain[stage].passes[-1].times
+    assert asked["scores"].macs == plain["scores"].macs
+    assert chosen["scores"].passes[-1].times == 2
+
+
 def test_what_is_taken_from_a_file_trains_nothing(quick: None) -> None:
     costs = costs_of(
         config_of("pix2pix", original={"checkpoint": "G.pth"}, teacher="original", distill={"prune": False})

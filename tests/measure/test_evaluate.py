@@ -350,3 +350,32 @@ def test_a_judge_that_is_not_there_yet_is_named(tmp_path: Path, monkeypatch: pyt
     (made.root / "judge" / "metrics.json").unlink()
     with pytest.raises(GancompError, match=r"judge/metrics\.json: missing; run the stage 'judge' first"):
         evaluate_reference(made.config(), made.experiment, "cpu")
+
+
+def test_fid_clean_where_it_is_asked_for(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against statistics of its own: without them the file is named."""
+
+    class Clean(FakeInception):
+        """Sees pictures upside down, where resizing is clean-fid's."""
+
+        def __init__(self, weights: Path, resizing: str = "legacy", **options: object) -> None:
+            super().__init__(weights, **options)
+            self._clean = resizing == "clean"
+            self.key += "-clean" if self._clean else ""
+
+        def __call__(self, pictures: np.ndarray) -> np.ndarray:
+            return super().__call__(pictures[:, ::-1] if self._clean else pictures)
+
+    monkeypatch.setattr(module, "Inception", Clean)
+    config, root = workspace.config(fid_clean=True), workspace.folder / "data" / DATASET
+    with pytest.raises(GancompError, match=r"statistics\.safetensors: holds .*, and not .*-clean/val"):
+        evaluate_reference(config, EXPERIMENT, "cpu")
+    clean = Clean(paths.INCEPTION, "clean")
+    write_statistics(root, [Clean(paths.INCEPTION), clean], root / "statistics.safetensors")
+    evaluate_reference(config, EXPERIMENT, "cpu")
+    record = read(workspace.stage("reference") / "evaluation.json", Reference, "reference")
+    inputs, targets = pictures(workspace, "val")
+    real = Statistics.from_features(clean(targets))
+    assert record.rows[COPIED].fid_clean == pytest.approx(frechet_distance(clean(inputs), real), rel=1e-6)
+    assert record.rows[COPIED].fid_clean != record.rows[COPIED].fid
+    assert record.rows[REAL].fid_clean is not None

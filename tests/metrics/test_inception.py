@@ -12,8 +12,8 @@ from pytorch_fid import inception as pytorch_fid
 
 from gancomp.errors import GancompError
 from gancomp.metrics import inception, inception_weights
-from gancomp.metrics.inception import Inception, inception_key
-from gancomp.metrics.inception_network import FidInception, convolutions, skeleton
+from gancomp.metrics.inception import Inception, inception_key, resize
+from gancomp.metrics.inception_network import CleanFidInception, FidInception, convolutions, skeleton
 
 Tensors = dict[str, torch.Tensor]
 
@@ -31,6 +31,37 @@ def test_network_equals_pytorch_fid(
     assert found.shape == (8, 2048)
     assert expected.std() > 0.01
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+def bicubic(size: int, to: int) -> np.ndarray:
+    """What each of *size* samples adds to each of *to*, (to, size): Keys' cubic of a = −½, widened where it shrinks."""
+    scale = size / to
+    wide = max(scale, 1)
+    apart = np.abs((np.arange(size) + 0.5 - (np.arange(to)[:, None] + 0.5) * scale) / wide)
+    near, far = (1.5 * apart - 2.5) * apart**2 + 1, ((-0.5 * apart + 2.5) * apart - 4) * apart + 2
+    weights = np.where(apart < 1, near, np.where(apart < 2, far, 0))
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize(("height", "width"), [(64, 96), (299, 331), (640, 672)])
+def test_clean_resizing_is_the_antialiased_bicubic_filter(height: int, width: int) -> None:
+    """Black and white overshoot: nothing leaves 0 … 255, and nothing is rounded."""
+    picture = np.random.default_rng(0).integers(0, 2, (1, height, width, 3), dtype=np.uint8) * 255
+    found = resize(picture)
+    rows, columns = bicubic(height, 299), bicubic(width, 299)
+    expected = np.stack([rows @ picture[0, ..., channel] @ columns.T for channel in range(3)], axis=-1)
+    assert (found.dtype, found.min(), found.max()) == (np.float32, 0, 255)
+    np.testing.assert_allclose(found[0], expected.clip(0, 255), atol=1e-3)
+    assert (found != found.round()).any()
+
+
+def test_clean_network_sees_what_clean_fid_shows_it(random_tensors: Tensors, pictures: np.ndarray) -> None:
+    resized = resize(pictures[:2])
+    with torch.inference_mode():
+        expected = FidInception(random_tensors).network((torch.from_numpy(resized) - 128).permute(0, 3, 1, 2) / 128)
+        found = CleanFidInception(random_tensors)(torch.from_numpy(resized))
+    assert found.shape == (2, 2048)
+    torch.testing.assert_close(found, expected)
 
 
 def test_there_are_94_convolutions_with_tensorflows_epsilon() -> None:
@@ -63,6 +94,7 @@ def test_key_names_weights_and_arithmetic(random_weights: Path, trusted: str) ->
 
     assert key("torch", "32") == f"{trusted[:12]}-32"
     assert key("torch", "bf16") == f"{trusted[:12]}-torch-bf16"
+    assert Inception(random_weights, "torch", "32", "cpu", resizing="clean").key == f"{trusted[:12]}-32-clean"
 
 
 @pytest.mark.slow
@@ -89,7 +121,7 @@ def test_converted_network_is_kept_and_a_damaged_copy_is_made_anew(
     inception_weights.save_tensors(weights, random_tensors, {"kind": inception_weights.KIND})
     conversions: list[int] = []
     convert = inception._convert
-    monkeypatch.setattr(inception, "_convert", lambda tensors: conversions.append(1) or convert(tensors))
+    monkeypatch.setattr(inception, "_convert", lambda *given: conversions.append(1) or convert(*given))
 
     first = Inception(weights, "openvino", "32")(pictures)
     np.testing.assert_array_equal(Inception(weights, "openvino", "32")(pictures), first)

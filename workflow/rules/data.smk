@@ -49,7 +49,10 @@ rule statistics:
         mem_mb=6000,
     params:
         version=STAGE_VERSION["statistics"],
-        precisions=lambda wildcards: " ".join(CONFIG.precisions_of(wildcards.dataset)),
+        precisions=lambda wildcards: " ".join(
+            CONFIG.precisions_of(wildcards.dataset)
+            + [f"{precision}-clean" for precision in CONFIG.clean_precisions_of(wildcards.dataset)]
+        ),
         options=options,
     shell:
         "gancomp statistics {wildcards.dataset} {params.options} 2>&1 | tee {log:q}"
