@@ -192,6 +192,7 @@ def markdown(declared: Comparison, original: Measured, entries: Sequence[Entry])
                 cells.append(difference(own, original, key))
             lines.append(_line([method, f"{whole / _macs(own):.3g}", *cells]))
     lines += ["", "In brackets the 95% interval of the mean difference; p of the paired t-test, two-sided."]
+    lines += ["From p 0.05 on the two cannot be told apart."]
     return "\n".join(lines) + "\n"
 
 
