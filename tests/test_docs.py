@@ -24,7 +24,7 @@ PAGES = [
 COMMANDS = typer.main.get_command(app)
 #: What one compression of pairs, all subnets scored, has no need of.
 OF_OTHER_WORK = {
-    *("profile", "judge", "perceptual", "lpips", "convert", "compress", "cost", "groups", "init"),
+    *("profile", "judge", "perceptual", "lpips", "convert", "compress", "cost", "groups", "init", "card", "push"),
     *("halve", "evolve", "scratch", "paper", "comparison", "vote-page", "votes", "space"),
     *("compare", "watch", "tensorboard", "times"),
     *("export", "apply", "web-runtime", "demo-page", "demo", "explore", "latency", "subnet-latency"),

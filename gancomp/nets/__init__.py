@@ -15,6 +15,7 @@ from gancomp.nets.resnet import ResnetGenerator
 from gancomp.nets.spade import SpadeGenerator
 from gancomp.nets.unet import UnetGenerator
 from gancomp.pipeline.checkpoints import Header, load_tensors, read_header, save_tensors
+from gancomp.share.hub import fetch, is_address
 from gancomp.spec import GeneratorSpec
 
 __all__ = ["Generator", "Segment", "build_generator", "load_generator", "load_weights", "save_generator"]
@@ -57,15 +58,21 @@ def save_generator(path: Path | str, generator: Generator, *, experiment: str, s
 def load_generator(path: Path | str, device: torch.device | str = "cpu", *, builder: str | None = None) -> Generator:
     """The generator that a checkpoint holds, in evaluation mode, without being told its architecture.
 
+    *path* may be `hub:USER/NAME` on the Hugging Face Hub, or `hub:USER/NAME@REVISION`: its `model.safetensors` alone is
+    fetched, and `generator.origin` says of which commit and hash it is.
+
     Of a network of one's own, *builder* is the function that builds it (`package.module:function`), which is run: no
     file alone has it run. Raises GancompError naming *path* if it is missing, damaged, foreign, its tensors do not fit
     its header, or nobody named its builder.
     """
     if builder is not None:
         allow(builder)
+    origin = None
+    if is_address(path):
+        path, origin = fetch(str(path))
     header = read_header(path)
     generator = build_skeleton(header.spec)
-    generator.ranges = header.ranges
+    generator.ranges, generator.origin = header.ranges, origin
     tensors, _ = load_tensors(path)
     types = {name: tensor.dtype for name, tensor in generator.state_dict().items()}
     own = {name: tensor.to(device, types.get(name), copy=True) for name, tensor in tensors.items()}

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
 from gancomp.spec import GeneratorSpec, Role, ValueRange
+
+if TYPE_CHECKING:
+    from gancomp.share.hub import Origin
 
 #: What passes between segments: the input at first, the pictures at last, and between them what the family likes.
 State = Any
@@ -28,6 +31,7 @@ class Generator(nn.Module):
     `segments` run in order, each on the state that the one before left; the search shares the states of subnets that
     agree in the widths of the first segments. `distilled` names the modules whose outputs are matched with
     the teacher's (Eq. 3). `ranges` are those of numbers that it reads or makes, which [-1, 1] stands for.
+    `origin` is where it was fetched from, if it was.
     """
 
     segments: Sequence[Segment]
@@ -37,6 +41,7 @@ class Generator(nn.Module):
         super().__init__()
         self.spec = spec
         self.ranges: Mapping[Role, ValueRange] = {}
+        self.origin: Origin | None = None
 
     def run_segment(self, index: int, state: State) -> State:
         """The state after segment *index*, given the one before (the input, for the first); that one is not changed."""

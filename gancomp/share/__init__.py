@@ -1,0 +1,1 @@
+"""Model cards, and generators on the Hugging Face Hub. Imports no torch."""
