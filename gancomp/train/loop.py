@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import math
-import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,16 +17,13 @@ from gancomp.data.augment import augment
 from gancomp.data.datasets import Pictures, to_float
 from gancomp.data.settings import DatasetBase
 from gancomp.errors import GancompError
-from gancomp.pipeline.files import atomic
 from gancomp.pipeline.progress import Progress
+from gancomp.train.loss_log import LossLog, check_finite
 from gancomp.train.samples import sample_steps
 from gancomp.train.state import Progressed, load_state, save_state
 from gancomp.train.stopping import EXIT_STATUS, Allotted, asked_to_stop
 
 SAVE_EVERY_SECONDS = 60.0
-LOG_ROWS = 400
-LOG_COLUMNS = ("step", "images", "lr")
-LOG_TIMES = ("images_per_second", "elapsed_seconds")
 
 
 class Recipe(Protocol):
@@ -95,91 +89,59 @@ def fit(
         raise GancompError(f"{stage}.batch: {training.batch} pictures cannot be shared by {ranks.count()} devices")
     parts: dict[str, torch.nn.Module | torch.optim.Optimizer] = {**recipe.networks}
     parts |= {f"{name}.optimizer": optimizer for name, optimizer in recipe.optimizers.items()}
-    state_path, log_path = folder / "state.pt", folder / "log.csv"
+    state = folder / "state.pt"
     # Before a state is restored, which brings the rates of its step along.
     rates = {name: optimizer.param_groups[0]["lr"] for name, optimizer in recipe.optimizers.items()}
-    progressed = load_state(state_path, signature, parts)
+    progressed = load_state(state, signature, parts)
     if progressed.step == 0:
         progressed.notes = before()
-    total = total_steps(training, pictures.per_epoch)
-    per_epoch = steps_per_epoch(training, pictures.per_epoch)
-    log_every = max(1, total // LOG_ROWS)
+    total, per_epoch = (count(training, pictures.per_epoch) for count in (total_steps, steps_per_epoch))
     snapshots = training.snapshots or 1
     kept = {round(total * part / snapshots) for part in range(1, snapshots)}  # the last one is what is left at the end
     sampled = sample_steps(sample_every, total)
-    columns = (*LOG_COLUMNS, *recipe.loss_names, *LOG_TIMES)
-    if ranks.is_first():
-        _cut_log(log_path, columns, progressed.step)
-    else:
-        log_path = Path(os.devnull)
+    log = LossLog(folder, stage, recipe.loss_names, total, training.batch, progressed.step)
+
+    def save() -> None:
+        if ranks.is_first():
+            check_finite(_weights(recipe), progressed.step, stage, state)
+            save_state(state, signature, progressed, parts)
 
     allotted = Allotted(until)
-    began = time.monotonic() - progressed.elapsed
-    saved = time.monotonic()
+    began, saved = time.monotonic() - progressed.elapsed, time.monotonic()
+    done = progressed.step * training.batch
     with (
-        Progress(
-            stage,
-            total * training.batch,
-            "images",
-            done=progressed.step * training.batch,
-            shown=ranks.is_first(),
-        ) as progress,
+        Progress(stage, total * training.batch, "images", done=done, shown=ranks.is_first()) as progress,
         asked_to_stop() as stop,
     ):
         while progressed.step < total:
             step = progressed.step
             factor = learning_rate_factor(step, training, per_epoch)
-            for name, optimizer in recipe.optimizers.items():
-                for group in optimizer.param_groups:
-                    group["lr"] = rates[name] * factor
+            _set_rates(recipe, {name: rate * factor for name, rate in rates.items()})
             draw = rng.generator(seed, stage, step)
             losses = recipe.step(*_batch(pictures, dataset, step, training.batch, seed, draw, device), draw)
             allotted.stepped()
-            progressed.step = step + 1
-            progressed.elapsed = time.monotonic() - began
-            detail = ""
-            if progressed.step % log_every == 0 or progressed.step == total:
-                found = ranks.averaged(torch.stack([losses[name].detach().float() for name in recipe.loss_names]))
-                values = dict(zip(recipe.loss_names, found.tolist(), strict=True))
-                _check_finite(values, progressed.step, stage, state_path)
-                row = {
-                    "step": progressed.step,
-                    "images": progressed.step * training.batch,
-                    "lr": f"{training.lr * factor:.3e}",
-                }
-                row |= {name: f"{value:.6g}" for name, value in values.items()}
-                row |= {"images_per_second": f"{progress.rate:.2f}", "elapsed_seconds": f"{progressed.elapsed:.1f}"}
-                _log(log_path, columns, row)
-                detail = ", ".join(f"{name} {value:.3g}" for name, value in values.items())
-            progress.advance(training.batch, detail)
-            if progressed.step in kept and ranks.is_first():
-                keep(progressed.step * training.batch)
-            if progressed.step in sampled and ranks.is_first():
-                sample(progressed.step * training.batch)
+            progressed.step, progressed.elapsed = step + 1, time.monotonic() - began
+            progress.advance(training.batch, log.add(losses, progressed, training.lr * factor, progress.rate))
+            for steps, leave in ((kept, keep), (sampled, sample)):
+                if progressed.step in steps and ranks.is_first():
+                    leave(progressed.step * training.batch)
             stopping = ranks.anywhere(stop() or allotted.is_over(), device)
             if stopping or time.monotonic() - saved >= SAVE_EVERY_SECONDS:
-                _save(recipe, stage, state_path, signature, progressed, parts)
+                save()
                 saved = time.monotonic()
                 allotted.saved()
             if stopping and progressed.step < total:
                 if ranks.is_first():
                     print(f"{stage}: stopped and saved after step {progressed.step} of {total}; run again to go on")
                 raise SystemExit(EXIT_STATUS if ranks.is_first() else 0)
-    _save(recipe, stage, state_path, signature, progressed, parts)
+    save()
     return progressed
 
 
-def _save(
-    recipe: Recipe,
-    stage: str,
-    path: Path,
-    signature: str,
-    progressed: Progressed,
-    parts: Mapping[str, torch.nn.Module | torch.optim.Optimizer],
-) -> None:
-    if ranks.is_first():
-        _check_finite(_weights(recipe), progressed.step, stage, path)
-        save_state(path, signature, progressed, parts)
+def _set_rates(recipe: Recipe, rates: Mapping[str, float]) -> None:
+    for name, optimizer in recipe.optimizers.items():
+        for group in optimizer.param_groups:
+            group["lr"] = rates[name]
 
 
 def _batch(
@@ -215,36 +177,3 @@ def _weights(recipe: Recipe) -> dict[str, float]:
         for name, network in recipe.networks.items()
     }
     return {f"a weight of the {name}": float(torch.stack(found).norm()) for name, found in norms.items() if found}
-
-
-def _check_finite(values: Mapping[str, float], step: int, stage: str, state: Path) -> None:
-    bad = [name for name, value in values.items() if not math.isfinite(value)]
-    if bad:
-        kept = f"the last good state is {state}" if state.exists() else "no state had been saved yet"
-        raise GancompError(
-            f"{stage}: {', '.join(bad)} is no longer finite at step {step}; {kept}. "
-            f"Lower {stage}.lr, or set precision: 32, and run the command again"
-        )
-
-
-def _log(path: Path, columns: tuple[str, ...], row: Mapping[str, Any]) -> None:
-    """Append *row*; GancompError naming *path* when the disk is full."""
-    try:
-        with path.open("a", newline="", encoding="utf-8") as stream:
-            csv.DictWriter(stream, columns, lineterminator="\n").writerow(row)
-    except OSError as error:
-        raise GancompError(f"{path}: cannot be written: {error.strerror or error}") from error
-
-
-def _cut_log(path: Path, columns: tuple[str, ...], step: int) -> None:
-    """Keep the rows up to *step*: what came after it was lost with the process and will be done again."""
-    rows = []
-    if path.exists() and step:
-        with path.open(newline="", encoding="utf-8", errors="replace") as stream:
-            # A row that was cut off within its step number would pass for an earlier one: count its columns.
-            whole = [row for row in csv.DictReader(stream) if None not in row.values() and row.keys() == {*columns}]
-            rows = [row for row in whole if row["step"].isdigit() and int(row["step"]) <= step]
-    with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, columns, lineterminator="\n", extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(rows)

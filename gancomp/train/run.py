@@ -49,7 +49,8 @@ from gancomp.spec import GeneratorSpec, Role
 from gancomp.train.cyclegan import Reverse
 from gancomp.train.device import Machine, is_launcher, make_fabric
 from gancomp.train.lock import wait_for_turn
-from gancomp.train.loop import LOG_COLUMNS, LOG_TIMES, Recipe, fit
+from gancomp.train.loop import Recipe, fit
+from gancomp.train.loss_log import LOG_COLUMNS, LOG_TIMES
 from gancomp.train.samples import write_strip
 from gancomp.train.state import Progressed, forget_state
 from gancomp.train.stopping import count_attempt

@@ -23,7 +23,7 @@ from gancomp.data.datasets import Pictures
 from gancomp.data.settings import AlignedDataset
 from gancomp.errors import GancompError
 from gancomp.pipeline.checkpoints import load_tensors
-from gancomp.train import loop
+from gancomp.train import loop, loss_log
 from gancomp.train.loop import fit, learning_rate_factor
 from gancomp.train.state import Progressed
 
@@ -162,7 +162,7 @@ def test_randomness_is_a_function_of_seed_and_step(run: Callable[..., Progressed
 
 
 def test_long_log_is_thinned(run: Callable[..., Progressed], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "LOG_ROWS", 5)
+    monkeypatch.setattr(loss_log, "LOG_ROWS", 5)
     run(Count(), epochs=4.4)  # 22 steps
     assert [int(row["step"]) for row in read_log(tmp_path)] == [4, 8, 12, 16, 20, 22]
 
@@ -290,7 +290,7 @@ def test_weights_that_are_not_finite_are_never_saved(
         if len(recipe.seen) == 7:
             recipe.network.weight.data.fill_(math.nan)
 
-    monkeypatch.setattr(loop, "LOG_ROWS", 1)
+    monkeypatch.setattr(loss_log, "LOG_ROWS", 1)
     monkeypatch.setattr(loop, "SAVE_EVERY_SECONDS", 0.0)
     with pytest.raises(GancompError, match="a weight of the generator is no longer finite at step 7"):
         run(Count(spoil))

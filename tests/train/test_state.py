@@ -224,8 +224,8 @@ def test_stage_refuses_a_state_of_older_code(
     monkeypatch.setattr("gancomp.train.run.forget_state", lambda folder: None)
     train(workspace.config(), "distill")
     state, written = (folder("distill") for folder in (workspace.resume, workspace.stage))
-    before = {file: file.read_bytes() for folder in (state, written) for file in folder.iterdir()}
+    before = {file: file.read_bytes() for folder in (state, written) for file in folder.rglob("*.*")}
     monkeypatch.setitem(STAGE_VERSION, changed, STAGE_VERSION[changed] + 1)
     with pytest.raises(GancompError, match=r"distill/state\.pt: this resume state was made by .* other code"):
         train(workspace.config(), "distill")
-    assert {file: file.read_bytes() for folder in (state, written) for file in folder.iterdir()} == before
+    assert {file: file.read_bytes() for folder in (state, written) for file in folder.rglob("*.*")} == before
