@@ -305,7 +305,10 @@ class StageRun:
         for name in (paths.SNAPSHOTS, paths.SAMPLES):
             shutil.rmtree(self.folder / name, ignore_errors=True)
             if (self.resume_folder / name).is_dir():
-                shutil.copytree(self.resume_folder / name, self.folder / name)
+                try:
+                    shutil.copytree(self.resume_folder / name, self.folder / name)
+                except OSError as error:
+                    raise GancompError(f"{self.folder / name}: cannot be written: {error}") from error
         self._write(generator, discriminator, progressed, metrics)
         forget_state(self.resume_folder)
         self.end_turn()

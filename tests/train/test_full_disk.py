@@ -85,7 +85,7 @@ def test_a_disk_that_fills_while_training(
     with pytest.raises(GancompError, match=r"distill/state\.pt: cannot be written"):
         train(workspace.config(), "distill")
     assert state.read_bytes() == saved[2]
-    assert {path.name for path in disk.folder.iterdir()} == {"state.pt", "log.csv", "ballast"}
+    assert {path.name for path in disk.folder.iterdir()} == {"state.pt", "log.csv", "samples", "ballast"}
 
     disk.free()
     monkeypatch.setattr(loop, "save_state", save)

@@ -92,7 +92,9 @@ def run_killed(jobs: list[dict[str, Any]]) -> list[int]:
 
 def contents(stage: Path) -> dict[str, Any]:
     """What a stage wrote, less its measured times."""
-    files: dict[str, Any] = {path.name: path.read_bytes() for path in stage.iterdir()}
+    files: dict[str, Any] = {
+        str(path.relative_to(stage)): path.read_bytes() for path in stage.rglob("*") if path.is_file()
+    }
     metrics = read_json(stage / "metrics.json")
     files["metrics.json"] = {name: value for name, value in metrics.items() if name not in MEASURED}
     rows = list(csv.DictReader(files["log.csv"].decode().splitlines()))

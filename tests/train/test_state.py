@@ -204,7 +204,7 @@ def test_stage_refuses_a_state_of_another_configuration(
     monkeypatch.setattr("gancomp.train.run.forget_state", lambda folder: None)
     train(workspace.config(), "teacher")
     folder = workspace.resume("teacher")
-    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+    before = {file.name: file.read_bytes() for file in folder.glob("*.*")}
     assert before.keys() == {"state.pt", "log.csv"}
 
     other = workspace.config(**change)
@@ -212,7 +212,7 @@ def test_stage_refuses_a_state_of_another_configuration(
         train(other, "teacher")
     assert signature(other, "tiny", "teacher") in str(caught.value)
     assert "teacher/state.pt" in str(caught.value)
-    assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+    assert {file.name: file.read_bytes() for file in folder.glob("*.*")} == before
 
 
 @pytest.mark.parametrize("changed", ["distill", "teacher", "dataset"])
