@@ -13,12 +13,11 @@ from tests.workflow.test_plan import EVERYTHING, QUICKLY
 
 
 def documented() -> list[str]:
-    """Every `snakemake …` of the pages' shell blocks, but those that need a finished run or a cluster."""
+    """Every `snakemake …` of the pages' shell blocks, but those that need a finished run, a cluster or the like."""
     lines = [line for page in PAGES for block in blocks(page, "sh") for line in block.replace("\\\n", " ").splitlines()]
     found = [match[1] for line in lines if (match := re.match(r"(?:uv run )?snakemake\b(.*?)(?:\s+#.*)?$", line))]
-    return sorted(
-        {call for call in found if not any(option in call for option in ("--touch", "--report", "profiles/slurm"))}
-    )
+    needing_more = ("--touch", "--report", "profiles/slurm", "apptainer", "--default-storage-provider")
+    return sorted({call for call in found if not any(option in call for option in needing_more)})
 
 
 @pytest.mark.slow

@@ -197,12 +197,14 @@ def source_folders(wildcards):
     """Input function: a user's own folders, so that adding or removing a picture builds the data set anew."""
     declared = CONFIG.datasets[wildcards.dataset]
     if declared.source == "aligned":
-        return [str(folder) for name in ("train", "val", "test") if (folder := Path(declared.path) / name).is_dir()]
+        folders = [folder for name in ("train", "val", "test") if (folder := Path(declared.path) / name).is_dir()]
+        return [local(str(folder)) for folder in folders]
     keys = {
         "folders": ("a", "b", "val_a", "val_b"),
         "labels": ("images", "labels", "instances", "val_images", "val_labels", "val_instances"),
     }
-    return [folder for key in keys.get(declared.source, ()) if (folder := getattr(declared, key)) is not None]
+    named = [getattr(declared, key) for key in keys.get(declared.source, ())]
+    return [local(folder) for folder in named if folder is not None]
 
 
 def imported(stage):
@@ -212,7 +214,7 @@ def imported(stage):
         declared = getattr(CONFIG.experiments[wildcards.experiment], stage)
         if isinstance(declared, str):
             return []
-        return [file for file in (declared.checkpoint, declared.discriminator) if file]
+        return [local(file) for file in (declared.checkpoint, declared.discriminator) if file]
 
     return files
 
