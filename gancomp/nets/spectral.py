@@ -26,5 +26,13 @@ def fold_spectral_norm(module: nn.Module) -> None:
         if parametrize.is_parametrized(layer, "weight"):
             training = layer.training
             layer.eval()  # in training mode, reading the weight would estimate once more
+            _give_own_class(layer)
             parametrize.remove_parametrizations(layer, "weight")
             layer.train(training)
+
+
+def _give_own_class(layer: nn.Module) -> None:
+    """A deep copy has the class of its original, from which torch would remove the property `weight` for both."""
+    shared = type(layer)
+    own = {name: value for name, value in vars(shared).items() if name not in ("__dict__", "__weakref__")}
+    layer.__class__ = type(shared.__name__, shared.__bases__, own)

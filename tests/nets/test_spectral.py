@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -92,3 +94,13 @@ def test_the_state_comes_back(generator: SpadeGenerator) -> None:
     with torch.no_grad():
         for _ in range(2):
             assert torch.equal(other.train()(pictures(SPEC)), generator(pictures(SPEC)))
+
+
+def test_folding_a_copy_leaves_the_original_to_train(generator: SpadeGenerator) -> None:
+    """Snapshots and sample pictures fold a copy of a generator that goes on training."""
+    inputs = pictures(SPEC, count=1)
+    own = copy.deepcopy(generator)
+    fold_spectral_norm(own)
+    assert not normalised(own)
+    assert normalised(generator)
+    torch.testing.assert_close(own.eval()(inputs), generator.eval()(inputs))
