@@ -1,7 +1,7 @@
-"""Functions that build networks of one's own: named by the user, and imported for no other reason.
+"""Functions that build custom networks, which are imported only if the user names them.
 
-A checkpoint says which builder made it, and so does a configuration's description of a network; neither is ever a
-reason to run it. Only what the command line, the configuration's `generator.builder` or a caller in Python names is.
+A checkpoint and a configuration's description of a network contain the name of their builder, but it is never run for
+that reason: only builders named by the command line, the configuration's `generator.builder` or a Python caller are.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from gancomp.errors import GancompError
 if TYPE_CHECKING:
     from torch import nn
 
-#: Builders that come along, which any file may name.
+#: Builders that belong to gancomp, which any file may name.
 OWN = frozenset({"gancomp.nets.declared:build", "gancomp.nets.residual:build"})
 
 _allowed: set[str] = set()
 
 
 def allow(reference: str) -> None:
-    """The user names the builder *reference* (`package.module:function`), so it may be imported, from here on.
+    """Allow the builder *reference* (`package.module:function`), which the user named, to be imported.
 
-    Modules are looked for where Python looks, and in the current folder.
+    Modules are searched on Python's path and in the current folder.
     """
     _allowed.add(reference)
 
 
 def find_builder(reference: str) -> Callable[..., nn.Module]:
-    """The function *reference*; GancompError where nobody named it, or where there is none."""
+    """Import the function *reference*. Raises GancompError if the user did not name it, or it does not exist."""
     if reference not in _allowed and reference not in OWN:
         raise GancompError(
-            f"the generator is made by {reference}, which is code that runs when it is loaded. If you trust it, name "
+            f"the generator is built by {reference}, which is code that runs when it is loaded. If you trust it, name "
             f"it: gancomp --builder {reference} COMMAND, generator.builder in the configuration, or "
             f"gancomp.load_generator(path, builder={reference!r})"
         )

@@ -1,4 +1,4 @@
-"""The error that a user can mend: its message names the file, key or value at fault and what to do."""
+"""The error that a user can fix: its message names the file, key or value and what to do."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Iterable
 
 
 class GancompError(Exception):
-    """Shown as one message, without a traceback, by the command line."""
+    """The command line prints its message without a traceback."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """The end of a message on an unknown *name*: the nearest that is known, or all that are."""
+    """The end of a message on an unknown *name*: the nearest known name, or all of them."""
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1)
     if close:

@@ -1,7 +1,7 @@
-"""What is known of a generator of somebody's own: who builds it, its widths, and what it costs at any of them.
+"""The description of a custom generator: its builder, its widths, and its cost at any of them.
 
-It is read from the network once (`gancomp.elastic.reading`) and kept in a file, NAME.network.json, so that a workflow
-can plan without torch and without anybody's code.
+It is read from the network once (`gancomp.elastic.reading`) and stored in a file, NAME.network.json, so that a workflow
+can be planned without torch and without the user's code.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, mode
 from gancomp.config.strict import Strict
 from gancomp.errors import GancompError
 
-#: `package.module:function`: what makes the network, called with the arguments.
+#: `package.module:function`, which builds the network from the arguments.
 BUILDER_PATTERN = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$"
 Builder = Annotated[str, Field(pattern=BUILDER_PATTERN, max_length=200)]
 Count = Annotated[int, Field(ge=0, le=1 << 60)]
@@ -28,7 +28,7 @@ MAX_BYTES = 16 << 20
 
 
 class Width(Strict):
-    """A width that is searched: channels of the free groups at *groups* (in the graph's order), *full* in the whole."""
+    """A searched width: channels of the free groups at *groups* (in the graph's order), at most *full*."""
 
     name: Annotated[str, Field(max_length=200)]
     full: Annotated[int, Field(gt=0, le=4096)]
@@ -36,7 +36,7 @@ class Width(Strict):
 
 
 class Term(Strict):
-    """*times* x the product of the widths at these positions; the same position may stand twice."""
+    """*times* x the product of the widths at these positions; a position may occur twice."""
 
     times: Count
     widths: tuple[Position, ...]
@@ -46,7 +46,7 @@ Polynomial = tuple[Term, ...]
 
 
 class Costs(Strict):
-    """Parameters and multiply-accumulates of one picture, by the widths; conventions as in `gancomp.measure.macs`."""
+    """Parameters, and MACs of one picture, as polynomials in the widths; conventions of `gancomp.measure.macs`."""
 
     params: Polynomial
     macs: Polynomial
@@ -54,11 +54,11 @@ class Costs(Strict):
 
 
 class Network(Strict):
-    """A generator that *builder* makes of *arguments* (JSON), as it was read at *size* (height, width).
+    """A generator that *builder* builds from *arguments* (JSON), as read at *size* (height, width).
 
-    Inputs are multiples of *stride*, and at least *least*. The outputs of the modules *distilled* are matched with the
-    teacher's; the convolutions *decomposed* are the ones that a separable student makes of a depthwise and a pointwise
-    one, and *separable* is what it then costs. The widths *vanishing* may be 0.
+    Sides of inputs are multiples of *stride*, and at least *least*. The outputs of the modules *distilled* are matched
+    with the teacher's; a separable student decomposes the convolutions *decomposed* into a depthwise and a pointwise
+    one, and then costs *separable*. The widths *vanishing* may be 0.
     """
 
     builder: Builder
@@ -78,7 +78,7 @@ class Network(Strict):
 
     @model_serializer(mode="wrap")
     def _without_what_is_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Where no width vanishes as before any could: descriptions keep their hash."""
+        """Omit *vanishing* if it is empty: older descriptions keep their hash."""
         fields: dict[str, Any] = handler(self)
         return {name: value for name, value in fields.items() if name != "vanishing" or value}
 
@@ -88,19 +88,19 @@ class Network(Strict):
 
     @property
     def full(self) -> tuple[int, ...]:
-        """The whole network's widths."""
+        """The full network's widths."""
         return tuple(width.full for width in self.widths)
 
     @cached_property
     def key(self) -> str:
-        """A hash of all of it, by which signatures know it."""
+        """A hash of the description, for signatures."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
 
     def __hash__(self) -> int:
         return hash(self.key)
 
     def costs(self, block: str) -> Costs:
-        """Those of the network as it is, or with its convolutions decomposed."""
+        """The costs of the network as it is, or with its convolutions decomposed."""
         return self.separable if block == "separable" and self.separable else self.dense
 
     def keywords(self) -> dict[str, Any]:
@@ -109,27 +109,27 @@ class Network(Strict):
 
 
 def value_of(polynomial: Polynomial, widths: Sequence[int]) -> int:
-    """What *polynomial* comes to at *widths*."""
+    """The value of *polynomial* at *widths*."""
     return sum(term.times * prod(widths[at] for at in term.widths) for term in polynomial)
 
 
 def polynomial_of(terms: Mapping[tuple[int, ...], int]) -> Polynomial:
-    """The sum of the products of widths (sorted positions), each so many times."""
+    """The polynomial that sums products of widths (sorted positions), each with its coefficient."""
     return tuple(Term(times=times, widths=widths) for widths, times in sorted(terms.items()) if times)
 
 
 def read_description(path: Path | str) -> Network:
-    """The network that *path* describes; GancompError naming the file where it is missing or describes none."""
+    """Read the description in *path*. Raises GancompError with the file's name if it is missing or invalid."""
     path = Path(path)
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise GancompError(f"{path}: has more than {MAX_BYTES:,} bytes, as no description of a network has")
+            raise GancompError(f"{path}: has more than {MAX_BYTES:,} bytes, too many for a description of a network")
         network = Network.model_validate_json(path.read_text(encoding="utf-8"))
         if not isinstance(json.loads(network.arguments), dict):
-            raise GancompError(f"{path}: arguments: are no JSON object")
+            raise GancompError(f"{path}: arguments: must be a JSON object")
         beyond = [at for costs in (network.dense, network.separable) if costs for at in _positions(costs)]
         if any(at >= len(network.widths) for at in beyond):
-            raise GancompError(f"{path}: counts widths that it does not have")
+            raise GancompError(f"{path}: its costs refer to widths that it does not have")
     except FileNotFoundError:
         raise GancompError(f"{path}: no such file; `gancomp groups BUILDER --save {path}` writes one") from None
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The processes that train one network together: each has a share of every batch. One process is a rank of its own."""
+"""The processes (ranks) that train one network, each with its share of every batch. One process is a single rank."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ _apart = False
 
 
 def count() -> int:
-    """How many ranks there are; one, where this process works alone or within `apart`."""
+    """Number of ranks; one if this process works alone or within `apart`."""
     together = distributed.is_available() and distributed.is_initialized() and not _apart
     return distributed.get_world_size() if together else 1
 
 
 def is_first() -> bool:
-    """Whether this is the rank that writes and speaks for all."""
+    """Whether this is the rank that writes files and prints."""
     return not (distributed.is_available() and distributed.is_initialized()) or distributed.get_rank() == 0
 
 
 @contextmanager
 def apart() -> Iterator[None]:
-    """Within the block every rank is alone: what each computes on the same pictures is not to be added up."""
+    """Within the block every rank works alone: all compute the same on the same pictures, and nothing is reduced."""
     global _apart
     before, _apart = _apart, True
     try:
@@ -35,16 +35,16 @@ def apart() -> Iterator[None]:
 
 
 def share(batch: int) -> slice:
-    """This rank's part of *batch* pictures. ValueError where the batch cannot be cut into equal parts."""
+    """This rank's share of *batch* pictures. Raises ValueError if it cannot be split equally."""
     each, rest = divmod(batch, count())
     if rest:
-        raise ValueError(f"a batch of {batch} cannot be shared by {count()} ranks")
+        raise ValueError(f"a batch of {batch} cannot be split equally over {count()} ranks")
     first = each * distributed.get_rank() if count() > 1 else 0
     return slice(first, first + each)
 
 
 class _Sum(torch.autograd.Function):
-    """The sum of a tensor over all ranks; its gradient is the sum of theirs."""
+    """The sum of a tensor over all ranks; its gradient is the sum of their gradients."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -60,7 +60,7 @@ class _Sum(torch.autograd.Function):
 
 
 def summed(x: Tensor) -> Tensor:
-    """The sum of *x* over all ranks, through which gradients flow."""
+    """The sum of *x* over all ranks, differentiable."""
     total: Tensor = _Sum.apply(x) if count() > 1 else x
     return total
 
@@ -71,7 +71,7 @@ def averaged(x: Tensor) -> Tensor:
 
 
 def gathered(x: Tensor) -> Tensor:
-    """The shares (n, …) of all ranks as the batch that they are of, without gradients."""
+    """The whole batch, from the shares (n, …) of all ranks, without gradients."""
     if count() == 1:
         return x.detach()
     shares = [torch.empty_like(x) for _ in range(count())]
@@ -80,12 +80,12 @@ def gathered(x: Tensor) -> Tensor:
 
 
 def anywhere(flag: bool, device: torch.device) -> bool:
-    """Whether *flag* is set on any rank: all of them learn the same."""
+    """Whether *flag* is set on any rank; all ranks return the same."""
     return bool(summed(torch.tensor(float(flag), device=device)) > 0) if count() > 1 else flag
 
 
 def leave_the_rest_to_the_first() -> None:
-    """The first rank goes on alone; the others end here, in peace."""
+    """Continue on the first rank alone; the other processes exit successfully."""
     if not (distributed.is_available() and distributed.is_initialized()):
         return
     first = is_first()

@@ -1,4 +1,4 @@
-"""Randomness as a function of (seed, purpose, step): a resumed run draws what it would have drawn."""
+"""Random numbers as a function of (seed, purpose, step), so that a resumed run continues identically."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def generator(seed: int, purpose: str, step: int = 0) -> np.random.Generator:
 
 
 def sample(seed: int, purpose: str, available: int, count: int) -> list[int]:
-    """*count* indices below *available*, or all of them, by lot and in an order by lot.
+    """*count* random indices below *available*, or all of them, in random order.
 
-    Of more, those of fewer are the first.
+    A smaller *count* gives a prefix of a larger one.
     """
     drawn: list[int] = generator(seed, purpose).permutation(available)[:count].tolist()
     return drawn

@@ -16,41 +16,41 @@ from pydantic import (
 from gancomp.config.strict import Strict
 from gancomp.network import Network
 
-#: `module` is a network of one's own, which a function builds (`gancomp.network`).
+#: `module` is a custom network, built by a function (`gancomp.network`).
 Family = Literal["resnet", "unet", "spade", "module"]
-#: Which convolutions are decomposed: none; the residual blocks'; or, to see what that costs (Table 4), only those of a
-#: resnet that make the picture smaller or larger. A resnet's blocks may also be of six branches (`nets.inception`).
+#: Which convolutions are decomposed: none; the residual blocks'; or, to measure the effect (Table 4), only a resnet's
+#: downsampling or upsampling ones. A resnet's blocks may also have six branches (`nets.inception`).
 Block = Literal["dense", "separable", "inception", "separable-down", "separable-up"]
 #: Instance norm has no parameters; `affine` is the one with scales and shifts.
 Norm = Literal["instance", "affine", "batch", "none"]
-#: Of BatchNorm: those that training left, or each picture's own, as a network in training mode has at batch 1.
+#: BatchNorm's running statistics, or each picture's own, as in training mode at batch 1.
 Statistics = Literal["running", "batch"]
 Upsampling = Literal["more", "normal"]
 
-#: The widths (c_1 … c_K in the paper, Section 3.2) of each family, by the layers that have them.
+#: The widths (c_1 … c_K in the paper, Section 3.2) of each family, named after their layers.
 WIDTH_NAMES: dict[str, tuple[str, ...]] = {
     "resnet": ("stem", "down1", "trunk", "blocks1", "blocks2", "blocks3", "up1", "output"),
     "unet": ("down1", "down2", "down3", "down4", "up4", "up3", "up2", "up1"),
     "spade": ("fc", "head", "middle1", "middle2", "up1", "up2", "up3", "up4"),
 }
-#: The normalisation of each family where none is named.
+#: The default normalisation of each family.
 NORM_PER_FAMILY: dict[str, Norm] = {"resnet": "instance", "unet": "batch", "spade": "batch"}
 
 
-#: Of a layer, in units of its width.
+#: In units of the layer's width.
 WIDEST = 4096
 
 
 def parse_widths(value: Any) -> Any:
     """`32`, `"32"`, `"32_24_16"` or a sequence of integers → a tuple of integers.
 
-    Raises ValueError naming the offending text.
+    Raises ValueError with the invalid text.
     """
     if isinstance(value, bool):
         raise ValueError(f"widths must be integers, not {value!r}")
     if isinstance(value, int):
         if value > WIDEST:
-            raise ValueError(f"width {value}: at most {WIDEST}; YAML reads 8_3_3 as one number: put it in quotes")
+            raise ValueError(f"width {value}: at most {WIDEST}; YAML reads 8_3_3 as one number: quote it")
         return (value,)
     if isinstance(value, str):
         try:
@@ -89,14 +89,14 @@ Widths = Annotated[
     PlainSerializer(format_widths, when_used="json"),
     Field(min_length=1, json_schema_extra={"type": ["integer", "string", "array"]}),
 ]
-#: The same where some may be 0: of branches that pruning left without channels.
+#: Widths of which some may be 0: branches that pruning removed.
 WidthsLeft = Annotated[
     tuple[Annotated[int, Field(ge=0, le=4096)], ...],
     BeforeValidator(parse_widths),
     PlainSerializer(format_widths, when_used="json"),
     Field(min_length=1),
 ]
-#: Of an inception block: it has half of them, dense and depthwise, and each branch a sixth of the inner channels.
+#: Branches of an inception block, half of them dense and half depthwise; each has a sixth of the inner channels.
 KERNELS = (1, 3, 5)
 Hidden = Annotated[int, Field(gt=0, le=8192)]
 Size = Annotated[
@@ -112,7 +112,7 @@ Role = Literal["input", "target"]
 
 
 class ValueRange(Strict):
-    """The numbers that a picture's darkest and brightest stand for, and the type that its files keep them in."""
+    """The numbers that map to a picture's darkest and brightest, and the type of its files."""
 
     low: Annotated[float, Field(allow_inf_nan=False)]
     high: Annotated[float, Field(allow_inf_nan=False)]
@@ -124,11 +124,11 @@ class GeneratorSpec(Strict):
 
     `widths` are the paper's c_1 … c_K (Section 3.2); a single number stands for all K. `blocks` counts the residual
     blocks of a resnet, `downs` the stride-2 convolutions of a unet; `upsampling` of a spade generator is `more` (six
-    doublings, for 256x512) or `normal` (five, for small pictures). A spade generator's input channels are its classes
-    and the edge channel. `separable_norm` lies between depthwise and pointwise convolutions where it is not the usual
-    one of the family (`between`), and `hidden` is the number of channels from which a SPADE layer makes scale and
-    shift, where it is not twice the block's width (`hidden_of`). A generator of the family `module` is *network*, whose
-    size, channels and norm it has; its blocks are separable where the network's decomposed convolutions are.
+    upsamplings by 2, for 256x512) or `normal` (five, for small pictures). A spade generator's input channels are its
+    classes and the edge channel. `separable_norm` is the norm between depthwise and pointwise convolutions, if it is
+    not the family's default (`between`); `hidden` is the number of channels from which a SPADE layer computes scale and
+    shift, if it is not twice the block's width (`hidden_of`). A generator of the family `module` is *network*, with its
+    size, channels and norm; a separable block means that the network's decomposed convolutions are separable.
     """
 
     family: Family = "resnet"
@@ -148,9 +148,9 @@ class GeneratorSpec(Strict):
 
     @model_serializer(mode="wrap")
     def _without_what_is_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Only other people's generators have these four: headers and signatures of ours stay as they were.
+        """Omit four fields that only imported generators set: headers and signatures of others do not change.
 
-        So does the one number of a U-Net whose widths are the same, which had no others once.
+        The same holds for a U-Net with equal widths, which is written as one number.
         """
         fields: dict[str, Any] = handler(self)
         if self.family == "unet" and isinstance(fields.get("widths"), str) and len(set(self.widths)) == 1:
@@ -162,7 +162,7 @@ class GeneratorSpec(Strict):
     @model_validator(mode="before")
     @classmethod
     def _defaults_of_the_family(cls, data: Any) -> Any:
-        """One width means all of them; a norm that is not named is the family's, a network's own are its own."""
+        """Expand a single width to all, and fill in the family's or the network's default norm and sizes."""
         if not isinstance(data, dict):
             return data
         family = data.get("family", "resnet")
@@ -185,28 +185,28 @@ class GeneratorSpec(Strict):
     @model_validator(mode="after")
     def _consistent(self) -> GeneratorSpec:
         if (self.network is not None) != (self.family == "module"):
-            raise ValueError("generator.network: goes with the family module, and that with a network")
+            raise ValueError("generator.network: is needed for the family module, and for no other")
         count = len(self.width_names)
         if len(self.widths) != count:
             raise ValueError(f"a {self.family} generator has {count} widths, not {len(self.widths)}")
         may_vanish = self.network.vanishing if self.network else ()
         for at, name in enumerate(self.width_names):
             if self.widths[at] == 0 and at not in may_vanish:
-                raise ValueError(f"width {name} is 0: widths are greater than 0")
+                raise ValueError(f"width {name} is 0: widths must be greater than 0")
         if self.network:
             self._as_the_network(self.network)
         if self.family == "spade" and self.norm not in ("batch", "instance"):
             raise ValueError("a spade generator normalises before it modulates: norm must be batch or instance")
         if self.statistics == "batch" and self.norm != "batch":
-            raise ValueError(f"statistics are of batch norm, and the generator's norm is {self.norm}")
+            raise ValueError(f"statistics: need batch norm, but the generator's norm is {self.norm}")
         if self.hidden and self.family != "spade":
-            raise ValueError(f"hidden channels are a spade generator's, and this is a {self.family}")
+            raise ValueError(f"hidden: applies to spade generators, but this is a {self.family}")
         if self.family == "unet" and self.block != "dense":
             raise ValueError(
                 "a unet generator has no residual blocks to decompose: block must be dense (generator.block)"
             )
         if self.family in ("unet", "spade") and self.block not in ("dense", "separable"):
-            raise ValueError(f"a {self.family} generator has no block {self.block}: a resnet has")
+            raise ValueError(f"a {self.family} generator has no block {self.block}: only a resnet has")
         if self.fitting(self.size) != self.size:
             raise ValueError(
                 f"size {self.size[0]}x{self.size[1]}: both sides must be multiples of {self.stride}, and at least "
@@ -215,34 +215,34 @@ class GeneratorSpec(Strict):
         return self
 
     def _as_the_network(self, network: Network) -> None:
-        """Raises ValueError where another size, other channels, or wider widths are declared than were read."""
+        """Raises ValueError if size, channels or norm differ from the network's description, or widths exceed it."""
         for name in ("size", "in_channels", "out_channels", "norm"):
             own, read = getattr(self, name), getattr(network, name)
             if own != read:
                 shown = ["x".join(map(str, value)) if name == "size" else value for value in (own, read)]
                 raise ValueError(
-                    f"{name} is {shown[0]}, and the network was read with {shown[1]}; read it anew "
-                    f"(`gancomp groups {network.builder} --save FILE`), or declare what it has"
+                    f"{name} is {shown[0]}, but the network was read with {shown[1]}; read it again "
+                    f"(`gancomp groups {network.builder} --save FILE`), or declare its value"
                 )
         for width, full, name in zip(self.widths, network.full, network.names, strict=True):
             if width > full:
-                raise ValueError(f"width {name} is {width}, and the network has {full}: it can only be narrowed")
+                raise ValueError(f"width {name} is {width}, but the network has {full}: it can only be narrowed")
         if self.block not in ("dense", "separable"):
-            raise ValueError(f"a network of one's own has no block {self.block}: dense or separable")
+            raise ValueError(f"a custom network has no block {self.block}: dense or separable")
 
     @property
     def width_names(self) -> tuple[str, ...]:
-        """The layers or groups that have the widths, in order."""
+        """The names of the widths (layers or groups), in order."""
         return self.network.names if self.network else WIDTH_NAMES.get(self.family, ())
 
     @property
     def reads_labels(self) -> bool:
-        """Whether its inputs are label maps (n, classes + 1, h, w), as a spade generator's are, and not pictures."""
+        """Whether its inputs are label maps (n, classes + 1, h, w), as a spade generator's, and not pictures."""
         return self.family == "spade"
 
     @property
     def between(self) -> Norm:
-        """The normalisation between depthwise and pointwise: a resnet's own, and instance norm in SPADE."""
+        """The normalisation between depthwise and pointwise: the same as elsewhere, but instance norm in SPADE."""
         return self.separable_norm or ("instance" if self.family == "spade" else self.norm)
 
     def hidden_of(self, width: int) -> int:
@@ -250,16 +250,16 @@ class GeneratorSpec(Strict):
         return self.hidden or 2 * width
 
     def branch_of(self, width: int) -> int:
-        """Channels of each branch of the inception blocks of *width*: a sixth of their inner ones, or one."""
+        """Channels of each branch of the inception blocks of *width*: a sixth of the inner ones, at least one."""
         inner = 4 * width
         return inner // (2 * len(KERNELS)) + (inner < 2 * len(KERNELS))
 
     @property
     def levels(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Channels that a unet's convolutions write at each level, from the outside: on the way down, and up again.
+        """Output channels of a unet's convolutions at each level, from the outside in: downwards, and upwards.
 
-        The three outer levels have a width of their own (c_1, 2 c_2, 4 c_3 down; 4 c_6, 2 c_7, c_8 up), and those
-        within share one (8 c_4 down, 8 c_5 up). On the way up, nothing is written at the innermost level.
+        The three outer levels have their own widths (c_1, 2 c_2, 4 c_3 down; 4 c_6, 2 c_7, c_8 up), the inner ones
+        share one (8 c_4 down, 8 c_5 up). The innermost level has no upward convolution.
         """
         c = self.widths
         down = (c[0], 2 * c[1], 4 * c[2]) + (8 * c[3],) * (self.downs - 3)
@@ -268,19 +268,19 @@ class GeneratorSpec(Strict):
 
     @property
     def unused(self) -> tuple[int, ...]:
-        """Positions of widths that no layer has: a unet of three or four downs has no levels for them."""
+        """Positions of widths that no layer uses: a unet with three or four downs lacks their levels."""
         missing = {3: (3, 4, 5), 4: (4,)}
         return missing.get(self.downs, ()) if self.family == "unet" else ()
 
     @property
     def groups(self) -> tuple[int, int, int]:
-        """Residual blocks in each of a resnet's three groups; what does not divide by three is in the last."""
+        """Residual blocks in each of a resnet's three groups; the last one takes the remainder."""
         third = self.blocks // 3
         return third, third, self.blocks - 2 * third
 
     @property
     def stride(self) -> int:
-        """Spatial reduction: height and width are multiples of it."""
+        """Spatial reduction: height and width must be multiples of it."""
         if self.network:
             return self.network.stride
         if self.family == "resnet":
@@ -291,8 +291,8 @@ class GeneratorSpec(Strict):
 
     @property
     def least(self) -> int:
-        """The least side; of two strides where one pixel would have no surroundings to reflect, and no variance; of
-        three where two pixels around are reflected."""
+        """The minimum side: two strides where a single pixel could not be reflected and has no variance; three where
+        the padding reflects two pixels."""
         if self.network:
             return self.network.least
         if self.block == "inception":
@@ -300,7 +300,7 @@ class GeneratorSpec(Strict):
         return self.stride * (1 if self.family == "unet" else 2)
 
     def fitting(self, size: tuple[int, int]) -> tuple[int, int]:
-        """The smallest (height, width) that the generator reads and *size* fits in."""
+        """The smallest (height, width) that the generator accepts and that contains *size*."""
         height, width = (max(-(-side // self.stride) * self.stride, self.least) for side in size)
         return height, width
 

@@ -40,7 +40,7 @@ def test_what_is_no_width(written: Any) -> None:
 
 
 def test_widths_that_yaml_takes_for_a_number_are_to_be_quoted() -> None:
-    with pytest.raises(ValidationError, match="put it in quotes"):
+    with pytest.raises(ValidationError, match="quote it"):
         GeneratorSpec(widths=yaml.safe_load("8_3_3_3_8_3_3_4"))
 
 

@@ -1,4 +1,4 @@
-"""What an experiment's sections must have in common, checked before anything runs."""
+"""Consistency checks across an experiment's sections, before anything runs."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from gancomp.spec import (
 
 
 def spec_of(experiment: Experiment, dataset: DatasetBase, stage: str) -> GeneratorSpec:
-    """The generator of *stage* (original, teacher or distill), from what the experiment and its data set declare.
+    """The generator of *stage* (original, teacher or distill), from the experiment and its data set.
 
-    Where nothing is distilled, the student is the once-for-all network; where a threshold prunes, all that is known of
-    it before is that it is a part of the teacher, whose spec stands for it.
+    Without distillation the student is the once-for-all network. With pruning by a threshold its widths are not known
+    yet, so the spec is the teacher's.
     """
     section: GeneratorTraining
     if stage == "distill" and experiment.threshold:
@@ -56,47 +56,47 @@ def spec_of(experiment: Experiment, dataset: DatasetBase, stage: str) -> Generat
 
 
 def check_model(where: str, experiment: Experiment, dataset: DatasetBase) -> None:
-    """Model, data, family and metric must belong together."""
+    """Model, data, family and metric must be compatible."""
     needed = KIND_OF_MODEL[experiment.model]
     if dataset.kind != needed:
         raise ValueError(
-            f"{where}.dataset: {experiment.model} learns from {needed}, and {experiment.dataset!r} holds "
+            f"{where}.dataset: {experiment.model} learns from {needed}, but {experiment.dataset!r} has "
             f"{dataset.kind}; choose another data set or model"
         )
     if (experiment.model == "gaugan") != (experiment.generator.family == "spade"):
         raise ValueError(
-            f"{where}.generator.family: {experiment.generator.family} does not go with {experiment.model}; gaugan has "
-            "a spade generator, the others have not"
+            f"{where}.generator.family: {experiment.generator.family} does not work with {experiment.model}; gaugan "
+            "needs a spade generator, the other models another family"
         )
     own_objective = experiment.model == "gaugan" or not experiment.objective.pseudo_pairs
     if own_objective and (experiment.objective.distillation != "intermediate" or experiment.objective.terms):
         raise ValueError(
-            f"{where}.objective.distillation: {experiment.objective.distillation} is for students of pairs or "
-            "pseudo-pairs, and terms are too; here only intermediate is"
+            f"{where}.objective.distillation: {experiment.objective.distillation} and terms need pairs or "
+            "pseudo-pairs; use intermediate without terms"
         )
     if experiment.students:
         _check_objective(where, experiment)
     if own_objective and experiment.supernet and experiment.supernet.sampler != "uniform":
-        raise ValueError(f"{where}.supernet.sampler: {experiment.supernet.sampler} is for pairs or pseudo-pairs")
+        raise ValueError(f"{where}.supernet.sampler: {experiment.supernet.sampler} needs pairs or pseudo-pairs")
     if experiment.metric == "miou" and dataset.judge is None:
         raise ValueError(f"{where}.metric: miou needs datasets.{experiment.dataset}.judge")
     if experiment.metric in OF_PAIRS and dataset.kind == "unpaired":
         raise ValueError(
-            f"{where}.metric: {experiment.metric} needs the truth of each picture, and these are unpaired; "
+            f"{where}.metric: {experiment.metric} needs a target for each picture, but the data are unpaired; "
             "use fid or kid"
         )
     if experiment.metric == "fid_clean" and not experiment.fid_clean:
         raise ValueError(f"{where}.metric: fid_clean needs {where}.fid_clean: true, by which real pictures are seen so")
     if experiment.metric == "lpips" and not experiment.lpips:
-        raise ValueError(f"{where}.metric: lpips needs {where}.lpips: true, by which its networks are fetched")
+        raise ValueError(f"{where}.metric: lpips needs {where}.lpips: true, which fetches its networks")
 
 
 def _check_objective(where: str, experiment: Experiment) -> None:
-    """The terms of the students' loss must be what their training can compute."""
+    """The students' training must be able to compute the terms of their loss."""
     objective = experiment.objective
     weights = weights_of(objective)
     if not weights:
-        raise ValueError(f"{where}.objective: no term has a weight, so that students would learn nothing")
+        raise ValueError(f"{where}.objective: no term has a weight, so students would learn nothing")
     if not objective.online:
         return
     family = experiment.generator.family
@@ -106,13 +106,13 @@ def _check_objective(where: str, experiment: Experiment) -> None:
         raise ValueError(f"{where}.objective.omgd.teachers: a {family} generator has no deep teacher; set wide")
     if own := [term for term in ("gan", "critic") if term in weights]:
         raise ValueError(
-            f"{where}.objective.terms: {own[0]} asks for a discriminator of the student's own, and there is none "
-            "where teachers train along; set omgd.teachers: frozen"
+            f"{where}.objective.terms: {own[0]} needs the student's own discriminator, which it does not have "
+            "if its teachers train with it; set omgd.teachers: frozen"
         )
 
 
 def check_widths(where: str, experiment: Experiment, dataset: DatasetBase) -> None:
-    """Every generator of the experiment must be buildable, and the space must lie within the student."""
+    """Every generator must be buildable, and every choice of the space within the student's width."""
     specs = {}
     for stage in ("original", "teacher", "distill") if experiment.students else ("original",):
         try:
@@ -147,31 +147,31 @@ def check_widths(where: str, experiment: Experiment, dataset: DatasetBase) -> No
 
 
 def _check_threshold(where: str, experiment: Experiment, teacher: GeneratorSpec) -> None:
-    """There must be scales to prune by, and nothing that needs the student's widths before."""
+    """Pruning by a threshold needs norms with scales, and nothing that needs the student's widths earlier."""
     if experiment.supernet is not None:
         raise ValueError(
-            f"{where}.supernet: searches among declared widths, and distill.prune.budget leaves the student's to the "
-            "teacher's norms; remove supernet (supernet: null), or set distill.prune: true"
+            f"{where}.supernet: searches among declared widths, but with distill.prune.budget the teacher's norms "
+            "determine the student's; remove supernet (supernet: null), or set distill.prune: true"
         )
     if teacher.family == "spade":
         raise ValueError(
-            f"{where}.distill.prune: the norms of a spade generator have no scales of their own by which a threshold "
-            "could prune; set distill.prune: true"
+            f"{where}.distill.prune: the norms of a spade generator have no scales of their own to prune by a "
+            "threshold; set distill.prune: true"
         )
     if experiment.objective.online and experiment.objective.omgd.teachers == "wide-and-deep":
         raise ValueError(
-            f"{where}.objective.omgd.teachers: the deep one has the student's widths, which a threshold finds "
-            "later (distill.prune); set wide or frozen"
+            f"{where}.objective.omgd.teachers: the deep one has the student's widths, which distill.prune determines "
+            "later; set wide or frozen"
         )
     if not teacher.network and teacher.norm not in ("affine", "batch"):
         raise ValueError(
-            f"{where}.generator.norm: {teacher.norm} has no scales (γ) by which a threshold could prune "
+            f"{where}.generator.norm: {teacher.norm} has no scales (γ) to prune by a threshold "
             "(distill.prune); set affine or batch, or distill.prune: true"
         )
 
 
 def _check_pruning(where: str, teacher: GeneratorSpec, student: GeneratorSpec) -> None:
-    """The teacher's filters must fit the student's layers."""
+    """The student's layers must be able to take the teacher's filters."""
     if teacher.block != student.block:
         raise ValueError(
             f"{where}.distill.prune: the teacher is {teacher.block} and the student {student.block}, so its filters do "
@@ -192,20 +192,20 @@ def _check_pruning(where: str, teacher: GeneratorSpec, student: GeneratorSpec) -
 
 
 def _check_discriminator(where: str, discriminator: Discriminator, size: tuple[int, int]) -> None:
-    """Its last two convolutions, of stride 1, take one pixel each, and leave at least one patch to judge."""
+    """Its last two convolutions, of stride 1, reduce each side by one pixel; at least one patch must remain."""
     halvings = discriminator.layers + discriminator.scales - 1
     if min(size) // 2**halvings < 3:
         scales = f" at {discriminator.scales} scales" if discriminator.scales > 1 else ""
         raise ValueError(
             f"{where}.discriminator.layers: {discriminator.layers} layers{scales} leave no "
-            f"patch of {size[0]}x{size[1]} pictures; sides of {3 * 2**halvings} or more do, or fewer layers"
+            f"patch of {size[0]}x{size[1]} pictures; use sides of at least {3 * 2**halvings}, or fewer layers"
         )
 
 
 def _check_budget(
     where: str, experiment: Experiment, supernet: SupernetTraining, original: GeneratorSpec, student: GeneratorSpec
 ) -> None:
-    """The smallest subnet must meet the budget, within what is scored; checked before anything is trained."""
+    """The smallest subnet must meet the budget, and the budget must be within the scored MACs."""
     search = experiment.search
     limit = budget_macs(search.budget, original)
     if search.scored and budget_macs(search.scored, original) < limit:

@@ -34,7 +34,7 @@ from gancomp.spec import (
 
 
 class Discriminator(Strict):
-    """PatchGAN: base width (ndf), number of stride-2 layers, and at how many scales it looks (GauGAN: 2)."""
+    """PatchGAN: base width (ndf), number of stride-2 layers, and number of scales (GauGAN: 2)."""
 
     ndf: PositiveInt = 128
     layers: Annotated[int, Field(ge=1, le=6)] = 3
@@ -42,9 +42,9 @@ class Discriminator(Strict):
 
 
 class Architecture(Strict):
-    """What the experiment's generators share."""
+    """Settings that the experiment's generators share."""
 
-    family: Family = Field("resnet", description="module: a network of one's own, which generator.network describes")
+    family: Family = Field("resnet", description="module: a custom network, described by generator.network")
     network: Annotated[
         Network | None,
         BeforeValidator(lambda value: read_description(value) if isinstance(value, str) else value),
@@ -52,47 +52,49 @@ class Architecture(Strict):
         WithJsonSchema({"type": "string"}),
     ] = Field(None, description="module: the file that `gancomp compress` or `gancomp groups --save` wrote")
     builder: str | None = Field(
-        None, description="module: the function that makes the network (package.module:function), which will be run"
+        None, description="module: the function that builds the network (package.module:function), which will be run"
     )
     blocks: Annotated[int, Field(ge=3, le=99)] = 9
     norm: Norm | None = Field(
-        None, description="instance, affine (instance with scales), batch or none; the family's own if unset"
+        None, description="instance, affine (instance with scales), batch or none; the family's default if unset"
     )
     downs: Annotated[int, Field(ge=3, le=12)] = Field(8, description="unet: stride-2 convolutions (8 for 256x256)")
-    upsampling: Upsampling = Field("more", description="spade: six doublings, or five (normal) for small pictures")
+    upsampling: Upsampling = Field(
+        "more", description="spade: six upsamplings by 2, or five (normal) for small pictures"
+    )
     block: Block = Field(
         "separable",
-        description="of the teacher and its students; dense is Figure 7b's ablation, inception CAT's (resnet)",
+        description="of the teacher and its students; dense is Figure 7b's ablation, inception is CAT's (resnet)",
     )
 
     @model_validator(mode="after")
     def _builder_is_named(self) -> Architecture:
-        """What a description says is run because the configuration says so too."""
+        """The configuration must name the builder of the description, because it will be run."""
         if (self.family == "module") != (self.network is not None):
-            raise ValueError("network: goes with family: module, and that with a network")
+            raise ValueError("network: is needed for family: module, and for no other")
         if self.network and self.builder is None and self.network.builder not in builders.OWN:
             raise ValueError(
-                f"builder: missing; the network is made by {self.network.builder}, which is code that will run. If you "
-                "trust it, name it here"
+                f"builder: missing; the network is built by {self.network.builder}, which is code that will run. If "
+                "you trust it, name it here"
             )
         if self.builder and (not self.network or self.builder != self.network.builder):
             made_by = self.network.builder if self.network else "no function"
-            raise ValueError(f"builder: is {self.builder}, and the network is made by {made_by}")
+            raise ValueError(f"builder: is {self.builder}, but the network is built by {made_by}")
         return self
 
     @property
     def width_names(self) -> tuple[str, ...]:
-        """The names by which widths can be given choices in `supernet.space`."""
+        """The names of the widths in `supernet.space`."""
         return self.network.names if self.network else WIDTH_NAMES[self.family]
 
     @property
     def usual_norm(self) -> Norm:
-        """The norm that the generators have: the declared one, or the network's or the family's own."""
+        """The generators' norm: the declared one, or the network's or the family's default."""
         return self.norm or (self.network.norm if self.network else NORM_PER_FAMILY[self.family])
 
 
 class Calibration(Strict):
-    """Pictures over which BatchNorm statistics are estimated anew, by cumulative averages, for every network."""
+    """Pictures on which every network's BatchNorm statistics are re-estimated, by cumulative averages."""
 
     images: PositiveInt = 512
     batch: Annotated[int, Field(ge=2, le=4096)] = 16
@@ -106,21 +108,21 @@ class Benchmark(Strict):
     threads: PositiveInt | None = Field(None, description="threads of the runtime; all physical cores if unset")
 
 
-#: The stages of a compression. An experiment declares all of them, or none and trains its original alone; one without
-#: a supernet ends with the distilled student, one without distill trains the once-for-all network from the teacher.
+#: The stages of a compression. An experiment that declares none only trains its original; without supernet it ends with
+#: the distilled student, without distill it trains the once-for-all network from the teacher.
 COMPRESSION = ("teacher", "distill", "supernet")
 
 
 class Experiment(Strict):
-    """One compression, from the original to the exported subnet; without teacher, distill and supernet, an original
-    that is trained and scored alone (the U-Net of Table 6)."""
+    """One compression, from the original to the exported subnet; without teacher, distill and supernet, only an
+    original that is trained and scored (the U-Net of Table 6)."""
 
     base: str | None = Field(None, description="another experiment whose keys this one overrides")
     variants: dict[str, dict[str, Any]] = Field(
-        default_factory=dict, description="further experiments NAME.VARIANT, each with these keys over this one's"
+        default_factory=dict, description="further experiments NAME.VARIANT, each overriding these keys of this one"
     )
     seeds: tuple[Seed, ...] = Field(
-        (), description="train all of it once for each; tables then give mean and standard deviation"
+        (), description="train everything once per seed; tables then give mean and standard deviation"
     )
     title: str = ""
     note: str = Field("", description="printed under the experiment's table, such as a warning that it is undertrained")
@@ -133,25 +135,25 @@ class Experiment(Strict):
     lpips: bool = Field(False, description="also measure LPIPS, whose backbone is fetched (about 240 MB)")
     seed: Seed = 0
     precision: Annotated[Precision, BeforeValidator(as_text)] = Field(
-        "auto", description="auto: bf16 where the processor has it; 32: for exactness"
+        "auto", description="auto: bf16 where the processor supports it; 32: for exactness"
     )
     generator: Architecture = Architecture()
     discriminator: Discriminator = Discriminator()
     objective: Objective = Objective()
     original: ImportableTraining
-    teacher: Teacher | None = Field(None, description="original: no network of its own, the original teaches")
+    teacher: Teacher | None = Field(None, description="original: the original is the teacher")
     distill: DistillTraining | None = None
     supernet: SupernetTraining | None = None
     search: Search = Search()
     calibration: Calibration = Calibration()
     finetune: Training = Training()
-    narrow: Training = Field(Training(), description="of what is trained from scratch to compare with")
+    narrow: Training = Field(Training(), description="of the baselines trained from scratch")
     benchmark: Benchmark = Benchmark()
 
     @model_validator(mode="before")
     @classmethod
     def _space_in_order(cls, data: Any) -> Any:
-        """Choices that are given by the names of widths, in the order of the widths."""
+        """Put choices that are given by names of widths into the order of the widths."""
         supernet = data.get("supernet") if isinstance(data, dict) else None
         space = supernet.get("space") if isinstance(supernet, dict) else None
         if not isinstance(supernet, dict) or not isinstance(space, dict):
@@ -159,7 +161,7 @@ class Experiment(Strict):
         try:
             architecture = Architecture.model_validate(data.get("generator") or {})
         except ValidationError:
-            return data  # told of the generator itself
+            return data  # the generator's own validation reports it
         names = architecture.width_names
         for name in space:
             if name not in names:
@@ -177,12 +179,12 @@ class Experiment(Strict):
 
     @property
     def compressed(self) -> bool:
-        """Whether the original is compressed, or trained and scored alone."""
+        """Whether the original is compressed, or only trained and scored."""
         return self.supernet is not None
 
     @property
     def threshold(self) -> Threshold | None:
-        """What tells the student's widths once the teacher is trained; None where they are declared."""
+        """How the student's widths are determined once the teacher is trained; None if they are declared."""
         prune = self.distill.prune if self.distill else None
         return prune if isinstance(prune, Threshold) else None
 
@@ -195,7 +197,7 @@ class Experiment(Strict):
     def _whole_compression(self) -> Experiment:
         if bool(self.students) != (self.teacher is not None):
             raise ValueError(
-                "a compression declares a teacher, and distill or supernet or both; without any of them the original "
-                "is trained and scored alone"
+                "a compression declares a teacher, and distill or supernet or both; without all of them only the "
+                "original is trained and scored"
             )
         return self

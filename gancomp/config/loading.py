@@ -1,4 +1,4 @@
-"""From YAML files to the checked configuration: merging, `base:`, and faults told by file and key. Imports no torch."""
+"""From YAML files to the checked configuration: merging, `base:`, errors with file and key. Imports no torch."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MOST_VALUES = 100_000
 
 
 def merge(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
-    """Deep merge, as Snakemake merges its --configfile arguments: mappings join, all else replaces."""
+    """Deep merge, as Snakemake merges its --configfile arguments: mappings are merged, other values replaced."""
     merged = copy.deepcopy(dict(base))
     for key, value in override.items():
         if isinstance(value, Mapping) and isinstance(merged.get(key), Mapping):
@@ -53,7 +53,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def _expands_beyond(data: Any, limit: int) -> bool:
-    """Whether *data* holds more than *limit* values: with aliases a short file can hold any number, or itself."""
+    """Whether *data* has more than *limit* values: with aliases a short file can expand to any number, or to itself."""
     left, count = [data], 0
     while left:
         value = left.pop()
@@ -66,9 +66,9 @@ def _expands_beyond(data: Any, limit: int) -> bool:
 
 
 def parse(data: Mapping[str, Any], source: str = "configuration") -> Config:
-    """Resolve every `base:` and check every value; GancompError names the key at fault.
+    """Resolve every `base:` and check every value; raises GancompError with the key.
 
-    The functions that `generator.builder` names may be imported from here on (`gancomp.builders`).
+    Allows the functions that `generator.builder` names to be imported (`gancomp.builders`).
     """
     try:
         config = Config.model_validate(_resolve_bases(data, source))
@@ -81,7 +81,7 @@ def parse(data: Mapping[str, Any], source: str = "configuration") -> Config:
 
 
 def merged(paths: Sequence[Path | str], overrides: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """What configuration files say in order, the later over the earlier, then *overrides* over all; not checked."""
+    """Merge configuration files in order, later ones over earlier ones, then *overrides*; without checks."""
     data: dict[str, Any] = {}
     for path in paths:
         data = merge(data, read_yaml(Path(path)))
@@ -89,7 +89,7 @@ def merged(paths: Sequence[Path | str], overrides: Mapping[str, Any] | None = No
 
 
 def load(paths: Sequence[Path | str], overrides: Mapping[str, Any] | None = None) -> Config:
-    """Read configuration files in order, the later over the earlier, then *overrides* over all."""
+    """Read configuration files in order, later ones over earlier ones, then *overrides*."""
     return parse(merged(paths, overrides), " + ".join(str(path) for path in paths))
 
 
@@ -109,7 +109,7 @@ def _resolve_bases(data: Mapping[str, Any], source: str) -> dict[str, Any]:
                 f"{source}: experiments.{name}.base: no experiment {base!r}{did_you_mean(str(base), experiments)}"
             )
         if base in (*chain, name):
-            raise GancompError(f"{source}: experiments.{name}.base: {' → '.join((*chain, name, base))} is a circle")
+            raise GancompError(f"{source}: experiments.{name}.base: {' → '.join((*chain, name, base))} is circular")
         parent = expand(base, (*chain, name))
         return merge(parent, own) if isinstance(parent, dict) else own
 
@@ -118,14 +118,14 @@ def _resolve_bases(data: Mapping[str, Any], source: str) -> dict[str, Any]:
 
 
 def _with_variants(experiments: Mapping[str, Any], source: str) -> dict[str, Any]:
-    """The experiments, each followed by its variants: NAME.VARIANT, the same but for the variant's own keys."""
+    """The experiments, each followed by its variants: NAME.VARIANT, the same except for the variant's keys."""
     every: dict[str, Any] = {}
     for name, declared in experiments.items():
         every[name] = declared
         variants = declared.get("variants") if isinstance(declared, dict) else None
         for variant, overrides in variants.items() if isinstance(variants, dict) else ():
             if not isinstance(overrides, dict):
-                continue  # the typed model says what is wrong
+                continue  # the typed model raises the error
             if f"{name}.{variant}" in experiments:
                 raise GancompError(
                     f"{source}: experiments.{name}.variants.{variant}: there is an experiment {name}.{variant} already"
@@ -136,9 +136,9 @@ def _with_variants(experiments: Mapping[str, Any], source: str) -> dict[str, Any
 
 
 def _with_replicas(experiments: Mapping[str, Any]) -> dict[str, Any]:
-    """The experiments, each followed by itself at its further seeds: NAME.seed1, …
+    """The experiments, each followed by its replicas with the other seeds: NAME.seed1, …
 
-    What a replica shares with others, it shares with those of the same seed: its base is its base's replica.
+    A replica shares stages with experiments of the same seed: its base is its base's replica.
     """
     every: dict[str, Any] = {}
     for name, declared in experiments.items():
@@ -158,13 +158,13 @@ def _seeds(declared: Any) -> list[Any]:
 
 
 def _explain(error: ValidationError, source: str) -> str:
-    """One line a fault: file, key, what is wrong, and the nearest known key where one is misspelt."""
+    """One line per error: file, key, the problem, and the nearest known key for a misspelt one."""
     lines = []
     for fault in error.errors():
         path = [str(part) for part in fault["loc"]]
         if path[:1] == ["experiments"] and path[2:3] == ["teacher"]:
-            del path[3:4]  # which kind of teacher it is, the file says
-        # The third part of a data set's place is its source, which the file says elsewhere.
+            del path[3:4]  # pydantic's tag for the kind of teacher, which is no key
+        # The third part of a data set's path is its source, pydantic's tag, which is no key.
         key = ".".join(path[:2] + path[3:] if path[:1] == ["datasets"] else path)
         message = fault["msg"].removeprefix("Value error, ")
         if fault["type"] == "extra_forbidden":

@@ -1,4 +1,4 @@
-"""The students' and the originals' losses (Eq. 4), as the configuration writes them."""
+"""The configuration of the students' and the originals' losses (Eq. 4)."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from gancomp.spec import (
 
 
 class Omgd(Strict):
-    """The teachers of OMGD (online multi-granularity distillation), of which students imitate the pictures."""
+    """The teachers of OMGD (online multi-granularity distillation), whose outputs students imitate."""
 
     teachers: Literal["wide-and-deep", "wide", "frozen"] = Field(
         "wide-and-deep",
-        description="wide: a generator like the teacher, from scratch, that trains along; deep: one like the student "
-        "with more layers, too; frozen: the teacher as it is",
+        description="wide: a generator like the teacher, trained from scratch with the student; deep: one like the "
+        "student with more layers, trained likewise; frozen: the trained teacher",
     )
     shared: Annotated[int, Field(ge=0, le=8)] = Field(
-        3, description="first convolutions of the discriminator that both teachers have in common"
+        3, description="first convolutions of the discriminator that both teachers share"
     )
-    every: PositiveInt = Field(1, description="the student's steps for each one of the teachers")
+    every: PositiveInt = Field(1, description="steps of the student for each step of the teachers")
     teacher_epochs: Annotated[float, Field(gt=0, le=100_000)] = Field(
-        10, description="without pairs: epochs that the teacher trains before each turn of the student"
+        10, description="without pairs: epochs of the teacher before each turn of the student"
     )
     student_epochs: Annotated[float, Field(gt=0, le=100_000)] = Field(
-        40, description="without pairs: epochs of that turn, of the best teacher so far"
+        40, description="without pairs: epochs of the student's turn, with the best teacher so far"
     )
 
 
@@ -41,37 +41,42 @@ class Objective(Strict):
     """Eq. 4: L = L_cGAN + λ_recon L_recon + λ_distill L_distill, or another composition of terms."""
 
     gan: Literal["hinge", "lsgan"] = "hinge"
-    lambda_recon: NonNegative = Field(100.0, description="of L1; in GauGAN of the perceptual loss, as in Table 5")
+    lambda_recon: NonNegative = Field(
+        100.0, description="weight of L1; in GauGAN of the perceptual loss, as in Table 5"
+    )
     lambda_distill: NonNegative = 1.0
     distillation: Annotated[Distillation, BeforeValidator(lambda v: "intermediate" if v == "features" else v)] = Field(
         "intermediate",
-        description="how students learn: from the teacher's activations (intermediate, or features: Eq. 3), its "
-        "pictures (Aguinaldo et al.), its flow between layers (Yim et al.), the kernel of its activations (ka: CAT), "
-        "teachers that train along, without a truth (omgd), or what the discriminator sees in its activations (dcd)",
+        description="what students learn from: the teacher's activations (intermediate, or features: Eq. 3), its "
+        "outputs (Aguinaldo et al.), its flow between layers (Yim et al.), the kernel of its activations (ka: CAT), "
+        "teachers that train with them, without targets (omgd), or the discriminator's features of its activations "
+        "(dcd)",
     )
     terms: dict[Term, NonNegative] = Field(
-        default_factory=dict, description="weights of single terms over those that distillation names; 0: without it"
+        default_factory=dict, description="weights of single terms, overriding those of distillation; 0: without it"
     )
     omgd: Omgd = Omgd()
-    lambda_cycle: NonNegative = Field(10.0, description="CycleGAN: of the way there and back, in both directions")
-    lambda_identity: NonNegative = Field(0.5, description="CycleGAN: share of lambda_cycle for pictures already there")
+    lambda_cycle: NonNegative = Field(10.0, description="CycleGAN: weight of the cycle loss, in both directions")
+    lambda_identity: NonNegative = Field(
+        0.5, description="CycleGAN: weight of the identity loss, as a fraction of lambda_cycle"
+    )
     pool: Annotated[int, Field(ge=0, le=10_000)] = Field(
-        50, description="CycleGAN teachers: fakes kept for the critics"
+        50, description="CycleGAN teachers: generated pictures in the discriminators' pool"
     )
     pseudo_pairs: bool = Field(
         True, description="CycleGAN students learn from the teacher's output; false: naive unpaired training (Fig. 7a)"
     )
-    lambda_feature: NonNegative = Field(10.0, description="GauGAN: of the discriminator's features")
+    lambda_feature: NonNegative = Field(10.0, description="GauGAN: weight of feature matching")
     perceptual: Literal["vgg19", "vgg16", "efficientnet-lite0"] = Field(
         "vgg19", description="the network of GauGAN's perceptual loss, and of the terms gram and content"
     )
 
     @property
     def online(self) -> bool:
-        """Whether teachers train while they teach."""
+        """Whether the teachers train together with the student."""
         return self.distillation == "omgd" and self.omgd.teachers != "frozen"
 
     @property
     def looks(self) -> bool:
-        """Whether a student's terms look through the perceptual network."""
+        """Whether a student's terms use the perceptual network."""
         return bool(PERCEPTUAL & weights_of(self).keys())

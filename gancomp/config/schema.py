@@ -1,6 +1,6 @@
-"""What `config.yaml` may hold: a JSON schema for editors, a page for people. gancomp.config is the judge.
+"""The configuration's JSON schema for editors and its page for people, both generated from gancomp.config.
 
-`python -m gancomp.config.schema` writes both.
+`python -m gancomp.config.schema` writes both. The typed models of gancomp.config remain authoritative.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PAGE = Path("docs/configuration.md")
 def config_schema() -> dict[str, Any]:
     """Keys, types and descriptions of the configuration.
 
-    Nothing is required: an experiment with a `base`, or a file that lies over another, rightly leaves keys out.
+    No key is required, because an experiment with a `base`, or a file on top of another, may leave any out.
     """
     schema: dict[str, Any] = _without_required(Config.model_json_schema())
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
@@ -30,7 +30,7 @@ def _without_required(node: Any) -> Any:
         return [_without_required(part) for part in node]
     if isinstance(node, dict):
         kept = {key: value for key, value in node.items() if not (key == "required" and isinstance(value, list))}
-        # Without a required `source`, a data set may match several kinds at once: any will do.
+        # Without a required `source`, a data set may match several kinds at once.
         return {"anyOf" if key == "oneOf" else key: _without_required(value) for key, value in kept.items()}
     return node
 
@@ -39,20 +39,20 @@ def _without_required(node: Any) -> Any:
 
 
 def config_page() -> str:
-    """The configuration's keys as a page: a table for each section, the sections linked."""
+    """The configuration's keys as a page: one table per section, with links between sections."""
     schema = config_schema()
     definitions: dict[str, Any] = schema["$defs"]
     lines = [
-        "# The configuration, key by key",
+        "# Configuration",
         "",
-        "<!-- Written by `python -m gancomp.config.schema`; a test holds it against the code. -->",
+        "<!-- Written by `python -m gancomp.config.schema`; a test compares it with the code. -->",
         "",
-        "What `config.yaml` and the files of `--configfile` may hold. Later files lie over",
-        "earlier ones, key by key. A key that is not here is refused before anything runs.",
+        "The keys of `config.yaml` and of the files of `--configfile`. Later files override",
+        "earlier ones, key by key. An unknown key raises an error before anything runs.",
         "",
         *_section("The file", schema),
     ]
-    # Experiments first, as one meets them; then by name.
+    # Experiments first, then by name.
     for name in sorted(definitions, key=lambda name: (name != "Experiment", name)):
         lines += _section(name, definitions[name])
     return "\n".join(lines).rstrip() + "\n"

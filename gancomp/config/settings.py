@@ -1,4 +1,4 @@
-"""The whole configuration: data sets, experiments, and what is drawn of them. Imports no torch."""
+"""The whole configuration: data sets, experiments, studies and comparisons. Imports no torch."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RESERVED_DATASET_NAMES = {"downloads", "inception", "logs", "lpips", "perceptual
 
 
 class Study(Strict):
-    """What takes the place of the paper's models and data sets in its tables and figures, at one scale."""
+    """The experiments that represent the paper's models and data sets in its tables and figures, at one scale."""
 
     name: Annotated[str, Field(pattern=f"^{NAME_PATTERN}$")]
     title: str = ""
@@ -38,10 +38,12 @@ class Comparison(Strict):
 
     name: Annotated[str, Field(pattern=f"^{NAME_PATTERN}$")]
     title: str = ""
-    original: str = Field(description="what all are held against, as EXPERIMENT:STAGE, such as fluent:original")
+    original: str = Field(
+        description="the generator that all are compared with, EXPERIMENT:STAGE, such as fluent:original"
+    )
     methods: dict[str, tuple[str | None, ...]] = Field(
         min_length=1,
-        description="for each method its experiments and their stage, one a size, the largest first; null where it "
+        description="for each method its experiments and their stage, one per size, the largest first; null where it "
         "has none. Every method is tested against the first one at the same size",
     )
 
@@ -60,12 +62,12 @@ class Comparison(Strict):
 
 
 class Samples(Strict):
-    """Pictures of the validation set that every training draws on its way, always the same ones, to look at."""
+    """Samples during training: outputs for the same validation pictures at regular intervals."""
 
     every: Annotated[int, Field(ge=0)] | None = Field(
-        None, description="steps between two of them; 0: none; a twentieth of the training if unset"
+        None, description="steps between two samples; 0: none; a twentieth of the training if unset"
     )
-    pictures: Annotated[int, Field(ge=1, le=12)] = Field(6, description="how many; the grids show them, too")
+    pictures: Annotated[int, Field(ge=1, le=12)] = Field(6, description="number of pictures; the grids show them, too")
 
 
 class Config(Strict):
@@ -73,7 +75,7 @@ class Config(Strict):
 
     run: tuple[str, ...] = Field((), description="experiments that plain `snakemake` runs")
     devices: int = Field(
-        1, ge=1, le=64, description="over how many GPUs of one machine each training is spread (its batch is shared)"
+        1, ge=1, le=64, description="GPUs of one machine over which each training is spread (its batch is split)"
     )
     samples: Samples = Samples()
     study: Study | None = Field(None, description="the experiments behind `snakemake paper`")
@@ -82,7 +84,7 @@ class Config(Strict):
     experiments: dict[str, Experiment] = Field(default_factory=dict)
 
     def precisions_of(self, dataset: str) -> list[Precision]:
-        """The precisions in which the experiments on *dataset* are scored; `auto` where there is none yet."""
+        """The precisions in which the experiments on *dataset* are scored; `auto` if there are none."""
         return sorted({e.precision for e in self.experiments.values() if e.dataset == dataset}) or ["auto"]
 
     def clean_precisions_of(self, dataset: str) -> list[Precision]:
@@ -95,11 +97,11 @@ class Config(Strict):
             for name in names:
                 if not re.fullmatch(NAME_PATTERN, name):
                     raise ValueError(
-                        f"{kind}.{name}: a name may hold letters, digits, '.', '_' and '-', and starts with "
+                        f"{kind}.{name}: a name may contain letters, digits, '.', '_' and '-', and starts with "
                         "a letter or digit"
                     )
         for name in sorted(self.datasets.keys() & RESERVED_DATASET_NAMES):
-            raise ValueError(f"datasets.{name}: data/{name} holds something else; choose another name")
+            raise ValueError(f"datasets.{name}: data/{name} is used for something else; choose another name")
         for name in self.run:
             if name not in self.experiments:
                 raise ValueError(f"run: no experiment {name!r}{did_you_mean(name, self.experiments)}")

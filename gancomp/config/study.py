@@ -1,4 +1,4 @@
-"""The experiments that stand for the paper's models and data sets, their variants and their seeds. Imports no torch."""
+"""The experiments that represent the paper's models and data sets, their variants and seeds. Imports no torch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gancomp.pipeline.stages import stages_of
 #: `role.variant:stage`, or `role:stage` for the experiment itself; of `one|other` the first role that the study has.
 REFERENCE = re.compile(r"(?P<roles>[A-Za-z0-9_|-]+)(?:\.(?P<variant>[A-Za-z0-9_-]+))?:(?P<stage>[a-z]+)")
 
-#: Between the experiments in the name of what compares them; no name of an experiment holds it.
+#: Separates the experiments in the name of a comparison; names of experiments do not contain it.
 JOINT = "+"
 
 
@@ -26,14 +26,14 @@ def study_of(config: Config) -> Study:
 
 
 def replicas(config: Config, experiment: str) -> list[str]:
-    """*experiment* at each of its seeds, the first first."""
+    """*experiment* at each of its seeds, in order."""
     return [experiment, *(f"{experiment}.seed{seed}" for seed in config.experiments[experiment].seeds[1:])]
 
 
 def runs_of(config: Config, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """The runs of each experiment that *names* name: all of its seeds, or those of them that are named one by one.
+    """The runs of each experiment in *names*: all of its seeds, or only those that are named.
 
-    Seeds of one experiment (NAME.seed1, NAME.seed2) are one. GancompError where there is no such experiment.
+    Named seeds of one experiment (NAME.seed1, NAME.seed2) are one entry. Raises GancompError for unknown experiments.
     """
     parents = {run: name for name in config.experiments for run in replicas(config, name)[1:]}
     named: dict[str, list[str]] = {}
@@ -50,9 +50,9 @@ def runs_of(config: Config, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
 
 
 def resolve(config: Config, reference: str) -> tuple[str, str] | None:
-    """The experiment and stage that `role.variant:stage` stands for; None if the study has nothing in that place.
+    """The experiment and stage of `role.variant:stage`; None if the study does not have it.
 
-    GancompError if *reference* has another form.
+    Raises GancompError if *reference* has another form.
     """
     match = REFERENCE.fullmatch(reference)
     if not match:

@@ -28,18 +28,18 @@ Epochs = Annotated[float, Field(ge=0, le=100_000)]
 
 
 class Training(Strict):
-    """How long and in which steps one network is trained (the paper's Table 5)."""
+    """Length and hyper-parameters of one training (the paper's Table 5)."""
 
     epochs_const: Epochs = Field(5, description="epochs at the full learning rate")
     epochs_decay: Epochs = Field(15, description="epochs over which it falls linearly to zero")
     batch: PositiveInt = 4
     lr: Annotated[float, Field(gt=0, le=1)] = 2e-4
     lr_discriminator: Annotated[float, Field(gt=0, le=1)] | None = Field(
-        None, description="the discriminator's own, where it differs (GauGAN's two time scales)"
+        None, description="the discriminator's learning rate, if different (GauGAN's two time scales)"
     )
 
     snapshots: Annotated[int, Field(gt=0, le=1000)] | None = Field(
-        None, description="generators kept on the way, evenly, so that the best of them on validation can be told, too"
+        None, description="generators kept at even intervals; the best of them on validation is reported, too"
     )
 
     @model_validator(mode="after")
@@ -59,7 +59,7 @@ def steps_per_epoch(training: Training, pictures: int) -> int:
 
 
 class GeneratorTraining(Training):
-    """Training of a generator of its own width: original, teacher, student."""
+    """Training of a generator with its own widths: original, teacher, student."""
 
     widths: Widths = (64,)
 
@@ -68,32 +68,32 @@ class ImportableTraining(GeneratorTraining):
     """A generator that is trained, or taken from a checkpoint instead."""
 
     checkpoint: str | None = Field(
-        None, description="a generator to take instead of training: gancomp's .safetensors, or a file that it converts"
+        None, description="a generator to use instead of training: gancomp's .safetensors, or a file that it converts"
     )
-    key: str | None = Field(None, description="which entry of the checkpoint, such as netG, where there are several")
-    discriminator: str | None = Field(None, description="the discriminator that belongs to the checkpoint")
-    block: Block | None = Field(None, description="dense or separable, where it differs from the stage's usual one")
+    key: str | None = Field(None, description="the entry of the checkpoint, such as netG, if there are several")
+    discriminator: str | None = Field(None, description="the checkpoint's discriminator")
+    block: Block | None = Field(None, description="dense or separable, if it differs from the stage's default")
     statistics: Statistics | None = Field(
-        None, description="of a checkpoint's BatchNorm: running, or batch (each picture's own); running if unset"
+        None, description="statistics of a checkpoint's BatchNorm: running, or batch (each picture's); running if unset"
     )
 
     hidden: Hidden | None = Field(
-        None, description="of a SPADE checkpoint: hidden channels of each SPADE layer, where they are not 2c"
+        None, description="hidden channels of each SPADE layer of a checkpoint, if they are not 2c"
     )
 
     @model_validator(mode="after")
     def _discriminator_of_a_checkpoint(self) -> ImportableTraining:
         if self.discriminator and not self.checkpoint:
-            raise ValueError("discriminator: names a file, but checkpoint does not; name both or neither")
+            raise ValueError("discriminator: is set without checkpoint; set both or neither")
         if self.statistics and not self.checkpoint:
-            raise ValueError("statistics: are a checkpoint's; name the checkpoint, or remove them")
+            raise ValueError("statistics: applies only to a checkpoint; set checkpoint, or remove it")
         for name in ("key", "hidden"):
             if getattr(self, name) and not self.checkpoint:
-                raise ValueError(f"{name}: is a checkpoint's; name the checkpoint, or remove it")
+                raise ValueError(f"{name}: applies only to a checkpoint; set checkpoint, or remove it")
         return self
 
 
-#: A teacher is trained, or it is the original; which of both is meant is plain, so that a fault is told once.
+#: A teacher is trained, or it is the original; the discriminator keeps errors to those of the kind that is meant.
 Teacher = Annotated[
     Annotated[ImportableTraining, Tag("training")] | Annotated[Literal["original"], Tag("original")],
     pydantic.Discriminator(lambda value: "original" if isinstance(value, str) else "training"),
@@ -101,17 +101,17 @@ Teacher = Annotated[
 
 
 class Threshold(Strict):
-    """Pruning in one step, as CAT's: one threshold of the scales (γ) of all of the teacher's norms tells each width of
-    the student, which then is known when the teacher is."""
+    """Pruning in one step, as in CAT: one threshold for the scales (γ) of all of the teacher's norms determines each
+    width of the student, once the teacher is trained."""
 
     budget: Annotated[str, AfterValidator(checked_budget)] = Field(
-        "10x", description="exact MACs the student may have: 10x fewer than the original, or 5.7G"
+        "10x", description="maximum exact MACs of the student: 10x fewer than the original, or 5.7G"
     )
     least: PositiveInt = Field(
-        16, description="channels that a layer keeps at least; branches of inception blocks may vanish"
+        16, description="minimum channels of a layer; branches of inception blocks may be removed"
     )
     inherit: bool = Field(
-        True, description="begin from the teacher's weights of what is kept; false: from fresh ones at those widths"
+        True, description="initialise with the teacher's weights of the kept channels; false: at random"
     )
 
 
@@ -123,8 +123,8 @@ class DistillTraining(GeneratorTraining):
         pydantic.Discriminator(lambda value: "threshold" if isinstance(value, (dict, Threshold)) else "filters"),
     ] = Field(
         True,
-        description="initialise the student from the teacher's filters of largest L1 norm; or, in place of `widths`, "
-        "prune the teacher by a threshold of its norms' scales, such as {budget: 10x}",
+        description="initialise the student with the teacher's filters of largest L1 norm; or, in place of `widths`, "
+        "prune the teacher by a threshold for its norms' scales, such as {budget: 10x}",
     )
     inherit_discriminator: bool = Field(True, description="start from the teacher's discriminator")
 
@@ -133,17 +133,17 @@ class SupernetTraining(Training):
     """Once-for-all training (Section 3.3)."""
 
     sampler: Literal["uniform", "sandwich"] = Field(
-        "uniform", description="uniform: one subnet a step; sandwich: the largest, the smallest and one at random"
+        "uniform", description="uniform: one subnet per step; sandwich: the largest, the smallest and a random one"
     )
     adam: Literal["all", "drawn"] = Field(
-        "all", description="all: Adam's momentum moves channels that were not drawn, too; drawn: they keep still"
+        "all", description="all: Adam's momentum also updates channels that were not sampled; drawn: it does not"
     )
     space: Annotated[
         tuple[tuple[PositiveInt, ...], ...],
         Field(
             min_length=1,
-            description="the choices of each width, such as [48, 32], in order; or by name, such as {trunk: [48, 32]}, "
-            "where those that are not named keep the student's",
+            description="the choices of each width, such as [48, 32], in order; or by name, such as {trunk: [48, 32]}; "
+            "widths without choices keep the student's",
             json_schema_extra={"type": ["array", "object"]},
         ),
     ]
@@ -151,7 +151,7 @@ class SupernetTraining(Training):
     @model_validator(mode="after")
     def _no_snapshots(self) -> SupernetTraining:
         if self.snapshots:
-            raise ValueError("snapshots: are of one generator, and a once-for-all network is many; remove them")
+            raise ValueError("snapshots: do not apply to a once-for-all network; remove them")
         return self
 
     @field_validator("space", mode="after")
@@ -164,7 +164,7 @@ class SupernetTraining(Training):
 
     @property
     def subnets(self) -> int:
-        """How many subnets the space holds."""
+        """Number of subnets of the space."""
         return math.prod(len(choices) for choices in self.space)
 
     @property

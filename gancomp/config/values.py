@@ -17,7 +17,7 @@ NonNegative = Annotated[float, Field(ge=0, le=1e6)]
 
 
 def as_text(value: Any) -> Any:
-    """`precision: 32` is as good as `precision: "32"`."""
+    """Accept `precision: 32` as `precision: "32"`."""
     return str(value) if isinstance(value, int) else value
 
 
@@ -40,7 +40,7 @@ Metric = Literal[
     "density",
     "coverage",
 ]
-#: Metrics of which more is better; of all others less is.
+#: Metrics for which higher is better; for all others lower is.
 HIGHER_IS_BETTER: frozenset[str] = frozenset({"ssim", "psnr", "miou", "precision", "recall", "density", "coverage"})
 #: Metrics that compare each picture with its own target.
 OF_PAIRS: frozenset[str] = frozenset({"l1", "ssim", "psnr", "lpips"})

@@ -360,7 +360,7 @@ def test_profile_of_a_checkpoint(tmp_path: Path, call: Called) -> None:
     [
         (["--widths", "64_64"], "profile: a resnet generator has 8 widths, not 2"),
         (["--widths", "wide"], "profile: widths 'wide': expected integers joined by '_'"),
-        (["--widths", "0"], "profile: width stem is 0: widths are greater than 0\n"),
+        (["--widths", "0"], "profile: width stem is 0: widths must be greater than 0\n"),
         (["--size", "255"], "profile: size 255x255: both sides must be multiples of 4"),
         (["--size", "8x8x8"], "profile: size: "),
         (["--block", "mobile"], "profile: block: Input should be 'dense', 'separable'"),

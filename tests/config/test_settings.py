@@ -108,7 +108,7 @@ def test_names_stand_over_a_base_s_choices() -> None:
             {"generator": {"family": "module"}},
             "generator: network: goes with family: module",
         ),
-        ({"generator": {"builder": "a:b"}}, "builder: is a:b, and the network is made by no function"),
+        ({"generator": {"builder": "a:b"}}, "builder: is a:b, but the network is built by no function"),
         ({"generator": {"family": "module", "network": "no.json"}}, r"no\.json: no such file; `gancomp groups BUILDER"),
     ],
 )
@@ -157,7 +157,7 @@ def test_faults_of_names_and_networks(experiment: dict[str, Any], told: str) -> 
         ({"base": "nobody"}, r"mine\.base: no experiment 'nobody'"),
         ({"base": ""}, r"mine\.base: no experiment ''"),
         ({"base": ["mine"]}, r"mine\.base: no experiment \['mine'\]"),
-        ({"base": "mine"}, r"mine\.base: mine → mine is a circle"),
+        ({"base": "mine"}, r"mine\.base: mine → mine is circular"),
     ],
     ids=lambda value: None if isinstance(value, str) else next(iter(value)),
 )
@@ -217,7 +217,7 @@ ALONE: dict[str, Any] = {"teacher": None, "distill": None, "supernet": None}
         (
             {"source": "folders", "a": "a", "b": "b"},
             {"model": "cyclegan", "metric": "l1"},
-            r"mine\.metric: l1 needs the truth of each picture, and these are unpaired",
+            r"mine\.metric: l1 needs a target for each picture, but the data are unpaired",
         ),
         (
             {"source": "folders", "a": "a", "b": "b"},
@@ -350,7 +350,7 @@ def test_names_cannot_leave_their_folder_nor_reach_a_shell(kind: str, name: str)
     data = copy.deepcopy(PLAIN)
     (own,) = data[kind].values()
     data[kind][name] = own
-    with pytest.raises(GancompError, match="a name may hold letters, digits"):
+    with pytest.raises(GancompError, match="a name may contain letters, digits"):
         parse(data)
 
 
@@ -434,7 +434,7 @@ def test_a_base_gives_what_is_not_overridden() -> None:
 def test_a_circle_of_bases_is_told(length: int) -> None:
     names = [f"e{number}" for number in range(length)]
     circle = {name: {"base": names[(index + 1) % length]} for index, name in enumerate(names)}
-    with pytest.raises(GancompError, match=r"e\d → e\d.* is a circle"):
+    with pytest.raises(GancompError, match=r"e\d → e\d.* is circular"):
         parse(merge(PLAIN, {"experiments": circle}))
 
 

@@ -280,7 +280,7 @@ def test_no_file_has_code_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     from gancomp.nets import module
 
     module.whole_graph.cache_clear()
-    with pytest.raises(GancompError, match=rf"made by {BUILDER}, which is code .* gancomp --builder {BUILDER}"):
+    with pytest.raises(GancompError, match=rf"built by {BUILDER}, which is code .* gancomp --builder {BUILDER}"):
         load_generator(path)
     assert load_generator(path, builder=BUILDER).spec == spec
 
@@ -337,7 +337,7 @@ def test_a_description_is_read_back(tmp_path: Path) -> None:
         ('"norm":"instance"', '"norm":"spectral"', "norm"),
         ('"builder":"tests.', '"builder":"rm -rf .', "builder"),
         ('"arguments":"', '"arguments":"[', "delimiter"),
-        ('"widths":[0]', '"widths":[77]', "counts widths that it does not have"),
+        ('"widths":[0]', '"widths":[77]', "its costs refer to widths that it does not have"),
         ('{"builder"', '{"more":1,"builder"', "more"),
     ],
 )

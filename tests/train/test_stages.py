@@ -436,5 +436,5 @@ def test_the_best_of_the_snapshots_is_told_beside_the_last(workspace: Workspace)
 
 
 def test_a_supernet_has_no_snapshots(workspace: Workspace) -> None:
-    with pytest.raises(GancompError, match="snapshots: are of one generator"):
+    with pytest.raises(GancompError, match="snapshots: do not apply to a once-for-all network"):
         workspace.config(supernet={"snapshots": 3})
