@@ -1,4 +1,4 @@
-"""One's own pictures: folders of A|B side by side, as pix2pix users know them."""
+"""The user's pictures A|B side by side, the format of pix2pix."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ Their licence is that of their originals; gancomp grants none.
 def plan(dataset: AlignedDataset) -> Plan:
     """The pictures of `train/` (by the hash of their names into train-1 and train-2) and of `val/`, else `test/`.
 
-    Those that differ in their endings alone are likely one picture twice, and go into one split.
+    Files that differ only in their suffix are probably the same picture, and go into one split.
 
-    Files with other endings than pictures' and hidden files are passed over. Raises GancompError for a missing or
-    empty folder and for two pictures that would get the same name; when drawn, for a picture that does not decode
+    Hidden files and files without a picture's suffix are ignored. Raises GancompError for a missing or
+    empty folder and for two pictures that would get the same name; `draw` raises it for a picture that does not decode
     or cannot be halved.
     """
     folder = Path(dataset.path)
@@ -59,16 +59,16 @@ def plan(dataset: AlignedDataset) -> Plan:
 
 
 def by_name(pictures: Iterable[Path]) -> dict[str, Path]:
-    """Pictures that stand for themselves, by the names that they are stored under: their own without the ending, or,
-    where several differ in nothing but that, with it. GancompError when two would still get the same."""
+    """Unpaired pictures by the names that they are stored under: without suffix, or with it if several differ only in
+    that. Raises GancompError if two would still get the same name."""
     stems = {path: safe_name(path.stem) for path in pictures}
     like = Counter(stems.values())
     return _distinct((stem if like[stem] == 1 else safe_name(path.name), path) for path, stem in stems.items())
 
 
 def by_stem(pictures: Iterable[Path]) -> dict[str, Path]:
-    """Pictures that find their partners by name, by their names without the ending; GancompError when two would get
-    the same, since nothing says which of them is the partner."""
+    """Pictures that are paired by name, by their names without suffix. Raises GancompError if two get the same name,
+    because the partner is then ambiguous."""
     return _distinct((safe_name(path.stem), path) for path in pictures)
 
 
@@ -82,7 +82,7 @@ def _distinct(named: Iterable[tuple[str, Path]]) -> dict[str, Path]:
 
 
 def safe_name(stem: str) -> str:
-    """A file name from *stem*: letters, digits, `.`, `_` and `-` stay, all else becomes `_`; never hidden."""
+    """A file name from *stem*: characters other than letters, digits, `.`, `_` and `-` become `_`; never hidden."""
     return re.sub(r"^[.-]", "_", re.sub(r"[^\w.-]", "_", stem))
 
 
@@ -92,10 +92,10 @@ def read_pair(
     channels: tuple[int, int] = (3, 3),
     ranges: Mapping[Side, ValueRange] = MappingProxyType({}),
 ) -> tuple[Picture, Picture]:
-    """The left and right half of a picture, each resized on its own to *size*, so that neither bleeds into the other.
+    """The left and right half of a picture, each resized to *size* separately, so that they do not mix.
 
-    Each is read as `read_input` does by its *channels*, or as numbers by its range. Raises GancompError as those,
-    and when the width is odd.
+    Each is read like `read_input` with its *channels*, or as numbers with its range. Raises GancompError as those,
+    and if the width is odd.
     """
 
     @cache

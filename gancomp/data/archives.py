@@ -1,4 +1,4 @@
-"""Archives of others, .zip and .tar.gz: read member by member within bounds, or unpacked as plain files."""
+"""Untrusted archives, .zip and .tar.gz: read member by member within limits, or unpacked as plain files."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from gancomp.errors import GancompError
 from gancomp.pipeline.files import atomic, read_json, write_json
 from gancomp.pipeline.progress import Progress
 
-#: Limits of what an archive may expand to: all members asked for, and the ratio of one member above a megabyte.
+#: Limits of expansion: bytes of all requested members, and the compression ratio of a member above a megabyte.
 MAX_BYTES = 1 << 30
 MAX_RATIO = 100
-#: Limits of what is unpacked to files: altogether, one member (each is held in memory for a moment), and how many.
+#: Limits of unpacking to files: bytes in total, bytes of one member (each is read into memory), number of entries.
 MAX_UNPACKED = 32 << 30
 MAX_MEMBER = 64 << 20
 MAX_ENTRIES = 500_000
-#: What `unpack` writes last; the dot keeps it out of listings of pictures.
+#: The file that `unpack` writes last; the dot excludes it from listings of pictures.
 UNPACKED = ".unpacked.json"
 
 
@@ -34,7 +34,7 @@ UNPACKED = ".unpacked.json"
 
 
 def member_bytes(archive: Path, member: str) -> bytes:
-    """One member of a zip archive (a wheel is one); GancompError if it is not there, and as `read_members`."""
+    """One member of a zip archive, such as a wheel. Raises GancompError if it is missing, and as `read_members`."""
     members = read_members(archive, lambda name: name == member)
     if member not in members:
         raise GancompError(f"{archive}: holds no {member}; it is another version or not the right file")
@@ -45,8 +45,8 @@ def read_members(archive: Path, wanted: Callable[[str], bool], max_bytes: int = 
     """Members of a zip archive whose names are *wanted*: {name: bytes}, in the archive's order; nothing is unpacked.
 
     Raises GancompError when the archive is missing, truncated or damaged (each member's checksum is checked), when
-    any entry's name leads out of the archive or is a link, and when the members asked for would expand to more than
-    *max_bytes* or, one of them, more than a hundredfold.
+    any entry's name leads out of the archive or is a link, and when the requested members would expand to more than
+    *max_bytes* or one of them more than a hundredfold.
     """
     with ZipArchive(archive) as opened:
         chosen = [name for name in opened.sizes if wanted(name)]
@@ -59,8 +59,8 @@ def read_members(archive: Path, wanted: Callable[[str], bool], max_bytes: int = 
 class ZipArchive:
     """The members of a zip archive in any order, also from several threads.
 
-    `sizes` holds the bytes of every member that is a file, by name, in the archive's order. Raises GancompError, at
-    once, when the archive is missing or damaged or an entry's name leads out of it or is a link.
+    `sizes` has the bytes of every file by name, in the archive's order. The constructor raises GancompError
+    when the archive is missing or damaged or an entry's name leads out of it or is a link.
     """
 
     def __init__(self, archive: Path) -> None:
@@ -98,7 +98,7 @@ class ZipArchive:
                     f"more than {MAX_RATIO}-fold; do not use this file"
                 )
             with self._stream.open(entry) as member:
-                # A bounded read also bounds what a lying header can allocate.
+                # A bounded read also bounds the allocation if the header is wrong.
                 return _whole(member, name, entry.file_size)
 
 
@@ -106,7 +106,7 @@ class ZipArchive:
 
 
 def check_archive(archive: Path) -> None:
-    """Read a .zip or .tar.gz from end to end (checksums, names, bounds); GancompError says what is wrong with it."""
+    """Read a whole .zip or .tar.gz to check checksums, names and limits. Raises GancompError as `each_member`."""
     for _ in each_member(archive, lambda _: True):
         pass
 
@@ -114,9 +114,9 @@ def check_archive(archive: Path) -> None:
 def unpack(archive: Path, sha256: str, folder: Path, target: Callable[[str], str | None], total: int) -> list[str]:
     """Write members of a .zip or .tar.gz below *folder*; returns their paths there, sorted.
 
-    *target* gives a member's path in *folder*, or None to leave it out; it answers for that path staying inside.
-    *sha256* is the archive's. An unpacking that was killed is taken up, a finished one is not repeated while all its
-    files are there. *total* is how many files are expected, for the progress alone.
+    *target* returns a member's path in *folder*, or None to skip it; it must return paths inside *folder*.
+    *sha256* is the archive's. A killed unpacking resumes, a finished one is not repeated while all its
+    files exist. *total* is the expected number of files, for the progress bar only.
     Raises GancompError as `each_member`, for two members of one path, and when the disk is full.
     """
     marker = folder / UNPACKED
@@ -129,7 +129,7 @@ def unpack(archive: Path, sha256: str, folder: Path, target: Callable[[str], str
         for name, content in each_member(archive, lambda name: target(name) is not None):
             file = str(target(name))
             if file in files:
-                raise GancompError(f"{archive}: holds {file} twice; do not use this file")
+                raise GancompError(f"{archive}: contains {file} twice; do not use this file")
             files.add(file)
             _write_unless_there(folder / file, content)
             bar.advance(1)
@@ -149,7 +149,7 @@ def each_member(
 ) -> Iterator[tuple[str, bytes]]:
     """Name and bytes of each plain file in a .zip or .tar.gz whose name is *wanted*, one at a time, in order.
 
-    Raises GancompError when the archive is missing, truncated, damaged or no such archive; when an entry's name leads
+    Raises GancompError when the archive is missing, truncated, damaged or not an archive; when an entry's name leads
     out of it, or it is a link or a device; and when the archive exceeds *max_bytes*, MAX_ENTRIES or MAX_MEMBER.
     """
     with _named(archive):
@@ -183,15 +183,14 @@ def _each_of_tar(archive: Path, wanted: Callable[[str], bool], max_bytes: int) -
                     member = entries.extractfile(entry)
                     assert member is not None  # it is a plain file
                     yield entry.name, _whole(member, entry.name, entry.size)
-        while stream.read(1 << 20):  # the checksum of the whole lies at the end
+        while stream.read(1 << 20):  # the archive's checksum is at the end
             pass
 
 
 class _Forward(io.RawIOBase):
-    """A stream that is only read forwards, in pieces of bounded size and up to a bounded length.
+    """A stream that is only read forwards, in chunks of bounded size and up to a bounded length.
 
-    So neither a header that claims gigabytes, nor one that leads back to where it was read, nor an archive that
-    expands without end can hold up or fill the machine.
+    This protects against headers that claim gigabytes or point backwards, and archives that expand without limit.
     """
 
     def __init__(self, stream: io.BufferedIOBase, max_bytes: int) -> None:
@@ -214,7 +213,7 @@ class _Forward(io.RawIOBase):
 
     def seek(self, position: int, whence: int = io.SEEK_SET) -> int:
         if whence != io.SEEK_SET or position < self.tell():
-            raise ValueError("a header leads back")
+            raise ValueError("a header points backwards")
         self._check(position)
         return self._stream.seek(position)
 
@@ -243,7 +242,7 @@ def _whole(member: IO[bytes], name: str, size: int) -> bytes:
 
 @contextmanager
 def _named(archive: Path) -> Iterator[None]:
-    """What reading an archive raises, as a GancompError that names it."""
+    """Convert errors of reading an archive into a GancompError with its name."""
     try:
         yield
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Random crops and mirrorings, the same for both pictures of a pair."""
+"""Random crops and flips, the same for both pictures of a pair."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def augment(
     share: slice = slice(None),
     batch: int | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Enlarge to *load_size*, crop back at random and mirror half of the pictures (as pix2pix trains).
+    """Resize to *load_size*, crop at random and flip half of the pictures (as pix2pix does).
 
     *inputs* and *targets* are float (n, channels, height, width), photos in [-1, 1], and so are the results. Every
-    picture has its own draw, from *rng* alone, which both pictures of a pair share; where they are not *paired*, the
-    targets have their own, after the inputs'. Inputs that are *labels* take their nearest neighbours' values, so that
-    no class is mixed with another. Without *load_size* nothing is cropped. Where the pictures are but a *share* of a
-    *batch*, each has the draw that it would have within the whole.
+    picture has its own crop and flip, which depend on *rng* alone and are the same for both pictures of a pair; if they
+    are not *paired*, the targets' are drawn after the inputs'. *labels* are resized by nearest neighbour, so that
+    classes do not mix. Without *load_size* nothing is cropped. If the pictures are a *share* of a
+    *batch*, each has the crop and flip that it has in the whole batch.
     """
     size = (inputs.shape[2], inputs.shape[3])
     enlarge = load_size if load_size and load_size != size else None
@@ -44,7 +44,7 @@ def augment(
 def _draw(
     rng: np.random.Generator, count: int, size: tuple[int, int], enlarged: tuple[int, int], flip: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The rows (count, height) and columns (count, width) that are cut out of each enlarged picture."""
+    """The rows (count, height) and columns (count, width) of the crop of each enlarged picture."""
     height, width = size
     top = rng.integers(0, enlarged[0] - height + 1, count)
     left = rng.integers(0, enlarged[1] - width + 1, count)
@@ -65,7 +65,7 @@ def _enlarged(pictures: torch.Tensor, size: tuple[int, int] | None, labels: bool
 
 
 def _cut(pictures: torch.Tensor, rows: np.ndarray, columns: np.ndarray) -> torch.Tensor:
-    """One gather crops and mirrors."""
+    """Crop and flip with one gather."""
     import torch
 
     index = [torch.from_numpy(part).to(pictures.device) for part in (np.arange(len(rows)), rows, columns)]

@@ -1,4 +1,4 @@
-"""Build a data set: pictures, their attribution, and at last the manifest."""
+"""Build a data set: pictures, their attribution, and finally the manifest."""
 
 from __future__ import annotations
 
@@ -41,31 +41,31 @@ from gancomp.pipeline.progress import Progress
 __all__ = ["Manifest", "build", "check", "load_manifest", "verify"]
 
 ATTRIBUTION = "ATTRIBUTION.txt"
-#: Pictures that a warning names.
+#: Pictures that a warning lists.
 MOST_TOLD = 5
-#: What a build writes its pictures into.
+#: The folders that a build writes pictures to.
 FOLDERS = ("train", "val", "truth")
-#: The most files of one folder: folders of many thousands are slow on shared file systems and to look into.
+#: Maximum files of one folder: folders with many thousands are slow on shared file systems and to browse.
 IN_A_FOLDER = 1_000
 
 
 def build(name: str, dataset: Dataset, root: Path, downloads: Path) -> dict[str, Any]:
     """Write `train/`, `val/`, `ATTRIBUTION.txt` and, last, `manifest.json` into *root*; returns the manifest.
 
-    More than IN_A_FOLDER pictures lie in numbered sub-folders. Equal settings and sources give equal bytes, also after
-    a build that was killed; files in `train/`, `val/` and `truth/` that do not belong to the data set are removed.
-    Photos of one colour that a generator would read, or of label maps would be shown as truth, are left out and listed
+    More than IN_A_FOLDER pictures go into numbered sub-folders. Equal settings and sources give equal bytes, also after
+    a killed build; files in `train/`, `val/` and `truth/` that do not belong to the data set are removed.
+    Input photos of a single colour, and single-colour targets of label maps, are left out and listed
     under "rejected": instance normalisation amplifies zero variance to noise. Raises GancompError when a source is
     missing or damaged, a picture is unusable, a split would be empty, or the disk is full.
     """
     plan = _checked_plan(name, dataset, root, downloads)
-    (root / manifest.NAME).unlink(missing_ok=True)  # it vouches for pictures that may now change
+    (root / manifest.NAME).unlink(missing_ok=True)  # its pictures may now change
     places = _places(plan)
     _remove_stale(root, set(places.values()))
 
     for side, found in plan.ranges.items():
         print(
-            f"data set {name}: {dataset.role_of(side)} values {found.low:g} to {found.high:g} ({found.type}) become "
+            f"data set {name}: {dataset.role_of(side)} values {found.low:g} to {found.high:g} ({found.type}) map to "
             "darkest and brightest; 16 bits are kept"
         )
     written: dict[str, str] = {}
@@ -83,7 +83,7 @@ def build(name: str, dataset: Dataset, root: Path, downloads: Path) -> dict[str,
     _remove_stale(root, {places[file] for file in written})
 
     def members(side: Side) -> dict[Split, tuple[str, ...]]:
-        """The files of each split, sorted; those of side B are the ones that hold it alone."""
+        """The files of each split, sorted; for side B those that contain only B."""
         own = sorted(file for file in splits if (plan.alone.get(file, "A") == "B") == (side == "B"))
         return {split: tuple(places[file] for file in own if splits[file] == split) for split in get_args(Split)}
 
@@ -108,10 +108,7 @@ def build(name: str, dataset: Dataset, root: Path, downloads: Path) -> dict[str,
 
 
 def check(name: str, dataset: Dataset, root: Path, downloads: Path, sample: int = 64) -> None:
-    """What `build` would refuse, as far as a look at *sample* pictures (of a smaller data set: at all) shows it.
-
-    Writes nothing. Raises GancompError as `build`.
-    """
+    """Check the data set on at most *sample* pictures, without writing. Raises GancompError as `build`."""
     plan = _checked_plan(name, dataset, root, downloads)
     files = sorted(plan.splits)
     drawn = files[:: -(-len(files) // sample)]
@@ -120,8 +117,8 @@ def check(name: str, dataset: Dataset, root: Path, downloads: Path, sample: int 
 
 
 def planned_counts(dataset: Dataset) -> dict[str, int] | None:
-    """How many pictures each split of one's own pictures will have at most, an unpaired one on its larger side; None
-    for a data set that is fetched. Raises GancompError as `build`."""
+    """The maximum size of each split of the user's pictures, on the larger side if unpaired; None
+    for a data set that is downloaded. Raises GancompError as `build`."""
     if not _brought(dataset):
         return None
     plan = _plan(dataset, paths.DOWNLOADS)
@@ -157,8 +154,8 @@ def _plan(dataset: Dataset, downloads: Path) -> Plan:
 
 
 def _places(plan: Plan) -> dict[str, str]:
-    """Where each file of *plan* is written, which keeps their order: as it is called, or, of more than a folder should
-    hold, in numbered sub-folders."""
+    """The path of each file of *plan*, in order: its name, or, if there are too many for a folder, a path in numbered
+    sub-folders."""
     truths = [_truth_of(file) for file, split in plan.splits.items() if plan.truth and split != "train-1"]
     places = {}
     for folder in FOLDERS:
@@ -171,7 +168,7 @@ def _places(plan: Plan) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class _Written:
-    """The hashes of what was written of a picture, and which of its sides use little of their range, if any does."""
+    """The hashes of a picture's written files, and a note on sides that use little of their range."""
 
     written: dict[str, str]
     faint: str
@@ -180,7 +177,7 @@ class _Written:
 def _write_pictures(
     plan: Plan, dataset: Dataset, places: Mapping[str, Path], name: str
 ) -> Iterable[tuple[str, _Written | str]]:
-    """Draw and write every picture; yields its file and what was written, or why it is rejected."""
+    """Render and write every picture; yields its file and hashes, or why it is rejected."""
 
     def write(file: str) -> _Written | str:
         sides = plan.draw(file)
@@ -194,7 +191,7 @@ def _write_pictures(
         return _Written(written, _faint(sides, plan, file, dataset))
 
     files = sorted(plan.splits)
-    # Threads: decoding and encoding release the interpreter lock. map() cancels what is left when one fails.
+    # Threads: decoding and encoding release the interpreter lock. map() cancels the rest when one fails.
     with (
         ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool,
         Progress(f"data set {name}", len(files), "pictures") as bar,
@@ -213,7 +210,7 @@ def _write(path: Path, picture: Picture) -> str:
 
 
 def _side_by_side(sides: tuple[Picture, ...]) -> Picture:
-    """A|B, or the one side there is; where one has alpha, the other becomes opaque."""
+    """A|B, or the only side; if one has alpha, the other gets an opaque alpha channel."""
     channels = max(side.shape[2] for side in sides)
     opaque = [(0, 0), (0, 0), (0, 1)]
     return np.concatenate(
@@ -222,7 +219,7 @@ def _side_by_side(sides: tuple[Picture, ...]) -> Picture:
 
 
 def _rejected(sides: tuple[Picture, ...], alone: Side | None, dataset: Dataset) -> str:
-    """Why a picture is not taken, or nothing. A label map of one class is taken: its photo decides."""
+    """Why a picture is rejected, or "". A label map of one class is accepted; only its photo is checked."""
     input_side: Side = "A" if dataset.direction == "AtoB" else "B"
     if alone:
         judged, name = sides[0], f"side {alone}"
@@ -234,7 +231,7 @@ def _rejected(sides: tuple[Picture, ...], alone: Side | None, dataset: Dataset) 
 
 
 def _faint(sides: tuple[Picture, ...], plan: Plan, file: str, dataset: Dataset) -> str:
-    """The sides of one's own picture that use less than a quarter of their range, and what they use; or nothing."""
+    """The sides of a picture that use less than a quarter of their range, with the values they use; or ""."""
     if not isinstance(dataset, OwnDataset):
         return ""
     names = (plan.alone[file],) if file in plan.alone else get_args(Side)
@@ -250,12 +247,12 @@ def _faint(sides: tuple[Picture, ...], plan: Plan, file: str, dataset: Dataset) 
 
 
 def _warn_of_faint(name: str, faint: Mapping[str, str], count: int) -> None:
-    """Name the first of the pictures that came out nearly of one shade, as 12 bits in a 16-bit file do."""
+    """Warn of pictures that are nearly one shade, such as 12 bits in a 16-bit file, and list the first ones."""
     if not faint:
         return
     print(
-        f"data set {name}: {len(faint)} of {count} pictures use less than a quarter of the range of values that they "
-        "could have, and look nearly of one shade. If their files hold other values (12 bits in 16, say), tell which: "
+        f"data set {name}: {len(faint)} of {count} pictures use less than a quarter of the range of values, and "
+        "look nearly like one shade. If their files have another range (such as 12 bits in 16), set "
         f"datasets.{name}.range: [LOW, HIGH], or auto",
         *(f"  {file} ({told})" for file, told in list(faint.items())[:MOST_TOLD]),
         *([f"  and {len(faint) - MOST_TOLD} more"] if len(faint) > MOST_TOLD else []),
@@ -269,7 +266,7 @@ def _truth_of(file: str) -> str:
 
 
 def _check_splits(name: str, plan: Plan, files: set[str]) -> None:
-    """Every later stage needs both sides of all three splits, so a lack is an error here, before any work."""
+    """Raises GancompError if a split lacks a side, because every later stage needs both sides of all three splits."""
     for split in get_args(Split):
         members = [file for file in files if plan.splits[file] == split]
         for side in get_args(Side):
@@ -282,7 +279,7 @@ def _check_splits(name: str, plan: Plan, files: set[str]) -> None:
 
 
 def _refuse_overwriting(dataset: Dataset, root: Path) -> None:
-    """The pictures one brings must not lie where the prepared ones are written, and stale ones removed."""
+    """Raises GancompError if the user's pictures lie where prepared ones are written and stale ones removed."""
     for source in _brought(dataset):
         own = source.resolve()
         for kind in FOLDERS:
@@ -312,7 +309,7 @@ def _brought(dataset: Dataset) -> list[Path]:
 
 
 def _remove_stale(root: Path, files: set[str]) -> None:
-    """Remove what other settings or a killed build left in the folders of pictures, and nothing elsewhere."""
+    """Remove files of other settings or a killed build from the folders of pictures, and nothing elsewhere."""
     for kind in FOLDERS:
         folder = root / kind
         if folder.is_symlink():

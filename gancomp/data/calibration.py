@@ -1,4 +1,4 @@
-"""The pictures over which BatchNorm's statistics are estimated, the same wherever that happens."""
+"""The pictures on which BatchNorm's statistics are estimated, the same for every network."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 def calibration_batches(
     root: Path, dataset: DatasetBase, settings: Calibration, seed: int, device: torch.device | str
 ) -> Callable[[], Iterator[torch.Tensor]]:
-    """What gives the batches anew each time that it is called: encoded inputs (n, channels, h, w) on *device*.
+    """A function that returns an iterator over the batches: encoded inputs (n, channels, h, w) on *device*.
 
-    Of train-1, by lot and in an order by lot (*seed*), as they are, in whole batches; fewer pictures than one batch are
-    one batch.
+    They are a random sample of train-1 (by *seed*), without augmentation, in full batches; fewer pictures than a batch
+    make one batch.
     """
     pictures = Pictures(root, ("train-1",), dataset.direction)
     count = min(settings.images, len(pictures))

@@ -1,4 +1,4 @@
-"""Cityscapes, from the two archives (or their folders) that the user has registered for."""
+"""Cityscapes, from the two archives (or their folders) that are available after registration."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from gancomp.errors import GancompError
 
 #: Annotated photos in each folder.
 COUNTS = {"train": 2975, "val": 500}
-#: The two halves of the data set: the folder in each archive, what it holds, and its size.
+#: The two halves of the data set: the folder in each archive, its contents, and its size.
 PHOTOS, LABELS = "leftImg8bit", "gtFine"
 _HALVES = {PHOTOS: "the photos, 11 GB", LABELS: "their fine annotations, 241 MB"}
 
@@ -34,7 +34,7 @@ Changes: photos and label maps were resized to {size} (height x width), and the 
 for training and for search.
 """
 
-#: id in a label map → class, whose last is the licence plate (id -1, which 8 bits store as 255); -1 for no id at all.
+#: id in a label map → class; the last is the licence plate (id -1, stored as 255 in 8 bits); -1 for unknown ids.
 _CLASS_OF = np.full(256, -1, dtype=np.int32)
 _CLASS_OF[: len(CITYSCAPES) - 1] = np.arange(len(CITYSCAPES) - 1)
 _CLASS_OF[255] = len(CITYSCAPES) - 1
@@ -43,7 +43,7 @@ _SCORED_AS = np.array([one.scored_as for one in CITYSCAPES], dtype=np.uint8)
 
 
 class _Scene(NamedTuple):
-    """One annotated photo: its name, the folder it lies in, and its files."""
+    """One annotated photo: its name, its folder, and its files."""
 
     name: str
     kind: str
@@ -55,12 +55,12 @@ class _Scene(NamedTuple):
 def plan(dataset: CityscapesDataset) -> Plan:
     """The 2,975 training photos (train-1, train-2) and the 500 for validation, with their label maps.
 
-    Of form "pairs", A is the photo and B its label map in the colours of the `gtFine_color` pictures. Of form
+    With form "pairs", A is the photo and B its label map in the colours of the `gtFine_color` pictures. With form
     "labels", the input side is the label map as classes, with an edge wherever the instances change, and the other the
-    photo. Photos are resized bicubically, label maps to the nearest pixel; `truth` gives the label map as train ids at
-    its own resolution, where the data set has a judge.
-    Raises GancompError that says what is missing and where it comes from, and for another number of photos; when
-    drawn, for a picture that does not decode and for a label map that is none or has another size than its photo.
+    photo. Photos are resized bicubically, label maps by nearest neighbour; `truth` returns the label map as train ids
+    at full resolution, if the data set has a segmentation network.
+    Raises GancompError that lists missing files and their origin, and for another number of photos; `draw` raises it
+    for a picture that does not decode and for a label map that is invalid or has another size than its photo.
     """
     scenes: dict[str, _Scene] = {}
     splits: dict[str, Split] = {}
@@ -123,7 +123,7 @@ def _scenes(root: Path) -> list[_Scene]:
 
 
 def _files(root: Path) -> dict[str, Path]:
-    """What lies in the two folders in *root*, or where there is none in its archive: {`gtFine/train/…`: file}."""
+    """The contents of the two folders in *root*, or of the archive if there is no folder: {`gtFine/train/…`: file}."""
     files: dict[str, Path] = {}
     missing = []
     for half, content in _HALVES.items():
@@ -132,18 +132,18 @@ def _files(root: Path) -> dict[str, Path]:
             files |= {path.relative_to(root).as_posix(): path for path in (root / half).glob("*/*/*.png")}
         elif archive.is_file():
             opened = ZipArchive(archive)
-            # Reading a picture asks no more of a path than its name and open().
+            # Reading a picture needs only a path's name and open().
             files |= {name: cast(Path, _Member(opened, name)) for name in opened.sizes}
         else:
-            missing.append(f"  {archive} ({content}), or a folder {half}/ of what is in it")
+            missing.append(f"  {archive} ({content}), or a folder {half}/ with its contents")
     if missing:
         raise GancompError(
             "\n".join(
                 [
-                    f"{root}: Cityscapes is not whole. Missing:",
+                    f"{root}: Cityscapes is incomplete. Missing:",
                     *missing,
-                    "It is given to those who register at https://www.cityscapes-dataset.com/register/; download what "
-                    f"is missing there and put it into {root}.",
+                    "Register at https://www.cityscapes-dataset.com/register/, download the missing files there and "
+                    f"put them into {root}.",
                 ]
             )
         )
@@ -151,7 +151,7 @@ def _files(root: Path) -> dict[str, Path]:
 
 
 class _Member:
-    """A picture in an archive, to be opened as if it lay there as a file."""
+    """A picture in an archive, with the interface of a path."""
 
     def __init__(self, archive: ZipArchive, name: str) -> None:
         self._archive, self._name = archive, name
@@ -167,16 +167,18 @@ class _Member:
 
 
 def _classes_in(path: Path) -> NDArray[np.int32]:
-    """The label map as numbers of CITYSCAPES, (height, width)."""
+    """The label map as indices of CITYSCAPES, (height, width)."""
     ids = read_values(path)
     classes = _CLASS_OF[ids] if ids.min() >= 0 and ids.max() < len(_CLASS_OF) else np.full_like(ids, -1)
     if classes.min() < 0:
-        raise GancompError(f"{path}: holds {ids[classes < 0][0]}, which is no label of Cityscapes; get it again")
+        raise GancompError(
+            f"{path}: has the value {ids[classes < 0][0]}, which is no label of Cityscapes; get it again"
+        )
     return classes
 
 
 def _of_shape(photo: Picture, label_map: NDArray[np.int32], path: Path) -> NDArray[np.int32]:
-    """*label_map*; GancompError naming it when it has not the shape of its photo."""
+    """*label_map*. Raises GancompError with its name if it does not have the shape of its photo."""
     if label_map.shape != photo.shape[:2]:
-        raise GancompError(f"{path}: is not as large as its photo; get both archives again")
+        raise GancompError(f"{path}: has another size than its photo; get both archives again")
     return label_map

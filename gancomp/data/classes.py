@@ -1,16 +1,16 @@
-"""The classes of label maps and the colours that they are drawn in. Plain Python: the configuration counts them."""
+"""The classes of label maps and their colours. Plain Python, because the configuration imports it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-#: A class that no score counts.
+#: The id of pixels that metrics ignore.
 IGNORED = 255
 
 
 @dataclass(frozen=True)
 class LabelClass:
-    """One class: its name, the colour it is drawn in, and its number in scores (Cityscapes' train id)."""
+    """One class: its name, its colour, and its index in metrics (Cityscapes' train id)."""
 
     name: str
     colour: tuple[int, int, int]
@@ -56,7 +56,7 @@ CITYSCAPES: tuple[LabelClass, ...] = (
     LabelClass("license plate", (0, 0, 142)),
 )
 
-#: Main climate groups of Köppen and Geiger, where a satellite photo can tell them apart, and water.
+#: Main climate groups of Köppen and Geiger, as far as a satellite photo distinguishes them, and water.
 CLIMATE: tuple[LabelClass, ...] = (
     LabelClass("tropical", (0, 114, 60), 0),
     LabelClass("desert", (230, 190, 120), 1),

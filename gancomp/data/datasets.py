@@ -1,4 +1,4 @@
-"""Prepared pictures as training reads them: batches of inputs and targets, and the order of the batches."""
+"""Prepared data sets for training: batches of inputs and targets, and the order of the batches."""
 
 from __future__ import annotations
 
@@ -27,28 +27,28 @@ if TYPE_CHECKING:
 
 Pixels = NDArray[np.uint8 | np.uint16]
 Indices = Sequence[int] | NDArray[np.integer]
-#: Keeps the permutations apart from other draws of the same seed; targets that belong to no input have their own.
+#: Separate the permutations from other random numbers of the same seed; unpaired targets have their own.
 _ORDER_STREAM = 0x6F72646572
 _TARGET_STREAM = 0x746172676574
-#: Which of the stored channels are a picture of so many.
+#: The stored channels of a picture, by its number of channels.
 STORED = {1: slice(0, 1), 2: slice(0, 4, 3), 3: slice(0, 3), 4: slice(0, 4)}
 
 
 class _View(NamedTuple):
-    """Where a picture lies: a file, and the column at which it begins there."""
+    """The location of a picture: a file, and its first column there."""
 
     file: str
     left: int
 
 
 class Pictures:
-    """The pictures of some splits of the data set in *root*, decoded when first asked for.
+    """The pictures of some splits of the data set in *root*, decoded on first use.
 
-    *direction* says which side is the input. `paired` tells whether the truth of every input is known; then input and
-    target of one index are a pair. Else the targets have their own count and order. `names` are the inputs', as
-    `manifest.name_of` has them. Decoded pictures stay in memory until they take *cache_bytes*.
-    Raises GancompError, at once, when the manifest is missing or damaged or a picture is missing; later, when a picture
-    does not decode, has not the manifest's size, or is a label map with a colour that belongs to no class.
+    *direction* says which side is the input. If `paired`, input and target of one index are a pair; else the targets
+    have their own number and order. `names` are the inputs' names by `manifest.name_of`. Decoded pictures are cached
+    up to *cache_bytes*.
+    The constructor raises GancompError when the manifest is missing or damaged or a picture is missing; reading raises
+    it when a picture does not decode, has another size than the manifest's, or is a label map with an unknown colour.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Pictures:
                 raise GancompError(f"{root / file}: missing; delete {root} and build the data set again")
 
     def __len__(self) -> int:
-        """How many inputs there are."""
+        """Number of inputs."""
         return len(self._inputs)
 
     @property
@@ -96,30 +96,30 @@ class Pictures:
 
     @property
     def per_epoch(self) -> int:
-        """Pictures in an epoch: of the larger side, where inputs and targets are not paired."""
+        """Pictures in an epoch: those of the larger side, if unpaired."""
         return max(len(self._inputs), len(self._targets))
 
     # --- pictures ------------------------------------------------------------------------------
 
     def inputs(self, indices: Indices) -> Pixels:
-        """The inputs at *indices*: (n, height, width, channels), uint8, or uint16 where they have a range of values;
-        label maps as their colours."""
+        """The inputs at *indices*: (n, height, width, channels), uint8, or uint16 if they have a range of values;
+        label maps in their colours."""
         return self._of("input", self._gather(_at(self._inputs, indices))[0])
 
     def targets(self, indices: Indices) -> Pixels:
-        """The targets at *indices*, which count the targets: (n, height, width, target_channels), as inputs are."""
+        """The targets at *indices* (of targets): (n, height, width, target_channels), typed like inputs."""
         return self._of("target", self._gather(_at(self._targets, indices))[0])
 
     def batch(self, indices: Indices) -> tuple[Pixels, Pixels]:
-        """Inputs and targets of the pairs at *indices*; ValueError where the pictures are not paired."""
+        """Inputs and targets of the pairs at *indices*. Raises ValueError if the pictures are not paired."""
         if not self.paired:
             raise ValueError("these pictures are unpaired: ask for inputs and targets, each by their own indices")
         return self._both(indices, indices)
 
     def training_batch(self, step: int, batch: int, seed: int, share: slice = slice(None)) -> tuple[Pixels, Pixels]:
-        """Inputs and targets of training step *step* (from 0), a function of the arguments alone; *share* of them.
+        """Inputs and targets of training step *step* (from 0), or their *share*; depends on the arguments alone.
 
-        As `batch_indices` orders them; targets that are not paired go by permutations of their own.
+        The order is that of `batch_indices`; unpaired targets have their own permutations.
         """
         indices = batch_indices(step, len(self), batch, seed)[share]
         if self.paired:
@@ -127,10 +127,10 @@ class Pictures:
         return self._both(indices, batch_indices(step, self.target_count, batch, seed, _TARGET_STREAM)[share])
 
     def scored_labels(self, indices: Indices) -> NDArray[np.uint8]:
-        """What a perfect judge reads off the targets at *indices*: uint8 (n, H, W), 255 where no score counts.
+        """The true labels of the targets at *indices*: uint8 (n, H, W), 255 where metrics ignore them.
 
-        Of the size of the pictures, or that of the data set's `truth/` where it has one. ValueError where the data set
-        has neither label maps nor `truth/`.
+        They have the size of the pictures, or that of the data set's `truth/` if it has one. Raises ValueError if the
+        data set has neither label maps nor `truth/`.
         """
         if self._truth:
             files = [self._truth[Path(self.names[int(index)]).name] for index in indices]
@@ -144,8 +144,7 @@ class Pictures:
     def encode(self, inputs: Pixels) -> torch.Tensor:
         """Inputs (n, height, width, c) as float32 (n, channels, height, width).
 
-        Photos are in [-1, 1]. Of a label map, each class is a channel, and the last one the edges: 1 where it is,
-        else 0.
+        Photos are in [-1, 1]. A label map is one-hot, with the edges as the last channel.
         """
         import torch
 
@@ -158,17 +157,17 @@ class Pictures:
         return planes
 
     def decode(self, made: torch.Tensor) -> Pixels:
-        """What a generator made, (n, c, height, width) in [-1, 1], as `targets` are: the inverse of `to_float`."""
+        """A generator's output (n, c, height, width) in the format of `targets`: the inverse of `to_float`."""
         return to_pixels(made, 65_535) if "target" in self.ranges else to_uint8(made)
 
     def as_targets(self, inputs: Pixels) -> Pixels:
-        """*inputs* as pictures of the targets' channels and depth, which no network has changed."""
+        """*inputs* converted to the targets' channels and depth, without a network."""
         if "target" not in self.ranges:
             return as_channels(inputs, self.target_channels)
         return inputs if inputs.dtype == np.uint16 else as_channels(inputs, 1).astype(np.uint16) * 257
 
     def labels(self, inputs: Pixels) -> NDArray[np.uint8]:
-        """Class numbers (n, height, width) of inputs that are label maps; ValueError of a data set without."""
+        """Class indices (n, height, width) of label maps. Raises ValueError if the data set has none."""
         return self._palette.ids(_in_8_bits(inputs))
 
     @cached_property
@@ -178,12 +177,12 @@ class Pictures:
     # --- reading -------------------------------------------------------------------------------
 
     def _both(self, inputs: Indices, targets: Indices) -> tuple[Pixels, Pixels]:
-        """Inputs and targets, reading a file that holds both but once."""
+        """Inputs and targets; a file that contains both is read once."""
         read = self._gather(_at(self._inputs, inputs), _at(self._targets, targets))
         return self._of("input", read[0]), self._of("target", read[1])
 
     def _of(self, role: Role, stored: Picture) -> Pixels:
-        """Stored pictures as the inputs or targets that they are."""
+        """Decode stored pictures into inputs or targets."""
         if role in self.ranges:
             return unpack(stored)
         return stored[..., STORED[self._channels if role == "input" else self.target_channels]]
@@ -228,10 +227,10 @@ def _at(views: list[_View], indices: Indices) -> list[_View]:
 
 
 def batch_indices(step: int, count: int, batch: int, seed: int, stream: int = _ORDER_STREAM) -> NDArray[np.int64]:
-    """The pictures of training step *step* (from 0): *batch* indices below *count*, a function of the arguments alone.
+    """The pictures of training step *step* (from 0): *batch* indices below *count*; depends on the arguments alone.
 
-    An epoch is count // batch steps over one permutation drawn from (stream, seed, epoch); the rest of it is left out.
-    With fewer pictures than a batch, an epoch is one step that goes round its permutation.
+    An epoch is count // batch steps over one permutation that depends on (stream, seed, epoch); the remainder is
+    dropped. With fewer pictures than a batch, an epoch is one step that repeats its permutation.
     """
     if count < 1 or batch < 1:
         raise ValueError(f"a batch of {batch} out of {count} pictures")
@@ -252,12 +251,12 @@ def to_float(pictures: Pixels) -> torch.Tensor:
 
 def to_uint8(tensor: torch.Tensor) -> Picture:
     """float (n, c, height, width) in [-1, 1] → uint8 (n, height, width, c), rounded to the nearest; the inverse of
-    `to_float`. Values outside the range are cut."""
+    `to_float`. Values outside the range are clipped."""
     return to_pixels(tensor, 255).astype(np.uint8, copy=False)
 
 
 def to_pixels(tensor: torch.Tensor, most: Literal[255, 65_535]) -> Pixels:
-    """As `to_uint8`, to 0 … *most* in 8 or 16 bits."""
+    """Like `to_uint8`, to 0 … *most* in 8 or 16 bits."""
     import torch
 
     scaled = tensor.detach().float().add(1.0).mul_(most / 2).round_().clamp_(0, most)
@@ -266,15 +265,15 @@ def to_pixels(tensor: torch.Tensor, most: Literal[255, 65_535]) -> Pixels:
 
 
 def to_rgb(pictures: Pixels) -> Picture:
-    """Pictures of any number of channels and depth, to be looked at: `as_channels` of 3."""
+    """Pictures of any number of channels and depth as RGB, for display."""
     return as_channels(pictures, 3)
 
 
 def as_channels(pictures: Pixels, channels: int) -> Picture:
-    """Pictures (n, height, width, 1 to 4) as 8-bit ones of 1 to 4 *channels* would show them.
+    """Convert pictures (n, height, width, 1 to 4) to 8 bits and 1 to 4 *channels*.
 
-    Gray is repeated, colours become their luma (ITU-R 601), what has no alpha is opaque, and where none is wanted, what
-    is transparent lies on white.
+    Gray is repeated, colours become luma (ITU-R 601), a missing alpha is opaque, and transparency is composited on
+    white if the result has no alpha.
     """
     own = pictures.shape[-1]
     pictures = _in_8_bits(pictures)

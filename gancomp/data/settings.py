@@ -1,4 +1,4 @@
-"""What a data set declares, wherever its pictures come from. Imports no torch."""
+"""The configuration of data sets, by source. Imports no torch."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from gancomp.spec import PositiveInt, Role, Size
 
 Split = Literal["train-1", "train-2", "val"]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
-#: What a data set's pictures are to one another. `pairs`: input and target of the same thing; `unpaired`: two domains
-#: (validation pictures may still be pairs, whose truth then measures); `labels`: label map and photo, as pairs.
+#: The kind of a data set. `pairs`: input and target; `unpaired`: two domains (validation pictures may still be pairs,
+#: for metrics); `labels`: pairs of label map and photo.
 Kind = Literal["pairs", "unpaired", "labels"]
 
 
 class SmallJudge(Strict):
-    """A small segmentation network, trained on real training pictures, that reads classes off generated ones."""
+    """A small segmentation network, trained on real training pictures, which labels generated ones."""
 
     network: Literal["small"] = "small"
     epochs: Annotated[float, Field(gt=0, le=100_000)] = 20
@@ -29,7 +29,7 @@ class SmallJudge(Strict):
 
 
 class DrnJudge(Strict):
-    """DRN-D-105 as the Cityscapes protocol uses it, with its published weights."""
+    """DRN-D-105 with its published weights, the segmentation network of the Cityscapes protocol."""
 
     network: Literal["drn-d-105"]
     weights: str | None = Field(None, description="the published .pth; fetched from its address if unset")
@@ -39,22 +39,20 @@ Judge = Annotated[SmallJudge | DrnJudge, Field(discriminator="network")]
 
 
 class DatasetBase(Strict):
-    """What every data set declares, wherever its pictures come from."""
+    """The keys of every data set."""
 
-    size: Size = Field((256, 256), description="height x width of the pictures the networks see")
+    size: Size = Field((256, 256), description="height x width of the networks' pictures")
     load_size: Size | None = Field(
-        None, description="training pictures are enlarged to this and cropped back (286 for 256 in pix2pix)"
+        None, description="training pictures are enlarged to this size, then cropped (286 for 256 in pix2pix)"
     )
     flip: bool = Field(True, description="mirror half of the training pictures")
     direction: Literal["AtoB", "BtoA"] = Field("AtoB", description="which side of A|B is the input")
     search_fraction: Fraction = Field(0.15, description="share of the training pictures kept for the search (train-2)")
-    search_count: PositiveInt | None = Field(
-        None, description="exactly this many pictures for the search, instead of a share"
-    )
+    search_count: PositiveInt | None = Field(None, description="number of pictures for the search, instead of a share")
     fid_targets: Literal["split", "all"] = Field(
-        "split", description="real pictures of a FID: of the scored split, or all (horse→zebra: train and test)"
+        "split", description="real pictures of a FID: the scored split, or all (horse→zebra: train and test)"
     )
-    judge: Judge | None = Field(None, description="what reads classes off generated pictures, for mIoU")
+    judge: Judge | None = Field(None, description="the segmentation network that labels generated pictures, for mIoU")
 
     @model_validator(mode="after")
     def _load_size_holds_size(self) -> DatasetBase:
@@ -65,7 +63,7 @@ class DatasetBase(Strict):
     @model_validator(mode="after")
     def _judge_has_classes(self) -> DatasetBase:
         if self.judge and not self.classes:
-            raise ValueError("judge: this data set has no label maps to judge by; remove it")
+            raise ValueError("judge: this data set has no label maps, which mIoU needs; remove it")
         return self
 
     @model_validator(mode="after")
@@ -84,7 +82,7 @@ class DatasetBase(Strict):
 
     @property
     def classes(self) -> int:
-        """Classes of the label maps; 0 where there are none."""
+        """Number of classes of the label maps; 0 without label maps."""
         return 0
 
     @property
@@ -99,7 +97,7 @@ class DatasetBase(Strict):
 
 
 class EmojiDataset(DatasetBase):
-    """Pairs of pictures of one emoji each, from packages."""
+    """Pairs of pictures of emoji, from packages."""
 
     val_fraction: Fraction = Field(0.15, description="share of the emoji held out for validation")
     limit: PositiveInt | None = Field(None, description="use only the first emoji by hash (for tiny runs)")
@@ -118,21 +116,21 @@ class FluentDataset(EmojiDataset):
     task: Literal["flat2render", "edges2render"]
 
 
-#: As pictures have them.
+#: Numbers of channels that pictures can have.
 Channels = Annotated[int, Field(ge=1, le=4)]
 
 
 class OwnDataset(DatasetBase):
-    """Pictures of one's own, whose targets need not be colours."""
+    """The user's pictures; targets need not be RGB."""
 
     target_channels: Channels = Field(
-        3, description="of the target: 1 gray, 2 gray and alpha, 3 colours, 4 colours and alpha"
+        3, description="channels of the target: 1 gray, 2 gray and alpha, 3 RGB, 4 RGB and alpha"
     )
 
     @model_validator(mode="after")
     def _judge_sees_colours(self) -> OwnDataset:
         if self.judge and self.target_channels != 3:
-            raise ValueError("judge: reads classes off colours, so target_channels must be 3; remove it")
+            raise ValueError("judge: needs RGB pictures, so target_channels must be 3; remove it")
         return self
 
     @property
@@ -144,15 +142,15 @@ DeclaredRange = tuple[float, float] | Literal["auto"]
 
 
 class OwnPictures(OwnDataset):
-    """Pictures of one's own whose inputs are pictures too."""
+    """The user's pictures, with pictures as inputs, too."""
 
-    channels: Channels = Field(3, description="of the input: 1 gray, 2 gray and alpha, 3 colours, 4 colours and alpha")
+    channels: Channels = Field(3, description="channels of the input: 1 gray, 2 gray and alpha, 3 RGB, 4 RGB and alpha")
     range: DeclaredRange | None = Field(
         None,
-        description="the values that become darkest and brightest, such as [-1024, 3072], or auto for the least and "
-        "the largest of the training pictures; 16 bits are then kept. Of the input, and of a target of one channel",
+        description="the values that map to darkest and brightest, such as [-1024, 3072], or auto for the minimum and "
+        "maximum of the training pictures; keeps 16 bits. For the input, and for a target of one channel",
     )
-    target_range: DeclaredRange | None = Field(None, description="the target's, where it is another")
+    target_range: DeclaredRange | None = Field(None, description="the target's range, if different")
 
     @model_validator(mode="after")
     def _ranges_of_gray(self) -> OwnPictures:
@@ -162,7 +160,7 @@ class OwnPictures(OwnDataset):
                 continue
             if channels != 1:
                 own = key.replace("range", "channels")
-                raise ValueError(f"{key}: is for pictures of one value a pixel, so {own} must be 1, not {channels}")
+                raise ValueError(f"{key}: is for pictures of one channel, so {own} must be 1, not {channels}")
             if declared != "auto" and not (declared[0] < declared[1] and all(map(math.isfinite, declared))):
                 raise ValueError(f"{key}: needs a lower and a higher value, such as [-1024, 3072], not {declared}")
         return self
@@ -172,32 +170,32 @@ class OwnPictures(OwnDataset):
         return self.channels
 
     def channels_of(self, side: Literal["A", "B"]) -> int:
-        """Channels of the pictures of *side*, of which one is the input."""
+        """Channels of the pictures of *side* (A or B)."""
         return self.channels if self.role_of(side) == "input" else self.target_channels
 
     def range_of(self, side: Literal["A", "B"]) -> DeclaredRange | None:
-        """The range declared for the pictures of *side*, if there is any."""
+        """The range declared for the pictures of *side*; None if there is none."""
         if self.role_of(side) == "input" or (self.target_range is None and self.target_channels == 1):
             return self.range
         return self.target_range
 
 
 class AlignedDataset(OwnPictures):
-    """A folder of pictures A|B side by side, in `train/` and `val/` (or `test/`), as pix2pix users know it."""
+    """A folder of pictures A|B side by side, in `train/` and `val/` (or `test/`), the format of pix2pix."""
 
     source: Literal["aligned"]
-    path: str = Field(description="the folder that holds train/ and val/")
+    path: str = Field(description="the folder with train/ and val/")
 
 
 class FoldersDataset(OwnPictures):
-    """Two folders of one's own: two domains, or (`paired: true`) pairs by equal file names."""
+    """Two folders of the user's: two domains, or (`paired: true`) pairs by equal file names."""
 
     source: Literal["folders"]
     a: str = Field(description="folder of the A pictures")
     b: str = Field(description="folder of the B pictures")
     val_a: str | None = Field(None, description="validation pictures of A; val_fraction of `a` if unset")
     val_b: str | None = Field(None, description="validation pictures of B; val_fraction of `b` if unset")
-    paired: bool = Field(False, description="whether pictures of one name in both folders are a pair")
+    paired: bool = Field(False, description="whether pictures with the same name in both folders are a pair")
     val_fraction: Fraction = 0.15
 
     @property
@@ -206,16 +204,16 @@ class FoldersDataset(OwnPictures):
 
 
 class LabelsDataset(OwnDataset):
-    """Photos and label maps of one's own, pictures of one name in two folders; A is the label map.
+    """The user's photos and label maps, pictures with the same names in two folders; A is the label map.
 
-    A label map is an 8-bit picture whose pixel values are class numbers (a palette is fine); other values, such as
-    255, become one more class, "unlabelled". Edges come from `instances` where given, else from the label map.
+    A label map is an 8-bit picture whose pixel values are class indices (a palette is fine); other values, such as
+    255, become one more class, "unlabelled". Edges come from `instances` if given, else from the label map.
     """
 
     source: Literal["labels"]
     images: str = Field(description="folder of the photos")
-    labels: str = Field(description="folder of the label maps, of the photos' names (the ending may differ)")
-    instances: str | None = Field(None, description="folder of instance maps, whose borders become the edge channel")
+    labels: str = Field(description="folder of the label maps, named like the photos (the suffix may differ)")
+    instances: str | None = Field(None, description="folder of instance maps, whose boundaries are the edge channel")
     names: Annotated[tuple[str, ...], Field(min_length=2, max_length=250)] = Field(description="the classes, from 0")
     val_images: str | None = None
     val_labels: str | None = None
@@ -237,7 +235,7 @@ class DownloadDataset(DatasetBase):
     source: Literal["download"]
     name: Literal["edges2shoes", "maps", "horse2zebra"]
     mirrors: tuple[str, ...] = Field((), description="addresses to try before the published ones")
-    sha256: str | None = Field(None, description="of the archive; recorded on first use where unset")
+    sha256: str | None = Field(None, description="the archive's hash; recorded on first use if unset")
 
     @property
     def kind(self) -> Kind:
@@ -245,10 +243,10 @@ class DownloadDataset(DatasetBase):
 
 
 class CityscapesDataset(DatasetBase):
-    """Cityscapes from the archives (or folders) that the user has: A the photo, B its label map."""
+    """Cityscapes from the user's archives (or folders): A is the photo, B its label map."""
 
     source: Literal["cityscapes"]
-    path: str = Field(description="folder that holds leftImg8bit and gtFine, as .zip archives or as folders")
+    path: str = Field(description="folder with leftImg8bit and gtFine, as .zip archives or as folders")
     form: Literal["pairs", "labels"] = Field(
         "pairs", description="label maps as pictures (pix2pix), or as classes with an edge channel (GauGAN)"
     )
@@ -270,7 +268,7 @@ class EarthDataset(DatasetBase):
     task: Literal["relief2photo", "climate2photo"]
     paired: bool = Field(True, description="false: relief and photo of disjoint regions (validation stays paired)")
     val_fraction: Fraction = Field(0.15, description="share of the regions held out for validation")
-    limit: PositiveInt | None = Field(None, description="use only so many tiles (for tiny runs)")
+    limit: PositiveInt | None = Field(None, description="maximum number of tiles (for tiny runs)")
 
     @property
     def kind(self) -> Kind:
@@ -285,11 +283,9 @@ class EarthDataset(DatasetBase):
     @model_validator(mode="after")
     def _small_tiles(self) -> EarthDataset:
         if max(self.size) > 128:
-            raise ValueError(
-                "size: the satellite photo has no more than 128x128 pixels a tile to show; use at most 128"
-            )
+            raise ValueError("size: the satellite photo has at most 128x128 pixels per tile; use at most 128")
         if self.task == "climate2photo" and not self.paired:
-            raise ValueError("paired: climate2photo is for label maps, which are paired")
+            raise ValueError("paired: climate2photo uses label maps, which are always paired")
         return self
 
 

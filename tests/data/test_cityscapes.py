@@ -191,7 +191,7 @@ def test_a_prepared_data_set_gives_back_what_was_drawn(root: Path, tmp_path: Pat
 def test_a_missing_half_is_named_with_where_it_comes_from(tmp_path: Path, half: str) -> None:
     write(tmp_path, files(), zipped=True)
     (tmp_path / ARCHIVES[half]).unlink()
-    with pytest.raises(GancompError, match=r"register at https://www\.cityscapes-dataset\.com/") as caught:
+    with pytest.raises(GancompError, match=r"Register at https://www\.cityscapes-dataset\.com/") as caught:
         cityscapes.plan(dataset(tmp_path))
     other = ARCHIVES["gtFine" if half == "leftImg8bit" else "leftImg8bit"]
     assert ARCHIVES[half] in str(caught.value)
@@ -229,11 +229,11 @@ def test_a_missing_annotation_is_named(tmp_path: Path, what: str, zipped: bool) 
 @pytest.mark.parametrize(
     ("what", "content", "message"),
     [
-        ("labelIds", png(np.full((HEIGHT, WIDTH), 34, np.uint8)), "holds 34, which is no label"),
-        ("labelIds", png(np.full((HEIGHT, WIDTH), 300, np.uint16)), "holds 300, which is no label"),
+        ("labelIds", png(np.full((HEIGHT, WIDTH), 34, np.uint8)), "has the value 34, which is no label"),
+        ("labelIds", png(np.full((HEIGHT, WIDTH), 300, np.uint16)), "has the value 300, which is no label"),
         ("labelIds", png(np.zeros((HEIGHT, WIDTH, 3), np.uint8)), "RGB"),
-        ("labelIds", png(np.zeros((HEIGHT, WIDTH + 1), np.uint8)), "not as large as its photo"),
-        ("instanceIds", png(np.zeros((HEIGHT + 1, WIDTH), np.uint16)), "not as large as its photo"),
+        ("labelIds", png(np.zeros((HEIGHT, WIDTH + 1), np.uint8)), "has another size than its photo"),
+        ("instanceIds", png(np.zeros((HEIGHT + 1, WIDTH), np.uint16)), "has another size than its photo"),
         ("instanceIds", b"broken", "not a picture"),
         ("leftImg8bit", b"broken", "not a picture"),
     ],
