@@ -1,4 +1,4 @@
-"""Files from the web: mirrors in order, resumed where they were cut, verified, and never half there."""
+"""Downloads: mirrors in order, resumed after interruptions, verified, and renamed only when complete."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from gancomp.errors import GancompError
 from gancomp.pipeline.files import file_sha256, read_json, write_json, write_text
 from gancomp.pipeline.progress import Progress
 
-#: No file may be larger, whatever its server says.
+#: Maximum size of a file, whatever the server reports.
 MAX_BYTES = 16 << 30
-#: A mirror is given up after so many attempts in a row that brought nothing new; pauses in seconds double.
+#: A mirror is given up after this many attempts in a row without new bytes; pauses (in seconds) double.
 ATTEMPTS = 4
 PAUSE = 1.0
-#: Seconds without a byte after which a connection counts as cut.
+#: Seconds without a byte after which a connection counts as lost.
 TIMEOUT = 30.0
 _MB = 1 << 20
 _PIECE = 1 << 18
 
 
 class _Failed(Exception):
-    """This address will not give the file; the message says why."""
+    """This address cannot provide the file; the message says why."""
 
 
 class _Interrupted(_Failed):
-    """This attempt did not bring the file, another one may."""
+    """This attempt failed, but another one may succeed."""
 
 
 def fetch_file(
@@ -50,19 +50,19 @@ def fetch_file(
     check: Callable[[Path], None] | None = None,
     max_bytes: int = MAX_BYTES,
 ) -> str:
-    """Make *path* the file that one of *urls* (mirrors, in order) serves; returns its sha256.
+    """Download one of *urls* (mirrors, in order) to *path*; returns its sha256.
 
-    A file that lies there and is whole is kept; one that is damaged is fetched again. Where no *sha256* is
-    published, that of the first file is recorded in `NAME.sha256` beside it and every later one must have it.
-    *check* looks into a file before it is taken (GancompError refuses it).
+    A complete file at *path* is kept; a damaged one is downloaded again. Without a published *sha256*,
+    that of the first download is recorded in `NAME.sha256` beside it, and every later one must match.
+    *check* inspects a file before it is accepted (and raises GancompError to reject it).
 
-    What has arrived is kept in `NAME.part` and continued, by this call after a cut connection and by a later one
-    after a kill, if the server still has the same file. An address is left for the next one when it lacks the file,
-    sends other bytes than it should, more than *max_bytes*, or redirects from https to http or to another scheme.
-    Only one process at a time fetches a file.
+    A partial download is kept in `NAME.part` and resumed, by this call after a lost connection and by a later one
+    after a kill, if the server still has the same file. The next address is tried when one lacks the file,
+    sends wrong bytes or more than *max_bytes*, or redirects from https to http or to another scheme.
+    Only one process at a time downloads a file.
 
-    Raises GancompError with every address and its reason when none gives the file, and when *path* cannot be
-    written; then *path* is as it was.
+    Raises GancompError with every address and its reason if all of them fail, and if *path* cannot be
+    written; *path* is then unchanged.
     """
     record = path.with_name(f"{path.name}.sha256")
     with _alone(path):
@@ -81,7 +81,7 @@ def fetch_file(
 
 
 def _recorded(record: Path) -> str | None:
-    """The sha256 of the first file that was fetched, or None before that."""
+    """The recorded sha256 of the first download, or None before that."""
     try:
         text = record.read_text(encoding="ascii").strip()
     except FileNotFoundError:
@@ -95,7 +95,7 @@ def _recorded(record: Path) -> str | None:
 
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """Hold the lock of *path*: two data sets of one archive may be built at the same time."""
+    """Hold the lock of *path*, because two data sets of one archive may be built at the same time."""
     import fcntl
 
     lock = path.with_name(f".{path.name}.lock")
@@ -105,7 +105,7 @@ def _alone(path: Path) -> Iterator[None]:
     except OSError as error:
         raise GancompError(f"{path}: cannot be written: {error.strerror or error}") from None
     with stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)  # released with the file, also by a kill
+        fcntl.flock(stream, fcntl.LOCK_EX)  # released when the file is closed, also by a kill
         yield
 
 
@@ -117,7 +117,7 @@ def _from_any(
     max_bytes: int,
     damaged: bool,
 ) -> str:
-    """Let one of *urls* complete *partial*; returns its sha256. The address that began it comes first."""
+    """Complete *partial* from one of *urls*; returns its sha256. The address that it was begun from is tried first."""
     begun_by = partial.read_origin().get("url")
     reasons = []
     for url in sorted(urls, key=lambda url: url != begun_by):
@@ -133,9 +133,9 @@ def _from_any(
     raise GancompError(
         "\n".join(
             [
-                f"{path.name} could not be fetched{f' ({path} lies there, but damaged)' if damaged else ''}:",
+                f"{path.name} could not be fetched{f' ({path} exists, but is damaged)' if damaged else ''}:",
                 *(reasons or ["  no address is known for it"]),
-                "Connect to the network and run this again (what has arrived is kept), or put the file at "
+                "Connect to the network and run this again (the partial download is kept), or put the file at "
                 f"{path} by hand{hint}.",
             ]
         )
@@ -143,11 +143,11 @@ def _from_any(
 
 
 def _accepted(partial: _Partial, expected: str | None, check: Callable[[Path], None] | None) -> str:
-    """The sha256 of a complete download; a wrong one is removed."""
+    """The sha256 of a complete download; a file with a wrong one is removed."""
     found = file_sha256(partial.part)
     try:
         if expected not in (None, found):
-            raise _Failed(f"its sha256 is {found} and not {expected}: another file, or tampered with on the way")
+            raise _Failed(f"its sha256 is {found} and not {expected}: another file, or modified in transit")
         if check is not None:
             check(partial.part)
     except GancompError as error:
@@ -163,7 +163,7 @@ def _accepted(partial: _Partial, expected: str | None, check: Callable[[Path], N
 
 
 def _download(url: str, partial: _Partial, max_bytes: int) -> None:
-    """Attempts on one address, until the file is complete or so many in a row brought nothing new."""
+    """Try one address until the file is complete, or ATTEMPTS in a row brought no new bytes."""
     before, failures = partial.size_from(url), 0
     while True:
         try:
@@ -180,7 +180,7 @@ def _download(url: str, partial: _Partial, max_bytes: int) -> None:
 
 
 def _attempt(url: str, partial: _Partial, max_bytes: int) -> None:
-    """One request, for the rest of the file where its beginning is there."""
+    """One request, for the rest of the file if its beginning exists."""
     if urlsplit(url).scheme not in ("http", "https"):
         raise _Failed("only http and https addresses are fetched")
     origin = partial.read_origin()
@@ -195,13 +195,13 @@ def _attempt(url: str, partial: _Partial, max_bytes: int) -> None:
             _receive(response, url, partial, offset, max_bytes)
     except HTTPError as error:
         error.close()
-        if error.code == 416:  # the file there is shorter than what has arrived
+        if error.code == 416:  # the server's file is shorter than the partial download
             partial.discard()
         retry = error.code >= 500 or error.code in (408, 416, 425, 429)
         raise (_Interrupted if retry else _Failed)(f"HTTP {error.code} {error.reason}") from None
     except URLError as error:
         reason = error.reason
-        # A name that is not known is no reason to wait, unless the network went away halfway.
+        # An unknown host is no reason to retry, unless the network was lost during the download.
         unknown = isinstance(reason, socket.gaierror) and not offset
         fatal = unknown or isinstance(reason, ssl.SSLCertVerificationError)
         raise (_Failed if fatal else _Interrupted)(getattr(reason, "strerror", None) or str(reason)) from None
@@ -221,21 +221,21 @@ class _Redirects(HTTPRedirectHandler):
 
 
 def _receive(response: http.client.HTTPResponse, url: str, partial: _Partial, offset: int, max_bytes: int) -> None:
-    """Append what *response* brings to the partial file, from *offset* on where the server goes along with it."""
+    """Append *response* to the partial file, from *offset* on if the server supports it."""
     if response.headers.get("Content-Encoding", "identity") != "identity":
-        raise _Failed("sends the file in another encoding than it was asked for")
+        raise _Failed("sends the file in another encoding than requested")
     validator = _validator(response.headers)
     if response.status == 206 and offset:
         start, total = _content_range(response.headers.get("Content-Range", ""))
         origin = partial.read_origin()
         if start != offset or total != origin["total"] or validator != origin["validator"]:
             partial.discard()
-            raise _Interrupted("the file there has changed since it was begun")
+            raise _Interrupted("the file there has changed since the download began")
     elif response.status == 200:
         offset, total = 0, _content_length(response.headers.get("Content-Length"))
         partial.begin(url, validator, total)
     else:
-        raise _Failed(f"HTTP {response.status} in answer to a plain request")
+        raise _Failed(f"HTTP {response.status} in response to a plain request")
     if total is not None and total > max_bytes:
         partial.discard()
         raise _Failed(f"is {total:,} bytes, more than the limit of {max_bytes:,}")
@@ -258,7 +258,7 @@ def _receive(response: http.client.HTTPResponse, url: str, partial: _Partial, of
 
 
 def _validator(headers: Any) -> str | None:
-    """What says that a file is still the same: its strong ETag, else its date."""
+    """The validator that identifies a file's version: its strong ETag, else its date."""
     etag: str | None = headers.get("ETag")
     date: str | None = headers.get("Last-Modified")
     return etag if etag and not etag.startswith("W/") else date
@@ -274,12 +274,12 @@ def _content_length(text: str | None) -> int | None:
     return int(text) if text and re.fullmatch(r"\d{1,15}", text.strip()) else None
 
 
-# --- what has arrived so far -------------------------------------------------------------------
+# --- partial downloads -------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class _Partial:
-    """`NAME.part`, and `NAME.part.json` beside it: of which address, which state of the file and how long."""
+    """`NAME.part`, and `NAME.part.json` beside it with the address, the validator and the size of the file."""
 
     path: Path
 
@@ -292,7 +292,7 @@ class _Partial:
         return self.path.with_name(f"{self.path.name}.part.json")
 
     def read_origin(self) -> dict[str, Any]:
-        """{url, validator, total}; empty where it is missing or damaged, so that the file is begun anew."""
+        """{url, validator, total}; empty if it is missing or damaged, so that the download starts over."""
         try:
             origin = read_json(self._origin)
         except GancompError:
@@ -300,7 +300,7 @@ class _Partial:
         return origin if isinstance(origin, dict) and origin.keys() == {"url", "validator", "total"} else {}
 
     def size_from(self, url: str) -> int:
-        """Bytes that a request to *url* can go on from: none without a validator, which tells a changed file."""
+        """Bytes that a request to *url* can resume from; none without a validator, which detects a changed file."""
         origin = self.read_origin()
         if origin.get("url") != url or not isinstance(origin["validator"], str) or not self.part.is_file():
             return 0
@@ -315,7 +315,7 @@ class _Partial:
         try:
             with self.part.open("ab") as stream:
                 stream.write(piece)
-        except OSError as error:  # a full disk is no cut connection
+        except OSError as error:  # a full disk is not a lost connection
             raise GancompError(f"{self.part}: cannot be written: {error.strerror or error}") from error
 
     def discard(self) -> None:
@@ -323,7 +323,7 @@ class _Partial:
         self.part.unlink(missing_ok=True)
 
     def take_name(self) -> None:
-        """The complete file gets its name, its bytes being on the disk."""
+        """Rename the complete file after its bytes are flushed to the disk."""
         try:
             with self.part.open("rb") as stream:
                 os.fsync(stream.fileno())

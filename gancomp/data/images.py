@@ -1,4 +1,4 @@
-"""Reading pictures of any kind that Pillow knows as 8-bit RGB, or refusing them by name."""
+"""Read pictures of any format that Pillow supports as 8-bit RGB, or raise an error with their name."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from gancomp.data.plan import Picture
 from gancomp.errors import GancompError
 from gancomp.spec import NumberType
 
-#: File names that count as pictures.
+#: Suffixes of pictures.
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pnm"})
-#: Larger pictures are refused before they are decoded: a small file can expand to many gigabytes.
+#: Larger pictures are rejected before they are decoded: a small file can expand to many gigabytes.
 MAX_PIXELS = 64_000_000
 GIVE_RANGE = "give the data set one (range: [LOW, HIGH] or auto), or save it with 8 bits a channel"
 Number = TypeVar("Number", bound=np.integer)
@@ -27,24 +27,24 @@ Number = TypeVar("Number", bound=np.integer)
 def read_rgb(path: Path) -> Picture:
     """The picture as uint8 (height, width, 3), turned upright by its EXIF orientation.
 
-    Grayscale and palette pictures become RGB, transparency is laid on white, 16-bit values are scaled to 8 bits,
-    CMYK is converted, and of an animation the first frame is taken. Raises GancompError naming *path* when it is
-    missing, does not decode, is cut off, has more than MAX_PIXELS pixels, or a depth with no fixed range
+    Grayscale and palette pictures become RGB, transparency is composited on white, 16-bit values are scaled to 8 bits,
+    CMYK is converted, and the first frame of an animation is used. Raises GancompError with *path* if it is
+    missing, does not decode, is truncated, has more than MAX_PIXELS pixels, or a depth without a fixed range
     (floating point, 32-bit integers).
     """
     return np.asarray(_on_white(_read(path)).convert("RGB"))
 
 
 def decode_rgb(name: str, content: bytes) -> Picture:
-    """The picture of 8 bits a channel whose file *name* holds *content*, as `read_rgb` gives it."""
+    """Like `read_rgb`, for the *content* of the file *name*."""
     with _refusing(name):
         return np.asarray(_on_white(_open(io.BytesIO(content))).convert("RGB"))
 
 
 def read_input(path: Path, channels: int) -> Picture:
-    """The picture as one of 1 to 4 *channels* is stored: (height, width, 3), or 4 where it keeps its alpha.
+    """The picture with 1 to 4 *channels* as it is stored: (height, width, 3), or 4 with alpha.
 
-    1 is gray, 2 gray and alpha, 3 colours (as `read_rgb`), 4 colours and alpha; gray is repeated in red, green and
+    1 is gray, 2 gray and alpha, 3 RGB (as `read_rgb`), 4 RGB and alpha; gray is repeated in red, green and
     blue. Raises GancompError as `read_rgb`.
     """
     image = _read(path)
@@ -57,14 +57,14 @@ def read_input(path: Path, channels: int) -> Picture:
 
 
 def read_numbers(path: Path) -> tuple[NDArray[np.float64], NumberType]:
-    """The values of a gray picture (height, width), as they are, and the type that its file keeps them in.
+    """The unscaled values of a gray picture (height, width), and the type of its file.
 
-    Colours become their luma. Raises GancompError as `read_rgb`, but for depths without a fixed range, which are what
-    this is for; and for values that are not numbers (NaN).
+    Colours become luma. Raises GancompError as `read_rgb`, except for depths without a fixed range, which are
+    supported here; and for NaN.
     """
     with _refusing(path), path.open("rb") as stream:
         image = _open(stream)
-        kind = _number_type(Image.open(stream))  # turned upright, it has no tags any more
+        kind = _number_type(Image.open(stream))  # the upright picture has lost its tags
         numbers = np.asarray(_on_white(image).convert("L") if kind == "uint8" else image).astype(np.float64)
         if np.isnan(numbers).any():
             raise _Refused("has values that are not numbers (NaN); give them a number, such as the lowest of the range")
@@ -84,9 +84,9 @@ def _number_type(image: Image.Image) -> NumberType:
 
 
 def read_values(path: Path, bits: int = 16) -> NDArray[np.int32]:
-    """The pixel values of a label map (height, width), as they are: of a palette its numbers, of gray its values.
+    """The pixel values of a label map (height, width): palette indices, or gray values.
 
-    Raises GancompError as `read_rgb`, for a picture in colour, and for one of 16 or more bits where *bits* is 8.
+    Raises GancompError as `read_rgb`, for a picture in colour, and for one with 16 or more bits if *bits* is 8.
     """
     with _refusing(path), path.open("rb") as stream:
         image = _open(stream)
@@ -99,16 +99,16 @@ def read_values(path: Path, bits: int = 16) -> NDArray[np.int32]:
 
 
 def encode_png(picture: Picture) -> bytes:
-    """A picture as the bytes of a PNG, as `as_image` shows it. Equal pictures give equal bytes."""
+    """The bytes of a picture as PNG (see `as_image`). Equal pictures give equal bytes."""
     buffer = io.BytesIO()
     as_image(picture).save(buffer, format="PNG")
     return buffer.getvalue()
 
 
 def encode_numbers(numbers: NDArray[np.generic]) -> bytes:
-    """Gray (height, width) of a `NumberType` as the bytes of the kind of file that `suffix_of` names."""
+    """The bytes of a gray picture (height, width) of a `NumberType`, in the format of `suffix_of`."""
     buffer = io.BytesIO()
-    if numbers.dtype == np.int16:  # Pillow has no such pictures, but TIFF a word for them: signed
+    if numbers.dtype == np.int16:  # Pillow has no such mode, but TIFF a tag: signed
         Image.fromarray(numbers.view(np.uint16)).save(buffer, format="TIFF", tiffinfo={339: 2})
     else:
         Image.fromarray(numbers).save(buffer, format="PNG" if numbers.dtype in (np.uint8, np.uint16) else "TIFF")
@@ -116,7 +116,7 @@ def encode_numbers(numbers: NDArray[np.generic]) -> bytes:
 
 
 def suffix_of(kind: NumberType) -> str:
-    """The ending of a file of such numbers."""
+    """The suffix of files with this type of numbers."""
     return ".png" if kind in ("uint8", "uint16") else ".tif"
 
 
@@ -149,29 +149,29 @@ def resize_numbers(numbers: NDArray[np.float32], size: tuple[int, int]) -> NDArr
 
 
 def resize_values(values: NDArray[Number], size: tuple[int, int]) -> NDArray[Number]:
-    """A label map at *size* (height, width): each pixel the value at its middle, none in between."""
+    """A label map at *size* (height, width), by nearest neighbour."""
     rows, columns = (((np.arange(n) + 0.5) * have / n).astype(int) for n, have in zip(size, values.shape, strict=True))
     resized: NDArray[Number] = values[rows[:, None], columns]
     return resized
 
 
 def reflected(picture: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
-    """A picture (h, w, …) grown to *size* (height, width) at its lower and right edges by its own reflection, which is
-    reflected again where that does not reach; of a single row or column it is that."""
+    """A picture (h, w, …) padded to *size* (height, width) at its lower and right edges by reflection, repeatedly if
+    necessary; a single row or column is repeated."""
     added = [(0, side - have) for side, have in zip(size, picture.shape, strict=False)]
     return np.pad(picture, added + [(0, 0)] * (picture.ndim - 2), mode="reflect")
 
 
 def size_of(path: Path) -> tuple[int, int]:
-    """Height and width by the header of the file, before it is turned upright. GancompError as `read_rgb`, but for what
-    is wrong beyond the header."""
+    """Height and width by the file's header, before it is turned upright. Raises GancompError as `read_rgb`, except
+    for errors after the header."""
     with _refusing(path), path.open("rb") as stream:
         image = _undecoded(stream)
         return image.height, image.width
 
 
 def pictures_in(folder: Path) -> list[Path]:
-    """The pictures in *folder*, sorted; other and hidden files are passed over. GancompError if there are none."""
+    """The pictures in *folder*, sorted; other and hidden files are ignored. Raises GancompError if there are none."""
     if not folder.is_dir():
         raise GancompError(f"{folder}: no such folder")
     found = [
@@ -185,12 +185,12 @@ def pictures_in(folder: Path) -> list[Path]:
 
 
 class _Refused(Exception):
-    """A picture that decodes but is not taken; the message says why and what to do."""
+    """A picture that decodes but is not supported; the message says why and what to do."""
 
 
 @contextmanager
 def _refusing(path: Path | str) -> Iterator[None]:
-    """Turn whatever goes wrong in reading *path* into a GancompError that names it."""
+    """Convert every error in reading *path* into a GancompError with its name."""
     try:
         yield
     except FileNotFoundError:
@@ -200,12 +200,12 @@ def _refusing(path: Path | str) -> Iterator[None]:
     # Pillow's decoders raise almost anything on damaged input: OSError, SyntaxError, struct.error, IndexError …
     except Exception as error:
         raise GancompError(
-            f"{path}: not a picture that can be decoded, or cut off ({error}); replace or delete it"
+            f"{path}: not a picture that can be decoded, or truncated ({error}); replace or delete it"
         ) from error
 
 
 def _read(path: Path) -> Image.Image:
-    """The decoded picture, of 8 bits a channel."""
+    """The decoded picture with 8 bits per channel."""
     with _refusing(path), path.open("rb") as stream:
         image = _open(stream)
         if image.mode == "F":

@@ -1,4 +1,4 @@
-"""One's own photos and label maps."""
+"""The user's photos and label maps."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ UNLABELLED = LabelClass("unlabelled", (0, 0, 0))
 
 
 def plan(dataset: LabelsDataset) -> Plan:
-    """Label maps (A) and photos (B) of one name; one class more than named is for pixels of other values.
+    """Label maps (A) and photos (B) with the same names; pixels with other values get an additional class.
 
-    Edges are the borders of instances, where there is a folder of them, else of the labels. Label maps take the value
-    at the middle of each new pixel, photos are resized smoothly. Raises GancompError as `folders.plan` and, when drawn,
-    for pictures that do not decode, label maps in colour or of more than 8 bits, and label or instance maps that have
-    not the shape of their photo.
+    Edges are the boundaries of instances if there is a folder of them, else of the labels. Label maps are resized by
+    nearest neighbour, photos bicubically. Raises GancompError as `folders.plan`; `draw` raises it
+    for pictures that do not decode, label maps in colour or with more than 8 bits, and label or instance maps without
+    the shape of their photo.
     """
     folders = {"images": dataset.images, "labels": dataset.labels}
     val_folders = {"images": dataset.val_images, "labels": dataset.val_labels}
@@ -53,12 +53,12 @@ def plan(dataset: LabelsDataset) -> Plan:
 
 
 def _map_of(photo: Picture, path: Path, bits: int) -> NDArray[np.int32]:
-    """The values of a label map, which must have the shape of its photo, though maybe another size."""
+    """The values of a label map, which must have the aspect ratio of its photo, but not its size."""
     values = read_values(path, bits)
     (height, width), (photo_height, photo_width) = values.shape, photo.shape[:2]
     if height * photo_width != width * photo_height:
         raise GancompError(
-            f"{path}: is {height}x{width} (height x width), and its photo {photo_height}x{photo_width}, which is of "
+            f"{path}: is {height}x{width} (height x width), but its photo {photo_height}x{photo_width}, which is "
             "another shape; they must show the same"
         )
     return values

@@ -22,12 +22,12 @@ _FILE = re.compile(r"(train|val|truth)/(\d{4,}/)?[\w-][\w.-]*\.png")
 
 
 class Manifest(Strict):
-    """`manifest.json`. Files are relative to its folder and cannot leave it; many lie in numbered sub-folders.
+    """`manifest.json`. Files are relative to its folder and cannot leave it; they may be in numbered sub-folders.
 
-    `splits` are files A|B. Where `splits_b` has a split too, that split is unpaired: its files in `splits` are A alone,
-    those in `splits_b` B alone. `classes` are those of label maps, in the order of their numbers and in the colours in
-    which they are drawn. `truth` holds the hashes of label maps that are larger than the pictures, by name
-    `truth/NAME.png` for `val/NAME.png` or `train/NAME.png`. `ranges` are those of pictures of numbers
+    `splits` are files A|B. If `splits_b` has a split too, that split is unpaired: its files in `splits` contain only A,
+    those in `splits_b` only B. `classes` are those of label maps, in the order of their indices and with their
+    colours. `truth` has the hashes of label maps that are larger than the pictures, named
+    `truth/NAME.png` for `val/NAME.png` or `train/NAME.png`. `ranges` are those of numeric pictures
     (`gancomp.data.values`).
     """
 
@@ -62,7 +62,7 @@ class Manifest(Strict):
             if not _FILE.fullmatch(file) or not file.startswith("truth/"):
                 raise ValueError(f"truth: {file!r} is not a picture in truth/")
         if self.data_hash != hash_of(self.sha256 | self.truth):
-            raise ValueError("data_hash does not belong to the hashes of the files")
+            raise ValueError("data_hash does not match the hashes of the files")
         return self
 
     @model_validator(mode="after")
@@ -81,19 +81,19 @@ class Manifest(Strict):
 
 
 def hash_of(sha256: Mapping[str, str]) -> str:
-    """The data hash: sha256 over the sorted lines `NAME SHA256`, whatever sub-folders the files lie in."""
+    """The data hash: sha256 over the sorted lines `NAME SHA256`, independent of sub-folders."""
     lines = sorted(f"{name_of(file)} {digest}\n" for file, digest in sha256.items())
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def name_of(file: str) -> str:
-    """What a file is called wherever it lies: `train/0012/NAME.png` → `train/NAME.png`."""
+    """A file's name without sub-folder: `train/0012/NAME.png` → `train/NAME.png`."""
     path = PurePosixPath(file)
     return f"{path.parts[0]}/{path.name}"
 
 
 def load_manifest(root: Path) -> Manifest:
-    """The manifest in the folder *root*; GancompError when it is missing, not JSON, or not consistent in itself."""
+    """The manifest in the folder *root*. Raises GancompError if it is missing, not JSON, or inconsistent."""
     path = root / NAME
     data = read_json(path)
     try:
@@ -108,9 +108,9 @@ def load_manifest(root: Path) -> Manifest:
 
 
 def verify(root: Path) -> Manifest:
-    """Hash every picture against the manifest: about a second for 100 MB, so cheap before a long training.
+    """Compare the hash of every picture with the manifest: about a second per 100 MB, cheap before a long training.
 
-    Raises GancompError naming the first picture that is missing or has changed.
+    Raises GancompError with the first picture that is missing or has changed.
     """
     manifest = load_manifest(root)
     for file, expected in (manifest.sha256 | manifest.truth).items():

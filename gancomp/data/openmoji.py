@@ -27,10 +27,10 @@ derived from them, are shared under the same licence.
 
 
 def plan(dataset: OpenmojiDataset, downloads: Path) -> Plan:
-    """Every emoji without skin tone that is no flag: A its `line` group alone, B the whole drawing, both on white.
+    """Every emoji without skin tone that is not a flag: A its `line` group alone, B the whole drawing, both on white.
 
     The drawings are square; another shape letterboxes them, centred. Raises GancompError as `fetch_package` and
-    `read_members`, and when a drawing is drawn that `parse_svg` refuses.
+    `read_members`; `draw` raises it as `parse_svg`.
     """
     drawings = read_drawings(fetch_package(PACKAGE, VERSION, SHA256, downloads))
 

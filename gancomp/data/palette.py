@@ -1,4 +1,4 @@
-"""Label maps as pictures: one colour a class, and edges in the lowest bit of blue."""
+"""Label maps as pictures: one colour per class, and edges in the lowest bit of blue."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 from gancomp.data.classes import LabelClass
 from gancomp.data.plan import Picture
 
-#: Stands for a colour that no class has; so there can be no more classes than this.
+#: The index of unknown colours, which limits the number of classes.
 _UNKNOWN = 255
 
 
 class Palette:
-    """Draws class numbers as colours and reads them back, exactly.
+    """Encodes class indices as colours and decodes them exactly.
 
-    Of the classes' colours, the lowest bit of blue is cleared, since it marks edges, and one that another class has
-    already moves on to the next free one: `classes` are the classes as they are drawn.
+    The lowest bit of blue, which marks edges, is cleared in the classes' colours, and a colour that another class has
+    is replaced by the next free one: `classes` have the resulting colours.
     """
 
     def __init__(self, classes: Sequence[LabelClass]) -> None:
@@ -39,16 +39,16 @@ class Palette:
         self._class_of[list(drawn)] = np.arange(len(drawn))
 
     def draw(self, ids: NDArray[np.integer], edges: NDArray[np.bool_]) -> Picture:
-        """Class numbers and edges, (…, height, width) each, as colours (…, height, width, 3).
+        """Class indices and edges, (…, height, width) each, as colours (…, height, width, 3).
 
-        Raises IndexError for a number that is no class.
+        Raises IndexError for an index without a class.
         """
         picture: Picture = self._colours[ids]
         picture[..., 2] |= edges.astype(np.uint8)
         return picture
 
     def ids(self, pictures: Picture) -> NDArray[np.uint8]:
-        """Class numbers (…, height, width) of pictures (…, height, width, 3); ValueError for a colour of no class."""
+        """Class indices (…, height, width) of pictures (…, height, width, 3). Raises ValueError for unknown colours."""
         red, green, blue = (pictures[..., channel].astype(np.int32) for channel in range(3))
         ids: NDArray[np.uint8] = self._class_of[(red << 16 | green << 8 | blue) >> 1]
         if (ids == _UNKNOWN).any():
@@ -58,12 +58,12 @@ class Palette:
 
 
 def edges_in(pictures: Picture) -> NDArray[np.bool_]:
-    """The edges (…, height, width) in label maps that were drawn as pictures."""
+    """The edges (…, height, width) in label maps that are encoded as pictures."""
     return (pictures[..., 2] & 1).astype(bool)
 
 
 def borders(values: NDArray[np.integer]) -> NDArray[np.bool_]:
-    """Where a map (height, width) differs from a neighbour above, below, left or right; both pixels are border."""
+    """Where a map (height, width) differs from a neighbour above, below, left or right; both pixels are marked."""
     edges = np.zeros(values.shape, dtype=bool)
     across, down = values[:, 1:] != values[:, :-1], values[1:] != values[:-1]
     edges[:, 1:] |= across
@@ -74,7 +74,7 @@ def borders(values: NDArray[np.integer]) -> NDArray[np.bool_]:
 
 
 def distinct_colours(names: Sequence[str]) -> tuple[LabelClass, ...]:
-    """Classes of these names in colours of evenly turned hue, each scored under its own number."""
+    """Classes with these names, in colours of evenly spaced hue, each with its own index in metrics."""
     # The golden ratio keeps any number of hues apart; brightness alternates so that neighbours differ in gray too.
     colours = [colorsys.hsv_to_rgb(index * 0.618034 % 1, 0.65, 0.95 - 0.3 * (index % 2)) for index in range(len(names))]
     return tuple(

@@ -1,4 +1,4 @@
-"""What a builder hands over: which pictures there are, in which split, and how to draw one."""
+"""The interface between a data source and the builder: pictures, their splits, and how to render one."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ Side = Literal["A", "B"]
 
 @dataclass(frozen=True)
 class Plan:
-    """The pictures of a data set before any is drawn.
+    """The pictures of a data set before any is rendered.
 
-    `splits` maps each file to write (`train/NAME.png` or `val/NAME.png`) to its split. `draw` gives the sides of such
-    a file, each uint8 (height, width, 3), or 4 where it has alpha: (A, B), or the one side of a file that
-    `alone` names (unpaired splits; `train/A-NAME.png`, `train/B-NAME.png`). Of label maps, the input side is drawn by
-    the `Palette` that `classes` comes from. `truth`, where a judge needs label maps larger than the pictures, gives
-    those of a file: uint8 (H, W) of numbers as scored, 255 ignored. Sides that have `ranges` are drawn as
-    `gancomp.data.values` stores them.
+    `splits` maps each file to write (`train/NAME.png` or `val/NAME.png`) to its split. `draw` returns the sides of such
+    a file, each uint8 (height, width, 3), or 4 with alpha: (A, B), or the only side of a file in
+    `alone` (unpaired splits; `train/A-NAME.png`, `train/B-NAME.png`). The input side of label maps is encoded by
+    the `Palette` that `classes` comes from. `truth`, if mIoU needs label maps larger than the pictures, returns
+    those of a file: uint8 (H, W) of indices in metrics, 255 ignored. Sides with `ranges` are in the format of
+    `gancomp.data.values`.
     """
 
     splits: Mapping[str, Split]
@@ -41,19 +41,19 @@ class Plan:
 
 
 def file_of(split: Split, name: str, side: Side | None = None) -> str:
-    """Where the picture *name* is written: `val/NAME.png`, `train/NAME.png`, or `train/A-NAME.png` of one side."""
+    """The file of the picture *name*: `val/NAME.png`, `train/NAME.png`, or `train/A-NAME.png` for a single side."""
     return f"{'val' if split == 'val' else 'train'}/{f'{side}-' if side else ''}{name}.png"
 
 
 def hash_fraction(text: str) -> float:
-    """A number in [0, 1) that depends on *text* alone: the same on every machine and in every order."""
+    """A number in [0, 1) that depends only on *text*: the same on every machine and in every order."""
     return int(hashlib.sha256(text.encode()).hexdigest()[:13], 16) / 16**13
 
 
 def split_of(name: str, val_fraction: float, search_fraction: float) -> Split:
-    """The split of a picture by the hash of its name, so that adding pictures moves no other.
+    """The split of a picture by the hash of its name, so that adding pictures does not move others.
 
-    *val_fraction* of all names are for validation; of the rest, by an independent hash, *search_fraction* are for
+    *val_fraction* of all names are for validation; *search_fraction* of the rest, by an independent hash, are for
     the search (train-2).
     """
     if hash_fraction(name) < val_fraction:
@@ -64,10 +64,10 @@ def split_of(name: str, val_fraction: float, search_fraction: float) -> Split:
 def split_names(
     names: Iterable[str], dataset: DatasetBase, val_fraction: float, group: Callable[[str], str] = str
 ) -> dict[str, Split]:
-    """The split of each name as `split_of` has it; with `search_count`, train-2 is just so many of the training names.
+    """The split of each name by `split_of`; with `search_count`, train-2 is exactly that many of the training names.
 
-    Those are the ones that come first by the hash that `search_fraction` cuts: fraction and count choose alike. Names
-    of one *group* share a split, but for the last group that `search_count` cuts.
+    They are the first by the hash that `search_fraction` uses, so fraction and count select alike. Names
+    of one *group* share a split, except for the last group, which `search_count` may cut.
     """
     splits = {name: split_of(group(name), val_fraction, dataset.search_fraction) for name in names}
     if dataset.search_count is not None:
@@ -85,8 +85,8 @@ def plan_emoji(
     attribution: str,
     group: Callable[[str], str] = str,
 ) -> Plan:
-    """The plan of those of *names* that `limit` leaves, split by *group*; *draw* gives both sides of a name."""
-    # The hash that orders the names is not the one that splits them: the first by it would all be for validation.
+    """The plan of at most `limit` of *names*, split by *group*; *draw* returns both sides of a name."""
+    # Names are not ordered by the hash that splits them, by which the first ones would all be for validation.
     chosen = sorted(names, key=lambda name: (hash_fraction(f"limit {name}"), name))[: dataset.limit]
     splits = split_names(sorted(chosen), dataset, dataset.val_fraction, group)
     name_of = {file_of(split, name): name for name, split in splits.items()}

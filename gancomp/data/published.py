@@ -31,9 +31,9 @@ _CYCLEGAN = (
 
 @dataclass(frozen=True)
 class Published:
-    """One archive: its addresses in order ({} its name), and how many pictures lie in each folder that is read.
+    """One archive: its addresses in order ({} is its name), and the number of pictures in each folder that is read.
 
-    `held_out`: where the paper does not keep the archive's own validation pictures but draws so many out of all.
+    `held_out`: number of validation pictures sampled from all, if the paper does not use the archive's own.
     """
 
     archive: str
@@ -82,13 +82,13 @@ gancomp grants no licence to them.
 
 
 def plan(dataset: DownloadDataset, downloads: Path) -> Plan:
-    """The data set as the paper splits it (Section 4.1), of the archive in *downloads*, fetched if it is not there.
+    """The data set as the paper splits it (Section 4.1), from the archive in *downloads*, fetched if it is missing.
 
-    Of maps and horse→zebra, the archive's validation (test) pictures validate, and train-2 is drawn from its training
-    pictures; the sides of horse→zebra are split on their own. Of edges→shoes, 2,048 of all pictures validate. The
-    archive is unpacked once, into a folder of its name in *downloads*.
-    Raises GancompError as `fetch_file` and `unpack`, and when a folder holds another number of pictures than was
-    published; when drawn, as `read_rgb`.
+    For maps and horse→zebra, the archive's validation (test) pictures are used, and train-2 is sampled from its
+    training pictures; the sides of horse→zebra are split separately. For edges→shoes, 2,048 of all pictures are for
+    validation. The archive is unpacked once, into a folder of its name in *downloads*.
+    Raises GancompError as `fetch_file` and `unpack`, and if a folder has another number of pictures than was
+    published; `draw` raises it as `read_rgb`.
     """
     published = PUBLISHED[dataset.name]
     archive = downloads / published.archive
@@ -117,7 +117,7 @@ def plan(dataset: DownloadDataset, downloads: Path) -> Plan:
 
 
 class _Picture(NamedTuple):
-    """A picture of the archive: where it belongs, how it is called there, and its file."""
+    """A picture of the archive: its folder, its name there, and its file."""
 
     split: Split
     name: str
@@ -126,7 +126,7 @@ class _Picture(NamedTuple):
 
 
 def _target(member: str, counts: Mapping[str, int]) -> str | None:
-    """`train/1.jpg` for `maps/train/1.jpg`; None for what is no picture of a folder that is read."""
+    """`train/1.jpg` for `maps/train/1.jpg`; None for files that are not needed."""
     match = re.fullmatch(r"(?:\./)?(?:[^/]+/)?([^/]+)/(\w[\w.-]*\.jpg)", member, re.ASCII)
     return f"{match[1]}/{match[2]}" if match and match[1] in counts else None
 
@@ -145,7 +145,7 @@ def _pairs(dataset: DownloadDataset, files: Sequence[str], held_out: int | None)
     if held_out is None:
         training = {_stem(file): file for file in files if file.startswith("train/")}
         validation = {_stem(file): file for file in files if file.startswith("val/")}
-    else:  # names begin anew in each folder
+    else:  # names restart in each folder
         training = {f"{PurePosixPath(file).parts[0]}-{_stem(file)}": file for file in files}
         ranked = sorted(training, key=lambda name: (hash_fraction(name), name))
         validation = {name: training.pop(name) for name in ranked[:held_out]}

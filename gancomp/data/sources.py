@@ -15,10 +15,10 @@ from gancomp.pipeline.files import file_sha256
 
 
 def fetch_package(name: str, version: str, sha256: str, downloads: Path) -> Path:
-    """The wheel of *name*==*version* in *downloads*, fetched if it is not there, its hash checked each time.
+    """The wheel of *name*==*version* in *downloads*, fetched if it is missing; its hash is checked each time.
 
-    A wheel that lies there with another hash is fetched again. Raises GancompError when nothing can be fetched
-    (offline, say) and when what was fetched has another hash; then *downloads* is left as it was.
+    A wheel with another hash is fetched again. Raises GancompError if it cannot be fetched
+    (such as offline) or the fetched file has another hash; *downloads* is then unchanged.
     """
     present = _wheels(downloads, name, version)
     return _fetch(f"{name}=={version}", sha256, downloads, present, lambda folder: _pip_download(name, version, folder))
@@ -31,7 +31,7 @@ def fetch_npm_package(name: str, version: str, sha256: str, downloads: Path) -> 
 
 
 def _fetch(package: str, sha256: str, downloads: Path, present: list[Path], fetch: Callable[[Path], Path]) -> Path:
-    """The one of the files *present* that has *sha256*, or else what *fetch* puts into a folder, if it has."""
+    """The file in *present* with *sha256*, else the one that *fetch* puts into a folder, if it has that hash."""
     for file in present:
         if file_sha256(file) == sha256:
             return file
@@ -41,7 +41,7 @@ def _fetch(package: str, sha256: str, downloads: Path, present: list[Path], fetc
             try:
                 fetched = fetch(Path(folder))
             except GancompError as error:
-                lying_there = "".join(f" ({file} lies there, but damaged: its sha256 differs)" for file in present)
+                lying_there = "".join(f" ({file} exists, but is damaged: its sha256 differs)" for file in present)
                 raise GancompError(
                     f"{package} could not be fetched{lying_there}: {error}\n"
                     f"Connect to the network and run this again, or put its file (sha256 {sha256}) into {downloads} "
@@ -65,7 +65,7 @@ def _wheels(downloads: Path, name: str, version: str) -> list[Path]:
 
 
 def _pip_download(name: str, version: str, folder: Path) -> Path:
-    """Let pip, with the user's own settings, put one wheel into *folder*; nothing is built or installed."""
+    """Download one wheel into *folder* by pip, with the user's settings; nothing is built or installed."""
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "--retries", "2"]
     # Without pip's cache: a tampered wheel in it would come back on every attempt.
     download = ["download", "--no-cache-dir", "--no-deps", "--only-binary=:all:", "--progress-bar", "off", "--quiet"]
@@ -80,19 +80,19 @@ def _pip_download(name: str, version: str, folder: Path) -> Path:
 
 
 def tarball_name(name: str, version: str) -> str:
-    """What `npm pack` calls the file of a package."""
+    """The file name that `npm pack` gives to a package."""
     return f"{name.removeprefix('@').replace('/', '-')}-{version}.tgz"
 
 
 def npm_pack(name: str, version: str, folder: Path) -> Path:
-    """Let npm, with the user's own settings, put a package's .tgz into *folder*; nothing of it is run.
+    """Download a package's .tgz into *folder* by npm, with the user's settings; none of its scripts is run.
 
-    Raises GancompError when there is no npm, or it fails.
+    Raises GancompError if npm is not installed, or fails.
     """
     npm = shutil.which("npm")
     if npm is None:
         raise GancompError(
-            f"npm is not installed, by which {name} is fetched: install Node.js, or get the package elsewhere by "
+            f"npm, which fetches {name}, is not installed: install Node.js, or get the package on another machine by "
             f"`npm pack {name}@{version}`"
         )
     command = [
@@ -107,7 +107,7 @@ def npm_pack(name: str, version: str, folder: Path) -> Path:
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600, check=False)
     except subprocess.TimeoutExpired:
-        raise GancompError(f"npm pack {name}@{version}: no answer in ten minutes; is the registry reached?") from None
+        raise GancompError(f"npm pack {name}@{version}: no answer in ten minutes; is the registry reachable?") from None
     files = list(folder.glob("*.tgz"))
     if done.returncode or len(files) != 1:
         last = (done.stderr.strip() or done.stdout.strip() or "no file came").splitlines()[-1][:300]

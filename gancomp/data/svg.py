@@ -1,4 +1,4 @@
-"""SVG drawings of others: plain shapes alone are read, and drawn on white."""
+"""Untrusted SVG drawings: only plain shapes are accepted, and rendered on white."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from gancomp.data.plan import Picture
 from gancomp.errors import GancompError
 
 _SVG = "{http://www.w3.org/2000/svg}"
-#: All that a drawing may consist of. Scripts, style sheets, images, text, filters and <use> (which can multiply without
-#: bound) have no place here.
+#: The elements that a drawing may contain: no scripts, style sheets, images, text, filters or <use> (which can expand
+#: without limit).
 _ELEMENTS = frozenset(
     _SVG + tag
     for tag in (
@@ -25,10 +25,10 @@ _ELEMENTS = frozenset(
 
 
 def parse_svg(name: str, svg: bytes) -> ElementTree.Element:
-    """The drawing's tree; GancompError if it is no plain drawing (entities, scripts, references to other files)."""
+    """The drawing's tree. Raises GancompError unless it is plain (no entities, scripts or references to files)."""
     try:
         text = svg.decode("utf-8")
-        # Entities can multiply without bound or read files, and they are declared nowhere else.
+        # Entities can expand without limit or read files, and can only be declared there.
         if "<!doctype" in text.lower() or "<!entity" in text.lower():
             raise GancompError(f"{name}.svg: declares a document type or entities; such a drawing is refused")
         root = ElementTree.fromstring(text)
@@ -54,7 +54,7 @@ def render(name: str, drawing: ElementTree.Element, size: tuple[int, int]) -> Pi
     import resvg_py
 
     height, width = size
-    # On the root, width and height letterbox the view box; as the renderer's arguments only one of them would count.
+    # On the root, width and height letterbox the view box; the renderer's arguments would respect only one of them.
     drawing.set("width", str(width))
     drawing.set("height", str(height))
     try:
@@ -65,5 +65,5 @@ def render(name: str, drawing: ElementTree.Element, size: tuple[int, int]) -> Pi
     except (OSError, ValueError) as error:
         raise GancompError(f"{name}.svg: cannot be rendered ({error})") from None
     if picture.shape != (height, width, 3):
-        raise GancompError(f"{name}.svg: came out as {picture.shape[0]}x{picture.shape[1]}, not {height}x{width}")
+        raise GancompError(f"{name}.svg: was rendered at {picture.shape[0]}x{picture.shape[1]}, not {height}x{width}")
     return picture

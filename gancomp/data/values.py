@@ -1,6 +1,6 @@
-"""Pictures of numbers: 16-bit, signed and floating-point files, whose values from low to high become [-1, 1].
+"""Numeric pictures: 16-bit, signed and floating-point files, whose values from low to high map to [-1, 1].
 
-Prepared, they keep 16 bits in an ordinary 8-bit picture: the upper byte in red and green, the lower one in blue.
+Prepared pictures store 16 bits in an ordinary 8-bit picture: the upper byte in red and green, the lower one in blue.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ DEEPEST = 65_535
 
 
 def stored(numbers: NDArray[np.float64], values: ValueRange, size: tuple[int, int]) -> Picture:
-    """A picture of *numbers* (h, w) at *size* (height, width), as it is stored.
+    """A picture of *numbers* (h, w) at *size* (height, width), in the stored format.
 
-    What lies outside *values* is cut, before pixels are mixed.
+    Numbers outside *values* are clipped before resizing.
     """
     shares = resize_numbers(scaled(numbers, values), size).clip(0, 1)
     return pack(np.rint(shares * DEEPEST).astype(np.uint16))
 
 
 def scaled(numbers: NDArray[np.float64], values: ValueRange) -> NDArray[np.float32]:
-    """*numbers* as shares of the range, 0 to 1."""
+    """*numbers* as fractions of the range, 0 to 1."""
     shares: NDArray[np.float32] = ((numbers - values.low) / (values.high - values.low)).clip(0, 1).astype(np.float32)
     return shares
 
 
 def restored(shares: NDArray[np.floating], values: ValueRange) -> NDArray[np.generic]:
-    """The inverse of `scaled`, in the type of the files; what is out of 0 to 1, or of that type, is cut."""
+    """The inverse of `scaled`, in the type of the files; values outside 0 to 1, or that type, are clipped."""
     numbers = values.low + shares.astype(np.float64).clip(0, 1) * (values.high - values.low)
     if values.type == "float32":
         return numbers.astype(np.float32)
@@ -61,9 +61,9 @@ def unpack(stored: Picture) -> NDArray[np.uint16]:
 def value_range(
     declared: DeclaredRange, paths: Sequence[Path], part: Callable[[int], slice] = lambda width: slice(width)
 ) -> ValueRange:
-    """The range *declared* for the pictures in *paths*; with `auto` it is the least and the largest value in them.
+    """The range *declared* for the pictures in *paths*; with `auto` the minimum and maximum of their values.
 
-    Of a file so many columns wide *part* is the picture. GancompError when all values are one.
+    *part* gives the columns of the picture in a file of some width. Raises GancompError if all values are equal.
     """
     if declared != "auto":
         return ValueRange(low=declared[0], high=declared[1], type=read_numbers(paths[0])[1])

@@ -1,4 +1,4 @@
-"""Published weight files: fetched, checked, and read as tensors and nothing else."""
+"""Published weight files: fetched, verified, and read as tensors only."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from gancomp.pipeline.files import file_sha256
 
 Tensors = dict[str, torch.Tensor]
 
-#: VGG19, the largest, has 575 MB.
+#: VGG19, the largest file, has 575 MB.
 MAX_BYTES = 1 << 30
 
 
 def fetch_torchvision(url: str, downloads: Path) -> Path:
-    """The file of *url* in *downloads*, fetched if it is not there.
+    """The file of *url* in *downloads*, fetched if it is missing.
 
     By torchvision's convention its name ends in the first eight digits of its sha256, which are checked.
-    Raises GancompError when it cannot be had, or is another file.
+    Raises GancompError if it cannot be fetched, or has another hash.
     """
     path = downloads / url.rsplit("/", 1)[1]
     prefix = path.stem.rsplit("-", 1)[1]
@@ -37,15 +37,15 @@ def fetch_torchvision(url: str, downloads: Path) -> Path:
 
 
 def read_tensors(source: Path | bytes, name: str) -> Tensors:
-    """The tensors of a PyTorch file, under their names without the `module.` of parallel training.
+    """The tensors of a PyTorch file by name, without the prefix `module.` of parallel training.
 
-    A checkpoint that keeps them under `state_dict` is looked into. No code in the file is run. Raises GancompError
-    calling the file *name* when it does not hold named tensors alone.
+    A `state_dict` entry of a checkpoint is used if there is one. No code in the file is run. Raises GancompError
+    with *name* if the file contains anything but named tensors.
     """
     stream = io.BytesIO(source) if isinstance(source, bytes) else source
     try:
         content = torch.load(stream, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load has no common base for what it raises on a damaged file
+    except Exception as error:  # the errors of torch.load on damaged files have no common base
         raise GancompError(f"{name}: not readable as weights ({type(error).__name__}: {error})") from None
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]
@@ -57,10 +57,10 @@ def read_tensors(source: Path | bytes, name: str) -> Tensors:
 
 
 def pick(tensors: Mapping[str, torch.Tensor], like: Mapping[str, torch.Tensor], name: str) -> Tensors:
-    """The *tensors* that a network with the state dict *like* has, checked for names and shapes.
+    """The *tensors* for a network with the state dict *like*, checked for names and shapes.
 
-    What only counts batches may be missing, as in old files. Raises GancompError calling the file *name* and listing
-    what is missing, unexpected, or of another shape.
+    Counters of batches may be missing, as in old files. Raises GancompError with *name* and the tensors that are
+    missing, unexpected, or of another shape.
     """
     needed = {key for key in like if not key.endswith("num_batches_tracked")}
     faults = {

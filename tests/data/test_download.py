@@ -300,7 +300,7 @@ def test_the_size_is_bounded(server: Server, path: Path, says_length: bool) -> N
 def test_a_damaged_file_is_fetched_again(server: Server, path: Path) -> None:
     path.parent.mkdir()
     path.write_bytes(CONTENT[:100])
-    with pytest.raises(GancompError, match=r"pictures\.zip lies there, but damaged"):
+    with pytest.raises(GancompError, match=r"pictures\.zip exists, but is damaged"):
         fetch_file([server.url("nowhere")], path, sha256(CONTENT))
     assert path.read_bytes() == CONTENT[:100]
     fetch_file([server.add("a", CONTENT)], path, sha256(CONTENT))

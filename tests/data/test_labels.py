@@ -1,4 +1,4 @@
-"""One's own photos and label maps."""
+"""The user's photos and label maps."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def turned(path: Path) -> None:
     [
         (in_colour, r"7\.png: is of mode RGB; a map has one number of at most 8 bits"),
         (deep, r"7\.png: is of mode I;16; a map has one number of at most 8 bits"),
-        (turned, r"7\.png: is 16x12 \(height x width\), and its photo 12x16"),
+        (turned, r"7\.png: is 16x12 \(height x width\), but its photo 12x16"),
         (lambda path: path.write_bytes(b"x"), r"7\.png: not a picture"),
     ],
 )

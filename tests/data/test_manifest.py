@@ -50,7 +50,7 @@ def twice(data: dict[str, Any]) -> None:
         (twice, "every file must be in one split"),
         (lambda data: data["splits"].pop("val"), "splits must be"),
         (lambda data: data["sha256"].popitem(), "every file must be in one split"),
-        (lambda data: data.update(data_hash="0"), "data_hash does not belong"),
+        (lambda data: data.update(data_hash="0"), "data_hash does not match"),
         (lambda data: data.update(size=[1]), "size"),
         (lambda data: data.update(extra=1), "extra"),
     ],
@@ -124,7 +124,7 @@ def test_truth_belongs_to_the_data_hash_and_is_verified(root: Path) -> None:
     (root / "truth" / "0.png").write_bytes(b"x")
     data["truth"] = {"truth/0.png": hashlib.sha256(b"x").hexdigest()}
     write_json(root / "manifest.json", data)
-    with pytest.raises(GancompError, match="data_hash does not belong"):
+    with pytest.raises(GancompError, match="data_hash does not match"):
         load_manifest(root)
     rehash(data)
     write_json(root / "manifest.json", data)

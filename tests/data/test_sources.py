@@ -66,7 +66,7 @@ def test_offline_with_a_damaged_wheel_names_it_and_leaves_it(offline_index: Path
     damaged = tmp_path / "downloads" / WHEEL
     damaged.parent.mkdir()
     damaged.write_bytes(b"not a wheel")
-    with pytest.raises(GancompError, match=rf"{WHEEL} lies there, but damaged"):
+    with pytest.raises(GancompError, match=rf"{WHEEL} exists, but is damaged"):
         fetch("0" * 64, damaged.parent)
     assert damaged.read_bytes() == b"not a wheel"
 

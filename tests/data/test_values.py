@@ -158,8 +158,8 @@ def test_numbers_that_are_none_are_refused_by_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"range": (0, 1)}, "range: is for pictures of one value a pixel, so channels must be 1, not 3"),
-        ({"target_range": "auto"}, "target_range: is for pictures of one value a pixel, so target_channels must be 1"),
+        ({"range": (0, 1)}, "range: is for pictures of one channel, so channels must be 1, not 3"),
+        ({"target_range": "auto"}, "target_range: is for pictures of one channel, so target_channels must be 1"),
         ({"range": (5, 5), "channels": 1}, "range: needs a lower and a higher value"),
         ({"range": (0, float("inf")), "channels": 1}, "range: needs a lower and a higher value"),
         ({"range": "all", "channels": 1}, "auto"),
