@@ -378,7 +378,9 @@ class StageRun:
 def _as_left(recipe: Recipe) -> Generator:
     """A copy of the generator that *recipe* trains, as its stage would leave it behind now."""
     network = recipe.networks.get("student") or recipe.networks["generator"]
-    own = copy.deepcopy(getattr(network, "generator", network))
+    for inner in ("whole", "generator"):  # of an elastic network, and of one with maps
+        network = getattr(network, inner, network)
+    own = copy.deepcopy(network)
     assert isinstance(own, Generator)
     fold_spectral_norm(own)
     return own
