@@ -86,12 +86,15 @@ def apply_(
     training_size: Annotated[
         bool, typer.Option("--training-size", help="resize each to the size of training, and leave it so")
     ] = False,
+    tile: Annotated[
+        int | None, typer.Option(min=1, help="of larger pictures, so many pixels a side at once: bounds memory")
+    ] = None,
     threads: Annotated[int, typer.Option(min=0, help="0: as many as the runtime likes")] = 0,
 ) -> None:
     """Translate a folder of pictures."""
     from gancomp.deploy.apply import apply_folder
 
-    print(apply_folder(model, folder, out, training_size=training_size, threads=threads))
+    print(apply_folder(model, folder, out, training_size=training_size, tile=tile, threads=threads))
 
 
 @app.command("web-runtime")

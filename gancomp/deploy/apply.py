@@ -36,6 +36,7 @@ from gancomp.data.palette import borders
 from gancomp.data.plan import Picture
 from gancomp.data.values import restored, scaled
 from gancomp.deploy.runtimes import Model, Pixels, on_pytorch, open_model
+from gancomp.deploy.tiles import in_tiles
 from gancomp.errors import GancompError
 from gancomp.nets import Generator
 from gancomp.pipeline.files import atomic, file_sha256, read_json, write_json
@@ -50,34 +51,51 @@ KINDS_TOLD = 6
 FAR = 2.0
 
 
-def translate(model: Generator | Model, path: Path | str, *, training_size: bool = False) -> Image.Image:
+def translate(
+    model: Generator | Model, path: Path | str, *, training_size: bool = False, tile: int | None = None
+) -> Image.Image:
     """The picture that *model* makes of the one in *path*, at its size; with *training_size* resized to what the model
     was trained on, and left so.
 
-    What a model of numbers makes is in its range again. Of a GauGAN model the picture is a map of class numbers.
+    With *tile* the model sees at most *tile* × *tile* pixels at once, which bounds memory (`in_tiles` says what comes
+    out). What a model of numbers makes is in its range again. Of a GauGAN model the picture is a map of class numbers.
     GancompError names a file that cannot be read. Warns (UserWarning) of a size that is far from that of training.
     """
     opened = Model(model.spec, on_pytorch(model), ranges=model.ranges) if isinstance(model, Generator) else model
+    refuse_both(training_size, tile)
+    if tile:
+        opened, _ = in_tiles(opened, tile)
     path = Path(path)
-    if not training_size and (advice := _advice(opened, [size_of(path)])):
-        warnings.warn(advice, stacklevel=2)
+    if not training_size and (told := advice(opened, [size_of(path)])):
+        warnings.warn(told, stacklevel=2)
     made = _translated(opened, path, training_size=training_size)
     return as_image(made.astype(np.int32) if made.dtype == np.int16 else made)
 
 
 def apply_folder(
-    model: Path, folder: Path, out: Path | None = None, *, training_size: bool = False, threads: int = 0
+    model: Path,
+    folder: Path,
+    out: Path | None = None,
+    *,
+    training_size: bool = False,
+    tile: int | None = None,
+    threads: int = 0,
 ) -> Path:
     """Translate every picture of *folder* and its sub-folders into the same tree under *out*, as PNG of the same name,
     or as TIFF where the model makes signed or floating-point numbers; returns *out*.
 
-    Each has the size of its input or, with *training_size*, that of the model's training. Where inputs differ in their
-    endings alone, the pictures keep those in their names: a.png.png, a.webp.png. Other files, hidden ones, linked
+    Each has the size of its input or, with *training_size*, that of the model's training. With *tile* the model sees at
+    most *tile* × *tile* pixels at once, and how is printed. Where inputs differ in their endings alone, the pictures
+    keep those in their names: a.png.png, a.webp.png. Other files, hidden ones, linked
     folders and folders of outputs are passed over, and their number is printed, as is how many pictures are far from
     the size of training. Those that this model made there before are left. GancompError before anything is written if
     *out* holds another model's pictures, if two inputs would have one name, or if one is no picture.
     """
     opened = open_model(model, threads)
+    refuse_both(training_size, tile)
+    if tile:
+        opened, how = in_tiles(opened, tile)
+        print(f"{folder}: {how}", file=sys.stderr)
     if out is None:
         whole = folder.resolve() if folder.name in ("", "..") else folder
         out = whole.with_name(f"{whole.name}-{model.stem}")
@@ -93,16 +111,16 @@ def apply_folder(
         targets[target] = path
     if out.resolve() == folder.resolve():
         raise GancompError(f"{out}: holds the inputs; name another folder")
-    made_by = {"model_sha256": file_sha256(model), "training_size": training_size}
+    made_by = {"model_sha256": file_sha256(model), "training_size": training_size} | ({"tile": tile} if tile else {})
     record = out / RECORD
     if record.is_file() and read_json(record) != made_by:
-        raise GancompError(f"{out}: holds pictures of another model or size; name another folder, or delete it")
+        raise GancompError(f"{out}: holds pictures of another model, size or tile; name another folder, or delete it")
     if not record.is_file() and any(target.exists() for target in targets):
         raise GancompError(f"{out}: holds pictures of these names that gancomp did not make; name another folder")
     left = [target for target in targets if not target.exists()]
     sizes = [size_of(targets[target]) for target in left]
-    if not training_size and (advice := _advice(opened, sizes)):
-        print(f"{folder}: {advice}", file=sys.stderr)
+    if not training_size and (told := advice(opened, sizes)):
+        print(f"{folder}: {told}", file=sys.stderr)
     write_json(record, made_by)
     with Progress("apply", len(left), "pictures") as progress:
         for target in left:
@@ -111,6 +129,12 @@ def apply_folder(
                 temporary.write_bytes(encode_numbers(made) if numbers else encode_png(made))
             progress.advance(1)
     return out
+
+
+def refuse_both(training_size: bool, tile: int | None) -> None:
+    """GancompError where both are asked for."""
+    if training_size and tile:
+        raise GancompError("--training-size and --tile: a picture is resized or read in tiles, not both; leave one")
 
 
 def _pictures_below(folder: Path, out: Path) -> list[Path]:
@@ -155,7 +179,7 @@ def _pictures_below(folder: Path, out: Path) -> list[Path]:
     return sorted(pictures)
 
 
-def _advice(model: Model, sizes: Sequence[tuple[int, int]]) -> str | None:
+def advice(model: Model, sizes: Sequence[tuple[int, int]]) -> str | None:
     """What to know of pictures of these sizes before they go through *model*, if there is anything. No picture is
     named, so that Python shows one warning of many pictures alike."""
     known = model.size or model.spec.size
@@ -164,7 +188,7 @@ def _advice(model: Model, sizes: Sequence[tuple[int, int]]) -> str | None:
         count = sum(size != known for size in sizes)
         told = (
             f"this export makes {shown} only: {count:,} of {len(sizes):,} pictures are resized to that, and what it "
-            "makes of them back; one with --dynamic takes any size"
+            "makes of them back; --tile reads them piece by piece, and one with --dynamic takes any size"
         )
         return told if count else None
     factors = [math.sqrt(math.prod(size) / math.prod(known)) for size in sizes]
@@ -176,6 +200,15 @@ def _advice(model: Model, sizes: Sequence[tuple[int, int]]) -> str | None:
         f"{len(far):,} of {len(sizes):,} pictures are far from {shown}, the size of training (the furthest has "
         f"{furthest:.2g} times its sides), where networks do worse; --training-size (training_size=True) resizes"
     )
+
+
+def translated(model: Model, pictures: Picture, *, training_size: bool = False) -> Picture:
+    """What *model* makes of *pictures* (n, h, w, c) of one size, as `read_input` reads them: 8-bit, at that size or,
+    with *training_size*, at that of its training."""
+    fixed = model.size or (model.spec.size if training_size else None)
+    read = np.stack([_fitted(picture, model.spec, fixed, resize) for picture in pictures])
+    made = _made(model, _pixels(read, model.spec), pictures.shape[1:3], training_size=training_size)
+    return to_uint8(torch.from_numpy(made))
 
 
 def _translated(model: Model, path: Path, *, training_size: bool) -> NDArray[Any]:
@@ -191,17 +224,23 @@ def _translated(model: Model, path: Path, *, training_size: bool) -> NDArray[Any
         x = _fitted(picture, spec, fixed, resize_numbers).clip(0, 1)[None, None] * 2 - 1
     else:
         picture = read_input(path, spec.in_channels)
-        x = _pixels(_fitted(picture, spec, fixed, resize), spec)
-    made = model.run(x)
-    height, width = picture.shape[:2]
-    if fixed is None:
-        made = made[..., :height, :width]
-    elif not training_size:
-        made = np.stack([resize_numbers(plane, (height, width)) for plane in made[0]])[None]
+        x = _pixels(_fitted(picture, spec, fixed, resize)[None], spec)
+    made = _made(model, x, picture.shape[:2], training_size=training_size)
     if numbers := model.ranges.get("target"):
         return restored((made[0, 0] + 1) / 2, numbers)
     shown: Picture = to_uint8(torch.from_numpy(made))[0]
     return shown
+
+
+def _made(model: Model, x: Pixels, size: tuple[int, ...], *, training_size: bool) -> Pixels:
+    """What *model* makes of *x*, which was fitted from pictures of *size* (height, width), at that size again."""
+    made = model.run(x)
+    if training_size:
+        return made
+    height, width = size
+    if model.size is None:
+        return made[..., :height, :width]
+    return np.stack([[resize_numbers(plane, (height, width)) for plane in one] for one in made])
 
 
 def _fitted(
@@ -214,8 +253,8 @@ def _fitted(
     return resized(picture, fixed) if fixed else reflected(picture, spec.fitting(picture.shape[:2]))
 
 
-def _pixels(picture: Picture, spec: GeneratorSpec) -> Pixels:
-    read: Pixels = to_float(picture[None][..., STORED[spec.in_channels]]).numpy()
+def _pixels(pictures: Picture, spec: GeneratorSpec) -> Pixels:
+    read: Pixels = to_float(pictures[..., STORED[spec.in_channels]]).numpy()
     return read
 
 

@@ -31,12 +31,13 @@ SUFFIXES = {".safetensors": "pytorch", ".onnx": "onnxruntime", ".xml": "openvino
 @dataclass(frozen=True)
 class Model:
     """A generator that runs, whatever file it came from. *size* is (height, width) where it can do no other, *ranges*
-    are those of numbers that it reads or makes."""
+    are those of numbers that it reads or makes, *runtime* is one of SUFFIXES."""
 
     spec: GeneratorSpec
     run: Run
     size: tuple[int, int] | None = None
     ranges: Mapping[Role, ValueRange] = field(default_factory=dict)
+    runtime: str = "pytorch"
 
 
 def open_model(path: Path, threads: int = 0, numbers: Numbers = "fast") -> Model:
@@ -117,7 +118,7 @@ def on_openvino(model: Any, threads: int = 0, numbers: Numbers = "fast", device:
 def _onnx(path: Path, threads: int) -> Model:
     run, session = on_onnxruntime(path, threads)
     header = _header(path, session.get_modelmeta().custom_metadata_map.get(HEADER_KEY))
-    return Model(header.spec, run, _fixed(session.get_inputs()[0].shape), header.ranges)
+    return Model(header.spec, _one_by_one(run), _fixed(session.get_inputs()[0].shape), header.ranges, "onnxruntime")
 
 
 def _openvino(path: Path, threads: int, numbers: Numbers) -> Model:
@@ -129,7 +130,12 @@ def _openvino(path: Path, threads: int, numbers: Numbers) -> Model:
     run, _ = on_openvino(model, threads, numbers)
     shape = model.input(0).partial_shape
     header, size = _header(path, text), _fixed([None if side.is_dynamic else side.get_length() for side in shape])
-    return Model(header.spec, run, size, header.ranges)
+    return Model(header.spec, _one_by_one(run), size, header.ranges, "openvino")
+
+
+def _one_by_one(run: Run) -> Run:
+    """*run*, which reads one picture at a time, for any number."""
+    return lambda x: np.concatenate([run(x[at : at + 1]) for at in range(len(x))])
 
 
 def _fixed(shape: Any) -> tuple[int, int] | None:
