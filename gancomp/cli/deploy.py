@@ -81,20 +81,29 @@ def export(
 @app.command("apply")
 def apply_(
     model: Annotated[Path, typer.Argument(help=".safetensors, .onnx or .xml that gancomp wrote")],
-    folder: Annotated[Path, typer.Argument(help="pictures; of a GauGAN model, maps of class numbers")],
-    out: Annotated[Path | None, typer.Option(help="where the pictures go; else FOLDER-MODEL")] = None,
+    source: Annotated[
+        Path, typer.Argument(help="a folder of pictures (of a GauGAN model, maps of class numbers), or a video")
+    ],
+    out: Annotated[Path | None, typer.Option(help="where they go; else SOURCE-MODEL")] = None,
     training_size: Annotated[
         bool, typer.Option("--training-size", help="resize each to the size of training, and leave it so")
     ] = False,
     tile: Annotated[
         int | None, typer.Option(min=1, help="of larger pictures, so many pixels a side at once: bounds memory")
     ] = None,
+    batch: Annotated[int, typer.Option(min=1, help="frames of a video in memory at once")] = 8,
     threads: Annotated[int, typer.Option(min=0, help="0: as many as the runtime likes")] = 0,
 ) -> None:
-    """Translate a folder of pictures."""
-    from gancomp.deploy.apply import apply_folder
+    """Translate a folder of pictures, or a video."""
+    if source.is_file():
+        from gancomp.deploy.video import apply_video
 
-    print(apply_folder(model, folder, out, training_size=training_size, tile=tile, threads=threads))
+        made = apply_video(model, source, out, training_size=training_size, tile=tile, batch=batch, threads=threads)
+    else:
+        from gancomp.deploy.apply import apply_folder
+
+        made = apply_folder(model, source, out, training_size=training_size, tile=tile, threads=threads)
+    print(made)
 
 
 @app.command("web-runtime")

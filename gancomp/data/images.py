@@ -42,18 +42,27 @@ def decode_rgb(name: str, content: bytes) -> Picture:
 
 
 def read_input(path: Path, channels: int) -> Picture:
-    """The picture with 1 to 4 *channels* as it is stored: (height, width, 3), or 4 with alpha.
+    """The picture in *path* as one of 1 to 4 *channels* is stored (`as_input`). Raises GancompError as `read_rgb`."""
+    return as_input(_read(path), channels)
 
-    1 is gray, 2 gray and alpha, 3 RGB (as `read_rgb`), 4 RGB and alpha; gray is repeated in red, green and
-    blue. Raises GancompError as `read_rgb`.
+
+def as_input(image: Image.Image, channels: int) -> Picture:
+    """*image* as one of 1 to 4 *channels* is stored: (height, width, 3), or 4 where it keeps its alpha.
+
+    1 is gray, 2 gray and alpha, 3 colours (as `read_rgb`), 4 colours and alpha; gray is repeated in red, green and
+    blue.
     """
-    image = _read(path)
     with_alpha = channels in (2, 4)
     image = image.convert("RGBA") if with_alpha else _on_white(image).convert("RGB")
     if channels > 2:
         return np.asarray(image)
     gray = np.repeat(np.asarray(image.convert("L"))[:, :, None], 3, axis=2)
     return np.concatenate([gray, np.asarray(image)[:, :, 3:]], axis=2) if with_alpha else gray
+
+
+def as_rgb(picture: Picture) -> Picture:
+    """A picture (height, width, 1 to 4), as `as_image` shows it, in RGB on white."""
+    return np.asarray(_on_white(as_image(picture)).convert("RGB"))
 
 
 def read_numbers(path: Path) -> tuple[NDArray[np.float64], NumberType]:
