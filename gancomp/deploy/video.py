@@ -18,6 +18,7 @@ from gancomp.deploy.apply import advice, refuse_both, translated
 from gancomp.deploy.runtimes import open_model
 from gancomp.deploy.tiles import in_tiles
 from gancomp.errors import GancompError
+from gancomp.extras import extra
 from gancomp.pipeline.files import atomic
 from gancomp.pipeline.progress import Progress
 
@@ -51,7 +52,7 @@ def apply_video(
     are in memory at once. *tile* is as in `translate`. The file has its name once it is whole. GancompError if *out*
     is there already, if PyAV is missing, if *video* cannot be decoded, or if the model reads or makes no pictures.
     """
-    av = _pyav()
+    av = extra("av")
     opened = open_model(model, threads)
     if opened.spec.reads_labels or opened.ranges:
         raise GancompError(f"{model}: reads maps of classes, or numbers: a video has pictures; apply it to a folder")
@@ -91,26 +92,18 @@ def apply_video(
     return out
 
 
-def _pyav() -> Any:
-    try:
-        import av
-    except ImportError:
-        raise GancompError("videos need PyAV: pip install 'gancomp[video]'") from None
-    return av
-
-
 @contextmanager
 def _refusing(video: Path) -> Iterator[None]:
     """What FFmpeg says of a video becomes a GancompError that names it."""
     try:
         yield
-    except _pyav().FFmpegError as error:
+    except extra("av").FFmpegError as error:
         raise GancompError(f"{video}: FFmpeg cannot translate it ({error.strerror})") from error
 
 
 def _looked_through(video: Path) -> tuple[int, int]:
     """How many frames *video* has, by its header or else by its packets, and by how many degrees they are turned."""
-    with _pyav().open(str(video)) as source:
+    with extra("av").open(str(video)) as source:
         if not source.streams.video:
             raise GancompError(f"{video}: has no pictures that move in it")
         stream = source.streams.video[0]
@@ -178,7 +171,7 @@ def _encoder(sink: Any, out: Path, stream: Any, size: tuple[int, int], upright: 
 def _frame(picture: Picture, like: Any, encoder: Any) -> Any:
     """*picture* (h, w, 3) as a frame for *encoder*, at the time and in the colour space of the frame *like*."""
     space = None if like.colorspace == UNSPECIFIED else ITU601 if like.colorspace == SMPTE170M else like.colorspace
-    frame = _pyav().VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+    frame = extra("av").VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
     frame = frame.reformat(format=encoder.pix_fmt, dst_colorspace=space, dst_color_range=like.color_range or None)
     frame.pts, frame.time_base = like.pts, like.time_base
     return frame
