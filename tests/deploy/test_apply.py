@@ -174,7 +174,7 @@ def test_pictures_are_not_mixed_up_or_overwritten(model: Path, folder: Path) -> 
         apply_folder(model, folder, other)
     assert (other / "a.png").read_text() == "mine"
     out = apply_folder(model, folder)
-    with pytest.raises(GancompError, match="another model or size"):
+    with pytest.raises(GancompError, match="another model, size or tile"):
         apply_folder(model, folder, out, training_size=True)
     for name in ("a.jpg", "a.png.jpg"):
         Image.new("RGB", (16, 16)).save(folder / name)
