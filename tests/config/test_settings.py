@@ -106,7 +106,7 @@ def test_names_stand_over_a_base_s_choices() -> None:
         ({"supernet": {"space": {"stem": [8]}}}, r"supernet\.space\[0\]: 8 is wider than the student's 4"),
         (
             {"generator": {"family": "module"}},
-            "generator: network: goes with family: module",
+            "generator: network: is needed for family: module",
         ),
         ({"generator": {"builder": "a:b"}}, "builder: is a:b, but the network is built by no function"),
         ({"generator": {"family": "module", "network": "no.json"}}, r"no\.json: no such file; `gancomp groups BUILDER"),
@@ -202,10 +202,10 @@ ALONE: dict[str, Any] = {"teacher": None, "distill": None, "supernet": None}
 @pytest.mark.parametrize(
     ("dataset", "fault", "told"),
     [
-        ({}, {"model": "cyclegan"}, r"mine\.dataset: cyclegan learns from unpaired, and 'pairs' holds pairs"),
-        ({"source": "folders", "a": "a", "b": "b"}, {}, r"mine\.dataset: pix2pix learns from pairs, .* holds unpaired"),
-        (LABELS, {"model": "gaugan"}, r"mine\.generator\.family: resnet does not go with gaugan"),
-        ({}, {"generator": {"family": "spade"}}, r"mine\.generator\.family: spade does not go with pix2pix"),
+        ({}, {"model": "cyclegan"}, r"mine\.dataset: cyclegan learns from unpaired, but 'pairs' has pairs"),
+        ({"source": "folders", "a": "a", "b": "b"}, {}, r"mine\.dataset: pix2pix learns from pairs, .* has unpaired"),
+        (LABELS, {"model": "gaugan"}, r"mine\.generator\.family: resnet does not work with gaugan"),
+        ({}, {"generator": {"family": "spade"}}, r"mine\.generator\.family: spade does not work with pix2pix"),
         (
             {},
             {"generator": {"family": "unet", "downs": 4, "block": "dense"}},
@@ -222,7 +222,7 @@ ALONE: dict[str, Any] = {"teacher": None, "distill": None, "supernet": None}
         (
             {"source": "folders", "a": "a", "b": "b"},
             {"model": "cyclegan", "metric": "ssim"},
-            r"mine\.metric: ssim needs the truth of each picture",
+            r"mine\.metric: ssim needs a target for each picture",
         ),
         ({}, {"metric": "fid_clean"}, r"mine\.metric: fid_clean needs .*fid_clean: true"),
         ({}, {"metric": "lpips"}, r"mine\.metric: lpips needs .*lpips: true"),
@@ -230,7 +230,7 @@ ALONE: dict[str, Any] = {"teacher": None, "distill": None, "supernet": None}
         (
             {},
             {"original": {"discriminator": "d.pth"}},
-            r"original: discriminator: names a file, but checkpoint does not",
+            r"original: discriminator: is set without checkpoint",
         ),
         (
             {},
@@ -503,14 +503,14 @@ def test_what_a_checkpoint_is_told_by_is_in_its_signature_where_it_is_said() -> 
     assert not {"key", "statistics", "hidden"} & settings.keys()
     before, after = changed(**plain), changed(**keyed)
     assert {s for s in STAGES if signature(before, "mine", s) != signature(after, "mine", s)} == {"original"}
-    with pytest.raises(GancompError, match=r"original: key: is a checkpoint's"):
+    with pytest.raises(GancompError, match=r"original: key: applies only to a checkpoint"):
         changed(original={"key": "netG"})
     with pytest.raises(GancompError, match=r"original: hidden: is a checkpoint's"):
         changed(original={"hidden": 128})
 
 
 def test_hidden_channels_are_a_spade_checkpoints_and_students_have_their_own() -> None:
-    with pytest.raises(GancompError, match=r"mine\.original: hidden channels are a spade generator's"):
+    with pytest.raises(GancompError, match=r"mine\.original: hidden: applies to spade generators"):
         changed(original={"checkpoint": "net.pth", "hidden": 128})
     spade = merge(
         PLAIN,
