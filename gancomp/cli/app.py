@@ -1,4 +1,4 @@
-"""The application that commands register with, and the options that they share. Imports no torch."""
+"""The application that commands register with, and their common options. Imports no torch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 # Read when OpenMP is loaded. Threads that sleep between operations cost a third of the speed; threads that spin for
-# long make two processes on the same cores many times slower than one. Tens of microseconds avoid the first.
+# long make two processes on the same cores many times slower than one. Spinning for tens of microseconds avoids both.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
@@ -36,7 +36,7 @@ app = typer.Typer(
 def options(
     builder: Annotated[
         list[str] | None,
-        typer.Option(help="package.module:function that may be run to build a generator of one's own; repeatable"),
+        typer.Option(help="package.module:function that may be run to build a custom generator; repeatable"),
     ] = None,
 ) -> None:
     """Compress conditional GANs: every stage turns files into files. Plain `snakemake` runs them all in order."""
@@ -47,7 +47,7 @@ def options(
 
 
 class Device(StrEnum):
-    """Where networks run."""
+    """The device that networks run on."""
 
     auto = "auto"
     cpu = "cpu"
@@ -64,21 +64,19 @@ class Direction(StrEnum):
 ExperimentName = Annotated[str, typer.Argument(help="an experiment of the configuration")]
 DatasetName = Annotated[str, typer.Argument(help="a data set of the configuration")]
 ConfigFiles = Annotated[
-    list[Path] | None, typer.Option("--configfile", help="YAML file, repeatable, the later over the earlier")
+    list[Path] | None, typer.Option("--configfile", help="YAML file, repeatable; later files override earlier ones")
 ]
-Overrides = Annotated[str, typer.Option("--set", help='JSON over the files, such as \'{"run": ["emoji"]}\'')]
-Expect = Annotated[str, typer.Option(help="refuse unless the stage's settings still have this signature")]
+Overrides = Annotated[str, typer.Option("--set", help='JSON that overrides the files, such as \'{"run": ["emoji"]}\'')]
+Expect = Annotated[str, typer.Option(help="raise an error unless the stage's settings have this signature")]
 DevicesOption = Annotated[
-    int | None, typer.Option(min=1, max=64, help="share every batch among so many; else as the configuration says")
+    int | None, typer.Option(min=1, max=64, help="split every batch over this many; default: the configuration's")
 ]
-MinutesOption = Annotated[
-    float | None, typer.Option(min=0.1, help="save and stop before so many are over: a job's time limit")
-]
-DeviceOption = Annotated[Device, typer.Option(help="where networks run; auto takes a GPU where there is one")]
+MinutesOption = Annotated[float | None, typer.Option(min=0.1, help="a job's time limit: save and stop before it")]
+DeviceOption = Annotated[Device, typer.Option(help="device for networks; auto: a GPU if there is one")]
 
 
 def read_config(configfiles: list[Path] | None, overrides: str) -> Config:
-    """The configuration that the options name; `config.yaml` where they name none."""
+    """The configuration that the options name; default `config.yaml`."""
     from gancomp.config.loading import load
 
     try:
@@ -112,11 +110,11 @@ def known_experiment(config: Config, experiment: str) -> None:
 
 
 def end_of(minutes: float | None) -> float | None:
-    """When *minutes* from now are over, or earlier the Slurm job that this is part of, by `time.monotonic()`."""
+    """The end of *minutes* from now, or of the current Slurm job if earlier, in `time.monotonic()`."""
     if minutes is None:
         return None
     seconds = 60 * minutes
-    job_end = os.environ.get("SLURM_JOB_END_TIME", "")  # by the clock; the job has begun before this process did
+    job_end = os.environ.get("SLURM_JOB_END_TIME", "")  # in wall-clock time; the job began before this process
     if job_end.isdigit():
         seconds = min(seconds, int(job_end) - time.time())
     return time.monotonic() + seconds

@@ -1,4 +1,4 @@
-"""Commands for generators from elsewhere, and what they cost."""
+"""Commands for generators of other code, and for costs."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from gancomp.cli.app import ConfigFiles, Direction, ExperimentName, Overrides, a
 
 
 class Upsampling(StrEnum):
-    """How often a SPADE generator doubles the size: six times or five."""
+    """Number of upsamplings by 2 of a SPADE generator: six or five."""
 
     more = "more"
     normal = "normal"
 
 
 class NormChoice(StrEnum):
-    """A normalisation, where a checkpoint's tensors do not show it."""
+    """A normalisation, for checkpoints whose tensors do not show it."""
 
     instance = "instance"
     batch = "batch"
@@ -33,28 +33,28 @@ class NormChoice(StrEnum):
 
 
 class StatisticsChoice(StrEnum):
-    """Of batch norm: what training left, or each picture's own."""
+    """Statistics of batch norm: running, or each picture's own."""
 
     running = "running"
     batch = "batch"
 
 
-NormOption = Annotated[NormChoice | None, typer.Option(help="where the file does not say it, or only by its biases")]
+NormOption = Annotated[NormChoice | None, typer.Option(help="the norm, if the file does not determine it")]
 StatisticsOption = Annotated[
-    StatisticsChoice | None, typer.Option(help="of batch norm; batch: as pix2pix's test.py without --eval")
+    StatisticsChoice | None, typer.Option(help="statistics of batch norm; batch: as pix2pix's test.py without --eval")
 ]
 SizeOption = Annotated[str | None, typer.Option(help="H or HxW of the pictures, in pixels")]
-UpsamplingOption = Annotated[Upsampling | None, typer.Option(help="of a SPADE generator; its file does not say")]
-KeyOption = Annotated[str | None, typer.Option(help="which entry of the checkpoint, such as netG, if it has several")]
+UpsamplingOption = Annotated[Upsampling | None, typer.Option(help="of a SPADE generator; not in its file")]
+KeyOption = Annotated[str | None, typer.Option(help="the entry of the checkpoint, such as netG, if it has several")]
 CheckOption = Annotated[
     tuple[Path, Path] | None,
-    typer.Option(metavar="INPUT OUTPUT", help="pictures: refuse unless the generator draws OUTPUT of INPUT"),
+    typer.Option(metavar="INPUT OUTPUT", help="pictures: raise an error unless the generator turns INPUT into OUTPUT"),
 ]
 
 
 @app.command()
 def convert(
-    checkpoint: Annotated[Path, typer.Argument(help="a generator (.pth or .safetensors) that another project trained")],
+    checkpoint: Annotated[Path, typer.Argument(help="a generator (.pth or .safetensors) of another project")],
     out: Annotated[Path, typer.Argument(help="the .safetensors to write")],
     size: SizeOption = None,
     upsampling: UpsamplingOption = None,
@@ -62,9 +62,9 @@ def convert(
     statistics: StatisticsOption = None,
     key: KeyOption = None,
     check: CheckOption = None,
-    discriminator: Annotated[bool, typer.Option("--discriminator", help="it is a discriminator")] = False,
+    discriminator: Annotated[bool, typer.Option("--discriminator", help="the checkpoint is a discriminator")] = False,
 ) -> None:
-    """Read a checkpoint from elsewhere, as tensors alone, and write it as gancomp's own."""
+    """Convert a checkpoint of other code, read as tensors only, to gancomp's format."""
     shape = _parsed_size(size)
     from gancomp.convert import discriminators, generators
     from gancomp.convert.telling import assumed, describe
@@ -73,9 +73,7 @@ def convert(
     if discriminator:
         of_generators = {"size": size, "upsampling": upsampling, "norm": norm, "statistics": statistics, "check": check}
         if given := [f"--{name}" for name, value in of_generators.items() if value is not None]:
-            raise GancompError(
-                f"{given[0]}: is of generators, so it would go unheeded; leave it or --discriminator out"
-            )
+            raise GancompError(f"{given[0]}: applies to generators; remove it or --discriminator")
         print(f"{out}: {discriminators.convert_discriminator(checkpoint, out, key)}")
     else:
         spec = generators.convert(
@@ -90,15 +88,13 @@ def convert(
         )
         print(f"{out}: {describe(spec)}")
         if not is_own(checkpoint):
-            print("\n".join(f"  taken to have  {line}" for line in assumed(spec)))
+            print("\n".join(f"  assumed        {line}" for line in assumed(spec)))
 
 
-WeightsOption = Annotated[
-    Path | None, typer.Option(help="of a builder's network: its state dict, .pth or .safetensors")
-]
-ArgumentsOption = Annotated[str | None, typer.Option(help="of a builder: JSON, such as '{\"ngf\": 32}'")]
+WeightsOption = Annotated[Path | None, typer.Option(help="state dict of a builder's network, .pth or .safetensors")]
+ArgumentsOption = Annotated[str | None, typer.Option(help="arguments of a builder: JSON, such as '{\"ngf\": 32}'")]
 ChannelsOption = Annotated[
-    int | None, typer.Option(min=1, help="of a builder's input, where its first convolution does not tell")
+    int | None, typer.Option(min=1, help="channels of a builder's input, if its first convolution does not show them")
 ]
 
 
@@ -122,12 +118,14 @@ def compress(
     data: Annotated[
         Path, typer.Option(help="a folder of pictures: train/ + val/, trainA/ + trainB/, images/ + labels/")
     ],
-    budget: Annotated[str, typer.Option(help="10x fewer exact MACs, or at most 5.7G")] = "10x",
+    budget: Annotated[str, typer.Option(help="10x: that many times fewer exact MACs; 5.7G: at most so many")] = "10x",
     weights: WeightsOption = None,
     arguments: ArgumentsOption = None,
     channels: ChannelsOption = None,
-    name: Annotated[str | None, typer.Option(help="of the experiment, its folders and NAME.yaml")] = None,
-    discriminator: Annotated[Path | None, typer.Option(help="the one that the generator was trained with")] = None,
+    name: Annotated[str | None, typer.Option(help="name of the experiment, its folders and NAME.yaml")] = None,
+    discriminator: Annotated[
+        Path | None, typer.Option(help="the discriminator that the generator was trained with")
+    ] = None,
     size: SizeOption = None,
     upsampling: UpsamplingOption = None,
     norm: NormOption = None,
@@ -136,12 +134,12 @@ def compress(
     check: CheckOption = None,
     direction: Annotated[Direction, typer.Option(help="BtoA: B is the input")] = Direction.AtoB,
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="of the student; by the number of pictures if unset")
+        int | None, typer.Option(min=1, help="epochs of the student; by the number of pictures if unset")
     ] = None,
-    cores: Annotated[int | None, typer.Option(min=1, help="of this machine; all if unset")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would be done")] = False,
+    cores: Annotated[int | None, typer.Option(min=1, help="cores to use; all if unset")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only print what would be done")] = False,
 ) -> None:
-    """From a trained generator and a folder of pictures to a compressed generator and its report."""
+    """Compress a trained generator on a folder of pictures, with a report."""
     shape = _parsed_size(size)
     keywords = _parsed_arguments(arguments)
     from gancomp.compression.run import compress as run
@@ -180,12 +178,12 @@ def groups(
     statistics: StatisticsOption = None,
     key: KeyOption = None,
     separable: Annotated[
-        bool, typer.Option("--separable", help="as its students are, with convolutions decomposed")
+        bool, typer.Option("--separable", help="with convolutions decomposed, as in its students")
     ] = False,
     figure: Annotated[Path | None, typer.Option(help="also draw them, as FIGURE.svg and .png")] = None,
-    save: Annotated[Path | None, typer.Option(help="of a builder: also write what generator.network reads")] = None,
+    save: Annotated[Path | None, typer.Option(help="also write a builder's description for generator.network")] = None,
 ) -> None:
-    """Which channels of a generator the search can narrow together, what they cost, and which stay whole, and why."""
+    """List the groups of channels that the search can narrow, their costs, and why others keep their width."""
     shape = _parsed_size(size)
     keywords = _parsed_arguments(arguments)
     from gancomp.compression.imported import imported
@@ -228,10 +226,10 @@ def cost(
     set_: Overrides = "{}",
     pictures: Annotated[
         tuple[int, int, int] | None,
-        typer.Option(min=1, help="of train-1, train-2 and val, where the data set is not built yet"),
+        typer.Option(min=1, help="number of pictures of train-1, train-2 and val, if the data set is not built yet"),
     ] = None,
 ) -> None:
-    """What a run will cost: pictures, MACs, time on this machine, memory and disk of every stage. Measures for 2 s."""
+    """Estimate a run's cost: pictures, MACs, time here, memory and disk of every stage. Measures for 2 s."""
     config = experiment_config(experiment, configfile, set_)
     from gancomp.measure.cost import estimate
 
@@ -262,7 +260,7 @@ def profile(
     widths: Annotated[str, typer.Option(help="one width for all, or such as 32_32_48_32_48_48_16_16")] = "64",
     size: Annotated[str, typer.Option(help="H or HxW, in pixels")] = "256",
     in_channels: Annotated[int | None, typer.Option(help="channels of the input; 36 for spade, else 3")] = None,
-    norm: Annotated[str | None, typer.Option(help="instance, affine or batch; the family's own if unset")] = None,
+    norm: Annotated[str | None, typer.Option(help="instance, affine or batch; the family's default if unset")] = None,
     blocks: Annotated[int, typer.Option(help="resnet: residual blocks")] = 9,
     downs: Annotated[int, typer.Option(help="unet: stride-2 convolutions")] = 8,
     upsampling: Annotated[str, typer.Option(help="spade: more or normal")] = "more",

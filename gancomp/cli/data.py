@@ -1,4 +1,4 @@
-"""Commands that fetch and prepare pictures, and what scores them."""
+"""Commands that fetch and prepare pictures and the networks that score them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def statistics(
     set_: Overrides = "{}",
     device: DeviceOption = Device.auto,
 ) -> None:
-    """Inception features of the real targets, which every FID is measured against."""
+    """Compute the Inception features of the real targets, for every FID."""
     config = read_config(configfile, set_)
     known_dataset(config, name)
     from gancomp.metrics.inception import Inception
@@ -66,7 +66,7 @@ def judge(
     set_: Overrides = "{}",
     device: DeviceOption = Device.auto,
 ) -> None:
-    """Make the network that reads classes off generated pictures, and measure it on real ones."""
+    """Train or fetch the segmentation network that labels generated pictures, and validate it on real ones."""
     config = read_config(configfile, set_)
     known_dataset(config, name)
     from gancomp.train.judge import train_judge
@@ -85,7 +85,7 @@ def perceptual(network: Annotated[str, typer.Argument(help="vgg19, vgg16 or effi
 
 @app.command()
 def lpips() -> None:
-    """Fetch the networks of LPIPS; where its backbone cannot be had, say so instead."""
+    """Fetch the networks of LPIPS, or record that its backbone cannot be fetched."""
     from gancomp.metrics.lpips import fetch_lpips
     from gancomp.pipeline import paths
 

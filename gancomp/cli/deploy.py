@@ -1,4 +1,4 @@
-"""Commands that use a generator away from the workflow."""
+"""Commands that use a generator outside the workflow."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gancomp.cli.app import ConfigFiles, Direction, ExperimentName, Overrides, a
 
 
 class ExportFormat(StrEnum):
-    """What a generator can be exported as."""
+    """Formats of exports."""
 
     onnx = "onnx"
     openvino = "openvino"
@@ -43,9 +43,9 @@ def export(
         ExportFormat | None,
         typer.Option(help="ONNX, OpenVINO IR, or a torch.export program; with --widths .safetensors if unset"),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="the file to write; else beside the model")] = None,
-    precision: Annotated[ExportPrecision, typer.Option(help="of the weights")] = ExportPrecision.fp32,
-    dynamic: Annotated[bool, typer.Option(help="leave height and width open")] = False,
+    out: Annotated[Path | None, typer.Option(help="the file to write; default: beside the model")] = None,
+    precision: Annotated[ExportPrecision, typer.Option(help="precision of the weights")] = ExportPrecision.fp32,
+    dynamic: Annotated[bool, typer.Option(help="dynamic height and width")] = False,
     data: Annotated[
         Path | None, typer.Option(help="a built data set (data/NAME): compares its pictures too, calibrates int8")
     ] = None,
@@ -53,7 +53,7 @@ def export(
     configfile: ConfigFiles = None,
     set_: Overrides = "{}",
 ) -> None:
-    """Write a generator for other runtimes, held against PyTorch before it is written; or any subnet of a search."""
+    """Export a generator, or any subnet of a search, for other runtimes, verified against PyTorch."""
     if widths is None and to is None:
         raise GancompError("export: say --to onnx, openvino or torch; or --widths, which subnet of an experiment")
     path = Path(model)
@@ -82,17 +82,17 @@ def export(
 def apply_(
     model: Annotated[Path, typer.Argument(help=".safetensors, .onnx or .xml that gancomp wrote")],
     source: Annotated[
-        Path, typer.Argument(help="a folder of pictures (of a GauGAN model, maps of class numbers), or a video")
+        Path, typer.Argument(help="a folder of pictures (for a GauGAN model, maps of class indices), or a video")
     ],
-    out: Annotated[Path | None, typer.Option(help="where they go; else SOURCE-MODEL")] = None,
+    out: Annotated[Path | None, typer.Option(help="output folder or file; default: SOURCE-MODEL")] = None,
     training_size: Annotated[
-        bool, typer.Option("--training-size", help="resize each to the size of training, and leave it so")
+        bool, typer.Option("--training-size", help="resize each to the training size, and keep that size")
     ] = False,
     tile: Annotated[
-        int | None, typer.Option(min=1, help="of larger pictures, so many pixels a side at once: bounds memory")
+        int | None, typer.Option(min=1, help="process larger pictures in tiles of this side in pixels, to bound memory")
     ] = None,
     batch: Annotated[int, typer.Option(min=1, help="frames of a video in memory at once")] = 8,
-    threads: Annotated[int, typer.Option(min=0, help="0: as many as the runtime likes")] = 0,
+    threads: Annotated[int, typer.Option(min=0, help="0: the runtime's default")] = 0,
 ) -> None:
     """Translate a folder of pictures, or a video."""
     if source.is_file():
@@ -108,7 +108,7 @@ def apply_(
 
 @app.command("web-runtime")
 def web_runtime(
-    archive: Annotated[Path | None, typer.Option(help="the package's .tgz, where npm does not reach it")] = None,
+    archive: Annotated[Path | None, typer.Option(help="the package's .tgz, if npm cannot download it")] = None,
 ) -> None:
     """Fetch onnxruntime-web, which runs networks in a browser."""
     from gancomp.deploy.demo.web_runtime import fetch_web_runtime
@@ -119,7 +119,7 @@ def web_runtime(
 
 @app.command("demo-page")
 def demo_page(experiment: ExperimentName, configfile: ConfigFiles = None, set_: Overrides = "{}") -> None:
-    """Write the page on which one draws and sees both networks colour it."""
+    """Write the drawing page, on which both networks render the drawing."""
     config = experiment_config(experiment, configfile, set_)
     from gancomp.deploy.demo.build import build_demo
     from gancomp.pipeline import paths
@@ -129,9 +129,9 @@ def demo_page(experiment: ExperimentName, configfile: ConfigFiles = None, set_: 
 
 @app.command()
 def demo(
-    experiment: Annotated[str, typer.Argument(help="an experiment whose page was made")] = "",
-    pretrained: Annotated[bool, typer.Option("--pretrained", help="the generator that comes along")] = False,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free")] = 0,
+    experiment: Annotated[str, typer.Argument(help="an experiment with a drawing page")] = "",
+    pretrained: Annotated[bool, typer.Option("--pretrained", help="the generator that comes with gancomp")] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free port")] = 0,
     browser: Annotated[bool, typer.Option(help="open it in the browser")] = True,
     configfile: ConfigFiles = None,
     set_: Overrides = "{}",

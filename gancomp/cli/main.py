@@ -9,7 +9,7 @@ from gancomp.errors import GancompError
 
 
 def main() -> None:
-    """Entry point: a mendable error is one message and exit status 1."""
+    """Entry point: a GancompError is printed as one message, with exit status 1."""
     try:
         app(prog_name="gancomp", standalone_mode=True)
     except GancompError as error:

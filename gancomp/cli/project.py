@@ -1,4 +1,4 @@
-"""The command that begins a project away from the repository."""
+"""The command that creates a project outside the repository."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gancomp.cli.app import app
 
 @app.command()
 def init(
-    folder: Annotated[Path, typer.Argument(help="where to; made if it is not there")],
+    folder: Annotated[Path, typer.Argument(help="the folder; created if it does not exist")],
 ) -> None:
     """Write the workflow, its configuration and profiles into a folder, to run and change them there."""
     from gancomp.pipeline.project import FILES, start_project

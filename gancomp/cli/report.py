@@ -28,7 +28,7 @@ from gancomp.cli.app import (
 
 
 class Evaluated(StrEnum):
-    """Stages whose generator is scored."""
+    """Stages with a generator to score."""
 
     original = "original"
     narrow = "narrow"
@@ -63,7 +63,7 @@ def reference(
     expect: Expect = "",
     device: DeviceOption = Device.auto,
 ) -> None:
-    """Score the honesty rows: real against real, input copied, mean colour."""
+    """Score the reference rows: real against real, input copied, mean colour."""
     config = stage_config(experiment, "statistics", configfile, set_, expect)
     from gancomp.measure.evaluate import evaluate_reference
 
@@ -96,7 +96,7 @@ def tables(experiment: ExperimentName, configfile: ConfigFiles = None, set_: Ove
 
 @app.command()
 def figures(experiment: ExperimentName, configfile: ConfigFiles = None, set_: Overrides = "{}") -> None:
-    """Draw the experiment's figures from its tables alone."""
+    """Draw the experiment's figures from its tables."""
     config = experiment_config(experiment, configfile, set_)
     from gancomp.report.stage import write_experiment_figures
 
@@ -105,7 +105,7 @@ def figures(experiment: ExperimentName, configfile: ConfigFiles = None, set_: Ov
 
 @app.command()
 def report(experiment: ExperimentName, configfile: ConfigFiles = None, set_: Overrides = "{}") -> None:
-    """Gather the table and the figures in one web page, report.html."""
+    """Write the table and the figures as one web page, report.html."""
     config = experiment_config(experiment, configfile, set_)
     from gancomp.report.stage import write_experiment_page
 
@@ -116,13 +116,13 @@ def report(experiment: ExperimentName, configfile: ConfigFiles = None, set_: Ove
 def explore(
     experiment: ExperimentName,
     draw: Annotated[
-        list[str] | None, typer.Option(help="widths of a subnet to draw besides, such as 24,12,12,24; repeatable")
+        list[str] | None, typer.Option(help="widths of an additional subnet to show, such as 24,12,12,24; repeatable")
     ] = None,
     configfile: ConfigFiles = None,
     set_: Overrides = "{}",
     device: DeviceOption = Device.auto,
 ) -> None:
-    """Write a page on which to choose a subnet by eye: every scored one as a point, and what they draw."""
+    """Write a page on which to choose a subnet by eye: every scored one as a point, and their outputs."""
     config = experiment_config(experiment, configfile, set_)
     from gancomp.report.explore.build import write_explore
     from gancomp.search.widths import widths_in_space
@@ -135,7 +135,7 @@ def explore(
 
 @app.command()
 def latency(experiment: ExperimentName, configfile: ConfigFiles = None, set_: Overrides = "{}") -> None:
-    """Measure original and compressed generator on every runtime that is here (Table 2); run it alone."""
+    """Measure original and compressed generator on every installed runtime (Table 2); run it alone."""
     config = experiment_config(experiment, configfile, set_)
     from gancomp.measure.runtimes import measure_runtimes
 
@@ -152,7 +152,7 @@ def subnet_latency(
     configfile: ConfigFiles = None,
     set_: Overrides = "{}",
 ) -> None:
-    """Time subnets where they will run, and predict every other's latency from them; run it alone."""
+    """Measure subnets on the target device, and predict the latency of all others; run it alone."""
     config = experiment_config(experiment, configfile, set_)
     from gancomp.search.subnet_latency import measure_subnets, write_kit
 
@@ -179,12 +179,12 @@ def space(
 @app.command("vote-page")
 def vote_page(
     experiment: ExperimentName,
-    pictures: Annotated[int, typer.Option(min=1, help="how many pairs a person sees")] = 50,
+    pictures: Annotated[int, typer.Option(min=1, help="pairs per person")] = 50,
     configfile: ConfigFiles = None,
     set_: Overrides = "{}",
     device: DeviceOption = Device.auto,
 ) -> None:
-    """Write a web page that asks people which looks more real: ours, or the uniform narrow baseline's (Table 8)."""
+    """Write a web page for a user study of ours against the uniform narrow baseline (Table 8)."""
     config = experiment_config(experiment, configfile, set_)
     from gancomp.paper.votes import write_vote_page
 
@@ -194,11 +194,11 @@ def vote_page(
 @app.command()
 def votes(
     experiment: ExperimentName,
-    files: Annotated[list[Path], typer.Argument(help="votes-*.json as the page saved them")],
+    files: Annotated[list[Path], typer.Argument(help="votes-*.json saved by the page")],
     configfile: ConfigFiles = None,
     set_: Overrides = "{}",
 ) -> None:
-    """Count what people preferred, with Wilson's 95% interval, for Table 8."""
+    """Count the votes, with Wilson's 95% interval, for Table 8."""
     experiment_config(experiment, configfile, set_)
     from gancomp.paper.votes import count_votes
 
@@ -215,7 +215,7 @@ def paper(
     configfile: ConfigFiles = None,
     set_: Overrides = "{}",
 ) -> None:
-    """Write a table or figure of the paper, from what the configured study ran, or the page of all of them."""
+    """Write a table or figure of the paper from the configured study's results, or the page of all of them."""
     config = read_config(configfile, set_)
     from gancomp.paper.places import FIGURES, TABLES
 
@@ -237,7 +237,7 @@ def paper(
 
 @app.command()
 def comparison(configfile: ConfigFiles = None, set_: Overrides = "{}") -> None:
-    """Put the configured comparison of methods into tables and a figure."""
+    """Write tables and a figure of the configured comparison of methods."""
     config = read_config(configfile, set_)
     from gancomp.report.comparison import write_comparison
 
@@ -246,14 +246,14 @@ def comparison(configfile: ConfigFiles = None, set_: Overrides = "{}") -> None:
 
 @app.command()
 def compare(
-    experiments: Annotated[list[str], typer.Argument(help="experiments that were run; one stands for all its seeds")],
+    experiments: Annotated[list[str], typer.Argument(help="experiments with results; each includes all of its seeds")],
     into: Annotated[
         Path | None, typer.Option("--output", help="folder to write to; results/compare/ONE+OTHER if unset")
     ] = None,
     configfile: ConfigFiles = None,
     set_: Overrides = "{}",
 ) -> None:
-    """Put several experiments, budgets or seeds side by side: tables, a figure, the same pictures, and one page."""
+    """Compare several experiments, budgets or seeds: tables, a figure, the same pictures, and one page."""
     config = read_config(configfile, set_)
     from gancomp.report.side_by_side import write_side_by_side
 
@@ -262,7 +262,7 @@ def compare(
 
 @app.command()
 def times() -> None:
-    """Put what every job of the workflow took, seconds and memory, into one table: results/times.csv, times.md."""
+    """Collect time and memory of every job of the workflow in one table: results/times.csv, times.md."""
     from gancomp.report.times import write_times
 
     print(write_times())
@@ -270,7 +270,7 @@ def times() -> None:
 
 @app.command()
 def verify(experiment: ExperimentName, configfile: ConfigFiles = None, set_: Overrides = "{}") -> None:
-    """Check results that were made elsewhere: settings, pictures, hashes."""
+    """Check results from another machine: settings, pictures, hashes."""
     from gancomp.pipeline.adopt import verify_results
 
     verify_results(experiment_config(experiment, configfile, set_), experiment)

@@ -1,4 +1,4 @@
-"""Commands that score subnets, and cut the best one out."""
+"""Commands that score subnets, and extract the best one."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def search(
     device: DeviceOption = Device.auto,
     minutes: MinutesOption = None,
 ) -> None:
-    """Score one shard of the subnets under the budget. With --minutes, as many as there is time for, at random."""
+    """Score one shard of the subnets under the budget. With --minutes, a random sample within that time."""
     until = end_of(minutes)
     match = re.fullmatch(r"(\d+)-of-(\d+)", shard)
     if not match or int(match[1]) >= int(match[2]):
@@ -50,12 +50,12 @@ def search(
 @app.command()
 def merge(
     experiment: ExperimentName,
-    shards: Annotated[int, typer.Option(min=1, help="how many shards there are")] = 1,
+    shards: Annotated[int, typer.Option(min=1, help="number of shards")] = 1,
     configfile: ConfigFiles = None,
     set_: Overrides = "{}",
     expect: Expect = "",
 ) -> None:
-    """Join the shards into search.csv."""
+    """Merge the shards into search.csv."""
     config = stage_config(experiment, "scores", configfile, set_, expect)
     from gancomp.search import select as module
 
@@ -71,7 +71,7 @@ def halve(
     device: DeviceOption = Device.auto,
     minutes: MinutesOption = None,
 ) -> None:
-    """Score all subnets on few pictures and the best on all, in place of search and merge. To resume, run it again."""
+    """Score all subnets on few pictures and the best on all, instead of search and merge. To resume, run it again."""
     until = end_of(minutes)
     config = stage_config(experiment, "scores", configfile, set_, expect)
     from gancomp.search.scores import halve_scores
@@ -87,7 +87,7 @@ def evolve(
     expect: Expect = "",
     device: DeviceOption = Device.auto,
 ) -> None:
-    """Score the subnets that evolution comes upon, in place of search and merge. To resume, run it again."""
+    """Score subnets by evolutionary search, instead of search and merge. To resume, run it again."""
     config = stage_config(experiment, "scores", configfile, set_, expect)
     from gancomp.search.scores import evolve_scores
 
@@ -98,7 +98,7 @@ def evolve(
 def select(
     experiment: ExperimentName, configfile: ConfigFiles = None, set_: Overrides = "{}", expect: Expect = ""
 ) -> None:
-    """Choose the winner and the Pareto front."""
+    """Select the winner and the Pareto front."""
     config = stage_config(experiment, "search", configfile, set_, expect)
     from gancomp.search import select as module
 
@@ -113,7 +113,7 @@ def subnet(
     expect: Expect = "",
     device: DeviceOption = Device.auto,
 ) -> None:
-    """Cut the winner out of the once-for-all network."""
+    """Extract the winner from the once-for-all network."""
     config = stage_config(experiment, "subnet", configfile, set_, expect)
     from gancomp.train.device import Machine
     from gancomp.train.stages import extract_winner
@@ -125,7 +125,7 @@ def subnet(
 def slim(
     experiment: ExperimentName, configfile: ConfigFiles = None, set_: Overrides = "{}", expect: Expect = ""
 ) -> None:
-    """Write the compressed generator, checked against the networks it came from."""
+    """Write the compressed generator, verified against the networks it came from."""
     config = stage_config(experiment, "export", configfile, set_, expect)
     from gancomp.deploy.slim import export_slim
 

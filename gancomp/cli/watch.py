@@ -1,4 +1,4 @@
-"""Commands that look on while a training runs."""
+"""Commands that watch a running training."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import typer
 
 from gancomp.cli.app import ConfigFiles, ExperimentName, Overrides, app, experiment_config
 
-Every = Annotated[float, typer.Option(min=0.1, help="seconds between two looks")]
+Every = Annotated[float, typer.Option(min=0.1, help="seconds between two updates")]
 
 
 @app.command()
 def watch(
     experiment: ExperimentName,
-    once: Annotated[bool, typer.Option("--once", help="print how it stands now, and end")] = False,
+    once: Annotated[bool, typer.Option("--once", help="print the current state and exit")] = False,
     every: Every = 2.0,
     configfile: ConfigFiles = None,
     set_: Overrides = "{}",
@@ -29,7 +29,7 @@ def watch(
 @app.command()
 def tensorboard(
     experiment: ExperimentName,
-    follow: Annotated[bool, typer.Option("--follow", help="go on while it trains, until all is done")] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="continue until all stages are done")] = False,
     every: Every = 10.0,
     configfile: ConfigFiles = None,
     set_: Overrides = "{}",

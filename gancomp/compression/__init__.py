@@ -1,1 +1,1 @@
-"""`gancomp compress`: an experiment made of a generator and a folder, and run."""
+"""`gancomp compress`: create an experiment from a generator and a folder, and run it."""

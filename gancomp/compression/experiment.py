@@ -18,7 +18,7 @@ from gancomp.network import read_description
 from gancomp.pipeline.files import write_text
 from gancomp.spec import GeneratorSpec, Statistics
 
-#: Table 5, by model. The perceptual network is the one that can be had wherever packages can.
+#: Table 5, by model. The perceptual network is the one whose weights come in a package.
 OBJECTIVES: dict[Model, dict[str, Any]] = {
     "pix2pix": {"gan": "hinge", "lambda_recon": 100, "lambda_distill": 1},
     "cyclegan": {"gan": "lsgan", "lambda_recon": 10, "lambda_distill": 0.01},
@@ -40,7 +40,7 @@ STEPS: dict[Model, dict[str, Any]] = {
     "cyclegan": {"batch": 1, "lr": 2e-4},
     "gaugan": {"batch": 16, "lr": 1e-4, "lr_discriminator": 4e-4},
 }
-#: Pictures that a stage sees where no epochs are asked for; in Table 5 they are 0.2 to 1.0 million.
+#: Default number of training pictures of a stage; in Table 5 it is 0.2 to 1.0 million.
 PICTURES_SEEN = 300_000
 
 
@@ -52,7 +52,7 @@ def network_settings(
     discriminator: Path | None,
     declared: dict[str, int],
 ) -> dict[str, Any]:
-    """The imported generator is the original, and teaches; statistics that were *told* the file may not say itself."""
+    """The imported generator as original and teacher; statistics that were *told* may not be in the file."""
     if spec.network:
         architecture = {"network": spec.network, "builder": spec.network.builder}
         shape: dict[str, Any] = {"block": spec.block} | (
@@ -73,14 +73,14 @@ def network_settings(
 
 
 def _of_the_family(spec: GeneratorSpec) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What an experiment says of its generators, and of the imported one alone."""
+    """The settings of an experiment's generators, and of the imported one alone."""
     own: dict[str, dict[str, Any]] = {"spade": {"upsampling": spec.upsampling}, "unet": {"downs": spec.downs}}
     widths = spec.widths[0] if len(set(spec.widths)) == 1 else list(spec.widths)
     return {"norm": spec.norm, **own.get(spec.family, {"blocks": spec.blocks})}, {"widths": widths, "block": spec.block}
 
 
 def discriminator_settings(model: Model, spec: GeneratorSpec, found: DiscriminatorShape | None) -> dict[str, int]:
-    """The discriminator of the model, of as many layers as the pictures have room for; or the one that was found."""
+    """The model's discriminator, with as many layers as the pictures allow; or the imported one."""
     if found is None:
         usual = DISCRIMINATORS[model]
         room = (min(spec.size) // 3).bit_length() - usual["scales"]
@@ -88,18 +88,18 @@ def discriminator_settings(model: Model, spec: GeneratorSpec, found: Discriminat
     seen = spec.out_channels + (0 if model == "cyclegan" else spec.in_channels)
     if found.channels != seen or (found.scales is not None) != (model == "gaugan"):
         raise GancompError(
-            f"the discriminator is {found}, and that of this {model} generator would see {seen} channels"
-            f"{' at several scales' if model == 'gaugan' else ''}; leave it out, or give the one it was trained with"
+            f"the discriminator is {found}, but that of this {model} generator would see {seen} channels"
+            f"{' at several scales' if model == 'gaugan' else ''}; remove it, or pass the one it was trained with"
         )
     return {"ndf": found.ndf, "layers": found.layers, "scales": found.scales or 1}
 
 
 def stage_sections(pictures: Pictures, spec: GeneratorSpec, space: Space, epochs: int) -> dict[str, Any]:
-    """The objective and what is trained: half of the epochs at the full rate, half falling to zero (Table 5)."""
+    """The objective and the trainings: half of the epochs at the full rate, half decaying to zero (Table 5)."""
     steps = STEPS[pictures.model]
     usual = steps | {"epochs_const": epochs // 2, "epochs_decay": epochs - epochs // 2}
     widest = [choices[0] for choices in space]
-    # A dense teacher's filters do not fit a separable student's, nor do too few hidden channels; features still teach.
+    # A separable student cannot take a dense teacher's filters, or too few hidden channels; features still teach.
     fits = spec.block == student_block(spec) and spec.hidden_of(max(widest)) >= 2 * max(widest)
     return {
         "objective": OBJECTIVES[pictures.model],
@@ -115,7 +115,7 @@ def usual_epochs(count: int) -> int:
 
 
 def checked_config(settings: dict[str, Any], name: str) -> Config:
-    """The configuration as the workflow will read it: over the current folder's own, and valid."""
+    """The validated configuration as the workflow will read it, on top of the current folder's."""
     own = read_yaml(Path("config.yaml")) if Path("config.yaml").exists() else {}
     for kind in ("datasets", "experiments"):
         if name in (own.get(kind) or {}):
@@ -125,7 +125,7 @@ def checked_config(settings: dict[str, Any], name: str) -> Config:
 
 def _yaml(settings: dict[str, Any]) -> str:
     class Plain(yaml.SafeDumper):
-        """Without anchors for what is said twice."""
+        """Without anchors for repeated values."""
 
         def ignore_aliases(self, data: Any) -> bool:
             return True
@@ -134,7 +134,7 @@ def _yaml(settings: dict[str, Any]) -> str:
 
 
 def configuration_text(settings: dict[str, Any], name: str, folder: Path) -> str:
-    """The configuration as a file in *folder*, beside which a network of one's own is described."""
+    """The text of the configuration file in *folder*, with the description of a custom network beside it."""
     generator = settings["experiments"][name]["generator"]
     if "network" in generator:
         told = generator | {"network": str(_description(folder, name))}
@@ -148,14 +148,14 @@ def _description(folder: Path, name: str) -> Path:
 
 
 def write_configuration(settings: dict[str, Any], name: str, spec: GeneratorSpec, folder: Path) -> Path:
-    """Write the configuration into *folder*, and the description of a network of one's own; returns the former."""
+    """Write the configuration, and the description of a custom network, into *folder*; returns the former's path."""
     path = folder / f"{name}.yaml"
     text, beside = configuration_text(settings, name, folder), _description(folder, name)
     if spec.network and beside.exists() and read_description(beside) != spec.network:
-        raise GancompError(f"{beside}: is there and describes another network; delete it, or choose another --name")
+        raise GancompError(f"{beside}: exists and describes another network; delete it, or choose another --name")
     if path.exists() and path.read_text(encoding="utf-8") != text:
         raise GancompError(
-            f"{path}: is there and says something else; go on with it by `snakemake --configfile {path}`, or choose "
+            f"{path}: exists with other content; continue it by `snakemake --configfile {path}`, or choose "
             "another --name"
         )
     if spec.network and not beside.exists():

@@ -1,4 +1,4 @@
-"""The generator that somebody has: a checkpoint, a function that builds it and its state dict, or the module itself."""
+"""The user's generator: a checkpoint, a function that builds it with its state dict, or the module itself."""
 
 from __future__ import annotations
 
@@ -33,17 +33,18 @@ def imported(
     statistics: Statistics | None = None,
     key: str | None = None,
 ) -> tuple[GeneratorSpec, Mapping[str, Tensor] | None]:
-    """What *generator* is, a checkpoint or a builder, and its weights under gancomp's names; none of a builder alone.
+    """The spec of *generator* (a checkpoint or a builder), and its weights under gancomp's names; a builder without
+    weights gives none.
 
-    Raises GancompError as `detect` and `read_network`, and for options that belong to the other kind.
+    Raises GancompError as `detect` and `read_network`, and for options of the other kind.
     """
     if not is_builder(generator):
         of_builders = {"weights": weights, "arguments": arguments, "channels": channels}
         if given := [name for name, value in of_builders.items() if value is not None]:
-            raise GancompError(f"--{given[0]}: goes with a builder (package.module:function), not with a checkpoint")
+            raise GancompError(f"--{given[0]}: applies to a builder (package.module:function), not to a checkpoint")
         return detect(generator, size, upsampling, norm, statistics, key)
     if given := [name for name, value in (("upsampling", upsampling), ("norm", norm)) if value is not None]:
-        raise GancompError(f"--{given[0]}: is for files that do not say it, and {generator} does; leave it out")
+        raise GancompError(f"--{given[0]}: is for files that do not contain it, but {generator} does; remove it")
     builder = str(generator)
     allow(builder)
     network = read_network(builder, arguments, size or (256, 256), channels)
@@ -52,15 +53,15 @@ def imported(
 
 
 def is_builder(generator: Path | str) -> bool:
-    """Whether *generator* is `package.module:function`, and no file."""
+    """Whether *generator* is `package.module:function`, and not a file."""
     return re.fullmatch(BUILDER_PATTERN, str(generator)) is not None and not Path(generator).exists()
 
 
 def builder_of(module: nn.Module, arguments: Mapping[str, Any]) -> str:
-    """The reference of *module*'s class, where that makes the like of it; GancompError where it does not."""
+    """The reference of *module*'s class. Raises GancompError if that does not build the same network."""
     kind = type(module)
     reference = f"{kind.__module__}:{kind.__qualname__}"
-    wanted = "name a function that makes it: compress(..., builder='package.module:function', arguments={...})"
+    wanted = "name a function that builds it: compress(..., builder='package.module:function', arguments={...})"
     if kind.__module__ == "__main__" or not re.fullmatch(BUILDER_PATTERN, reference):
         raise GancompError(f"{reference}: cannot be imported by the stages of the workflow; {wanted}")
     allow(reference)
@@ -70,23 +71,25 @@ def builder_of(module: nn.Module, arguments: Mapping[str, Any]) -> str:
         raise GancompError(f"{error}; {wanted}") from None
     own = module.state_dict()
     if {name: tensor.shape for name, tensor in like.items()} != {name: tensor.shape for name, tensor in own.items()}:
-        raise GancompError(f"{reference}: called with {dict(arguments)} makes another network than the given; {wanted}")
+        raise GancompError(
+            f"{reference}: called with {dict(arguments)} builds another network than the given one; {wanted}"
+        )
     return reference
 
 
 def check_findable(builder: str) -> None:
-    """GancompError where the workflow's stages, which are processes of their own, do not find *builder*'s module."""
+    """Raises GancompError if the workflow's stages, which are separate processes, cannot find *builder*'s module."""
     module = builder.partition(":")[0]
     code = "import importlib.util, sys; sys.exit(importlib.util.find_spec(sys.argv[1]) is None)"
     if subprocess.run([sys.executable, "-c", code, module.partition(".")[0]], check=False).returncode:
         raise GancompError(
             f"{builder}: the stages of the workflow run in {Path.cwd()} and do not find the module {module} there or "
-            "where Python looks; run this in the folder that holds it, or name that folder in PYTHONPATH"
+            "on Python's path; run this in the folder that contains it, or add that folder to PYTHONPATH"
         )
 
 
 def write_weights(path: Path, module: nn.Module) -> Path:
-    """The state dict of *module* in a file of its own, for the stages to read."""
+    """Write the state dict of *module* to a file, for the stages to read."""
     from safetensors.torch import save
 
     own = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in sorted(module.state_dict().items())}

@@ -1,4 +1,4 @@
-"""Which pictures a folder holds, and for which model they are."""
+"""Detect the layout of a folder of pictures, and the model for it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LAYOUTS = """\
 
 @dataclass(frozen=True)
 class Pictures:
-    """A folder of pictures: the model that learns from it, the data set to declare, how many pictures train."""
+    """A folder of pictures: the model that learns from it, the data set to declare, the number of training pictures."""
 
     model: Model
     declared: dict[str, Any]
@@ -31,10 +31,10 @@ class Pictures:
 
 
 def pictures_in(data: Path, spec: GeneratorSpec, direction: Direction = "AtoB") -> Pictures:
-    """What *data* holds, as a data set for a generator of *spec*.
+    """The contents of *data* as a data set for a generator of *spec*.
 
-    Raises GancompError showing the three layouts where it has none of them or no pictures, and where the generator
-    does not belong to the layout.
+    Raises GancompError with the three layouts if it has none of them or no pictures, or if the generator
+    does not match the layout.
     """
 
     def folder(*names: str) -> str | None:
@@ -54,7 +54,7 @@ def pictures_in(data: Path, spec: GeneratorSpec, direction: Direction = "AtoB") 
     elif (images := folder("images")) and folder("labels"):
         model = "gaugan"
         parts = ("images", "labels", "instances", "val_images", "val_labels", "val_instances")
-        # Besides the classes a generator sees what is unlabelled, and the edges.
+        # A generator's channels are the classes, "unlabelled", and the edges.
         names = [f"class {index}" for index in range(spec.in_channels - 2)]
         declared = {
             "source": "labels",
@@ -65,22 +65,24 @@ def pictures_in(data: Path, spec: GeneratorSpec, direction: Direction = "AtoB") 
         }
         counted = [images]
     else:
-        raise GancompError(f"{data}: is no folder of pictures in a layout that is known:\n{LAYOUTS}")
+        raise GancompError(f"{data}: is not a folder of pictures in a known layout:\n{LAYOUTS}")
     if (model == "gaugan") != spec.reads_labels:
         raise GancompError(
-            f"{data}: is laid out for {model}, and the generator is {describe(spec)}; only SPADE generators read label "
-            f"maps, and they read nothing else. The layouts:\n{LAYOUTS}"
+            f"{data}: has the layout for {model}, but the generator is {describe(spec)}; only SPADE generators read "
+            f"label maps, and they read nothing else. The layouts:\n{LAYOUTS}"
         )
     if model == "gaugan" and direction == "BtoA":
-        raise GancompError(f"{data}: the label map is what a SPADE generator reads; leave the direction out")
+        raise GancompError(f"{data}: the input of a SPADE generator is the label map; remove the direction")
     if model != "gaugan" and spec.in_channels > 4:
         raise GancompError(f"{data}: the generator reads {spec.in_channels} channels, and pictures have at most 4")
     if spec.out_channels > 4:
-        raise GancompError(f"{data}: the generator makes {spec.out_channels} channels, and pictures have at most 4")
+        raise GancompError(
+            f"{data}: the generator has {spec.out_channels} output channels, and pictures have at most 4"
+        )
     if spec.out_channels == 2:
         raise GancompError(
-            f"{data}: the generator makes 2 channels. If they are the colours a and b of Lab, as in pix2pix's "
-            "colorization, gancomp has no such pictures; if they are gray and alpha, write the configuration by hand, "
+            f"{data}: the generator has 2 output channels. If they are a and b of Lab, as in pix2pix's colorization, "
+            "they are not supported; if they are gray and alpha, write the configuration by hand, "
             "with target_channels: 2 (docs/data.md)"
         )
     count = max(sum(path.suffix.lower() in SUFFIXES for path in Path(part).iterdir()) for part in counted)

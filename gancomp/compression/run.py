@@ -65,17 +65,17 @@ def compress(
     """Compress *generator* on the pictures of *data* (see LAYOUTS).
 
     *generator* is a checkpoint that gancomp reads; or a module; or the function `package.module:function`
-    that builds it from *arguments* (JSON), and *weights* its state dict. Of a module, *builder* is that function: the
-    workflow's stages are processes of their own, and build it anew; by its class if it is not given. *channels* are
-    those of its input, where its first convolution does not tell.
+    that builds it from *arguments* (JSON), and *weights* its state dict. For a module, *builder* is that function
+    (default: its class), because the workflow's stages are separate processes that build it again. *channels* are
+    those of its input, if its first convolution does not show them.
 
-    Writes NAME.yaml into the current folder, runs the workflow on it, and says where the compressed generator and its
-    report are. The same command after a stop continues; with *dry_run* it only says what it would do, and what each
-    stage would cost here. *epochs* are those of distillation and fine-tuning; the once-for-all network trains twice as
-    long. *key* names the generator in a checkpoint of several networks, *sample* an input and what the original drew of
-    it (`check_sample`). Raises GancompError, before anything but a module's weights is written, for a checkpoint,
-    discriminator or folder that is not known, pictures that make no data set, a budget that no subnet meets and a
-    NAME.yaml of other content; and when the workflow stops, with the error of the stage that failed.
+    Writes NAME.yaml into the current folder, runs the workflow on it, and prints where the compressed generator and its
+    report are. After an interruption the same command continues; with *dry_run* it only prints what it would do, and
+    the cost of each stage on this machine. *epochs* are those of distillation and fine-tuning; the once-for-all network
+    trains twice as long. *key* names the generator in a checkpoint of several networks, *sample* an input and the
+    original's output (`check_sample`). Raises GancompError, before anything but a module's weights is written, for an
+    unknown checkpoint, discriminator or folder, pictures that make no data set, a budget that no subnet meets and an
+    existing NAME.yaml with other content; and when the workflow stops, with the error of the stage that failed.
     """
     data = Path(data)
     name = name or re.sub(r"[^A-Za-z0-9._-]", "_", f"{data.resolve().name}-{budget}").lstrip("._-")
@@ -85,7 +85,7 @@ def compress(
     elif is_builder(generator):
         builder = str(generator)
     if builder and weights is None:
-        raise GancompError(f"{builder}: builds a network without what it learned; name its state dict by --weights")
+        raise GancompError(f"{builder}: builds an untrained network; name its state dict by --weights")
     if builder:
         check_findable(builder)
     checkpoint = weights or Path(str(generator))
@@ -123,7 +123,7 @@ def compress(
     check(name, config.datasets[name], paths.dataset(name), paths.DOWNLOADS)
     print(summary(config, name, pictures))
     if not is_own(checkpoint):
-        print("\n".join(f"  taken to have  {line}" for line in assumed(spec)))
+        print("\n".join(f"  assumed        {line}" for line in assumed(spec)))
     if dry_run:
         print(f"\nwould write {name}.yaml:\n\n{configuration_text(settings, name, Path())}", flush=True)
         with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""Widths that the search may choose, given a budget."""
+"""The choices of widths for the search, given a budget."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from gancomp.spec import Block, GeneratorSpec
 
 Space = list[list[int]]
 
-#: Choices of widths in eighths of the imported generator's, for ever narrower students: at the ends of a resnet and in
-#: the blocks of SPADE; in a resnet's trunk and blocks; where pictures are enlarged. For a resnet of width 64 the first
+#: Choices of widths in eighths of the imported generator's, for successively narrower students: at the ends of a resnet
+#: and in the blocks of SPADE; in a resnet's trunk and blocks; in upsampling layers. For a resnet of width 64 the first
 #: is the paper's space of 5,184 subnets.
 LADDERS = (
     ((6, 4), (6, 5, 4), (6, 4, 3, 2)),
@@ -21,18 +21,18 @@ LADDERS = (
     ((3, 2), (3, 2, 1), (3, 2, 1)),
     ((2, 1), (2, 1), (2, 1)),
 )
-#: Which part of a ladder each of the eight widths takes; of a network of one's own the ends are two widths each.
+#: The part of a ladder for each of the eight widths; the ends of a custom network are two widths each.
 PLACES = {"resnet": (0, 0, 1, 1, 1, 1, 2, 2), "unet": (0, 0, 1, 1, 1, 1, 2, 2), "spade": (0, 0, 0, 0, 0, 2, 2, 2)}
-#: Of more subnets not all are scored: they evolve.
+#: Above this number of subnets the search is evolutionary.
 MOST_SCORED = 10_000
 
 
 def search_space(original: GeneratorSpec, budget: str) -> Space:
-    """Choices of the widths for a student of *original* (`student_block`): of eight, about 5,000 subnets at most.
+    """Choices of the widths for a student of *original* (`student_block`): about 5,000 subnets at most for 8 widths.
 
-    The widest student is taken whose middling subnet meets the budget: about half of the space then competes, and no
-    training is spent on widths that are far too wide. Raises GancompError where not even the smallest subnet of the
-    narrowest student meets it, with the largest reduction that one does.
+    Takes the widest student whose median subnet meets the budget: about half of the space then competes, and no
+    training is spent on widths that are far too large. Raises GancompError if not even the smallest subnet of the
+    narrowest student meets it, with the largest possible reduction.
     """
     try:
         parse_budget(budget)
@@ -54,8 +54,8 @@ def search_space(original: GeneratorSpec, budget: str) -> Space:
     if least > limit:
         whole = profile(original).macs
         raise GancompError(
-            f"budget {budget}: allows {limit / 1e9:.3g}G exact MACs, and the smallest subnet that would be searched "
-            f"has {least / 1e9:.3g}G; at most {int(10 * whole / least) / 10}x can be asked for"
+            f"budget {budget}: allows {limit / 1e9:.3g}G exact MACs, but the smallest subnet of the search "
+            f"has {least / 1e9:.3g}G; use at most {int(10 * whole / least) / 10}x"
         )
     return space
 
@@ -71,13 +71,13 @@ def search_method(space: Space) -> dict[str, str]:
 
 
 def student_block(original: GeneratorSpec) -> Block:
-    """How a student's residual blocks are made: decomposed, where there are any."""
+    """The block of a student: separable if the generator has residual blocks."""
     if original.network:
         return "separable" if original.network.decomposed else "dense"
     return "dense" if original.family == "unet" else "separable"
 
 
 def _choices(width: int, eighths: Sequence[int]) -> list[int]:
-    """So many eighths of *width*, in multiples that processors like where it is wide."""
+    """The given eighths of *width*, rounded to multiples that processors handle well if it is wide."""
     unit = 8 if width >= 64 else 2 if width >= 16 else 1
     return sorted({max(unit, unit * round(part * width / 8 / unit)) for part in eighths}, reverse=True)

@@ -1,4 +1,4 @@
-"""What is said before a compression begins, and when it is done."""
+"""The messages before a compression begins and after it has finished."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gancomp.spec import format_widths
 
 
 def summary(config: Config, name: str, pictures: Pictures) -> str:
-    """What is imported, what will be trained and at what cost, in a few lines."""
+    """A few lines on the imported networks, the trainings and their cost."""
     experiment, dataset = config.experiments[name], config.datasets[name]
     assert isinstance(experiment.teacher, ImportableTraining)
     assert experiment.distill
@@ -33,12 +33,12 @@ def summary(config: Config, name: str, pictures: Pictures) -> str:
     kept = (
         f"{experiment.teacher.discriminator}, which students inherit"
         if experiment.teacher.discriminator
-        else "none given: students begin against a fresh one, which costs quality (Table 3); --discriminator names one"
+        else "none: students start with a new one, which costs quality (Table 3); --discriminator FILE names one"
     )
     return "\n".join(
         [
             f"{name}: {experiment.model}, {pictures.count:,} training pictures at {dataset.size[0]}x{dataset.size[1]}",
-            f"  generator      {describe(original)}: {whole / 1e9:.3f}G exact MACs; it is the original, and teaches",
+            f"  generator      {describe(original)}: {whole / 1e9:.3f}G exact MACs; original and teacher",
             f"  discriminator  {kept}",
             f"  budget         {experiment.search.budget}: at most "
             f"{budget_macs(experiment.search.budget, original) / 1e9:.3f}G exact MACs",
@@ -52,7 +52,7 @@ def summary(config: Config, name: str, pictures: Pictures) -> str:
 
 
 def closing(config: Config, name: str) -> str:
-    """Where the compressed generator and its report are, and how much smaller it is."""
+    """The paths of the compressed generator and its report, and the reduction of MACs."""
     folder = paths.RESULTS / name
     macs = read_json(folder / "export" / "card.json")["macs"]
     whole = profile(spec_of(config.experiments[name], config.datasets[name], "original")).macs

@@ -312,10 +312,10 @@ def test_convert_prints_what_it_assumes_of_a_file_from_elsewhere(tmp_path: Path,
     file, out = saved(Resnet((2,) * 8, 3, "batch"), tmp_path / "net.pth"), tmp_path / "net.safetensors"
     told = call.output("convert", file, out, "--size", "16", "--statistics", "batch")
     assert "a dense resnet with 3 blocks and batch norm" in told
-    assert "  taken to have  batch norm, eps 1e-5, by each picture's own" in told
-    assert "  taken to have  reflection padding; tanh at the end; no dropout" in told
+    assert "  assumed        batch norm, eps 1e-5, by each picture's own" in told
+    assert "  assumed        reflection padding; tanh at the end; no dropout" in told
     # A file of gancomp's own says all this.
-    assert "taken to have" not in call.output("convert", out, tmp_path / "again.safetensors")
+    assert "assumed" not in call.output("convert", out, tmp_path / "again.safetensors")
 
 
 def test_convert_takes_the_network_that_is_named_and_holds_it_against_a_sample(tmp_path: Path, call: Called) -> None:
@@ -339,7 +339,7 @@ def test_what_is_of_generators_is_refused_with_a_discriminator(
 ) -> None:
     file, out = saved(patch_gan(6, 4, 3), tmp_path / "D.pth"), tmp_path / "D.safetensors"
     told = call.error("convert", file, out, "--discriminator", *option)
-    assert told.startswith(f"{option[0]}: is of generators, so it would go unheeded; leave it or --discriminator out")
+    assert told.startswith(f"{option[0]}: applies to generators; remove it or --discriminator")
     assert not out.exists()
     call.output("convert", file, out, "--discriminator")
 

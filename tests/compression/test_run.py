@@ -109,7 +109,7 @@ def test_aligned_pairs_are_pix2pix(folder: Path, called: list[Any], capsys: pyte
     assert experiment.search.budget == "4x"
     assert (experiment.distill.epochs_const, experiment.supernet.epochs_decay) == (2, 4)
     told = capsys.readouterr().out
-    assert "fresh one, which costs quality" in told
+    assert "a new one, which costs quality" in told
     assert "24 training pictures at 32x48" in told
     assert told.endswith("done\n")
 
@@ -137,7 +137,7 @@ def test_a_checkpoint_of_several_networks_needs_a_key(
     compress(file, data, "4x", name="mine", key="netG_B", **SMALL)
     experiment = written("mine").experiments["mine"]
     assert experiment.original.key == experiment.teacher.key == "netG_B"
-    assert "taken to have  instance norm without parameters" in capsys.readouterr().out
+    assert "assumed        instance norm without parameters" in capsys.readouterr().out
 
 
 def test_a_norm_that_a_configuration_cannot_say_is_refused(folder: Path, called: list[Any]) -> None:
@@ -284,10 +284,10 @@ def test_a_builder_and_its_weights(folder: Path, called: list[Any], capsys: pyte
     assert budget_macs("6x", original) >= profile(student.with_widths(experiment.supernet.smallest)).macs
     told = capsys.readouterr().out
     assert f"a dense network of {BUILDER}" in told
-    assert "taken to have  pictures in [-1, 1] both ways" in told
+    assert "assumed        pictures in [-1, 1] both ways" in told
     compress(BUILDER, data, "6x", weights=Path("net.pth"), arguments={"wide": 16}, name="own", **SMALL)  # goes on
     torch.save(build(12).state_dict(), "net.pth")
-    with pytest.raises(GancompError, match=r"own\.network\.json: is there and describes another network"):
+    with pytest.raises(GancompError, match=r"own\.network\.json: exists and describes another network"):
         compress(BUILDER, data, "6x", weights=Path("net.pth"), arguments={"wide": 12}, name="own", **SMALL)
 
 
@@ -307,7 +307,7 @@ def test_a_module_of_python(folder: Path, called: list[Any]) -> None:
 
 def test_a_module_that_its_class_does_not_build_needs_a_builder(folder: Path, called: list[Any]) -> None:
     data = pictures("train", "val")
-    with pytest.raises(GancompError, match=r"zoo:Johnson: called with \{\} makes another .*builder='package"):
+    with pytest.raises(GancompError, match=r"zoo:Johnson: called with \{\} builds another .*builder='package"):
         compress(zoo.Johnson(16), data, "6x", **SMALL)
     with pytest.raises(GancompError, match=r"missing .* required positional .*builder='package"):
         compress(Unet(4, 4), data, "6x", **SMALL)
@@ -335,7 +335,7 @@ def build_deep() -> nn.Module:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({}, "builds a network without what it learned; name its state dict by --weights"),
+        ({}, "builds an untrained network; name its state dict by --weights"),
         ({"weights": Path("net.pth"), "norm": "none"}, "--norm: is for files that do not say it"),
         ({"weights": Path("other.pth")}, r"other\.pth: is none of .*: lacks conv1\.bias, conv1\.weight"),
         ({"weights": Path("unbiased.pth")}, r"unbiased\.pth: is none of .*: lacks conv1\.bias$"),
@@ -363,7 +363,7 @@ def test_a_module_that_the_stages_do_not_find_is_refused(
 
 
 def test_options_of_builders_are_not_for_checkpoints(folder: Path, called: list[Any]) -> None:
-    with pytest.raises(GancompError, match="--arguments: goes with a builder"):
+    with pytest.raises(GancompError, match="--arguments: applies to a builder"):
         compress(resnet(), pictures("train", "val"), "4x", arguments={"wide": 3}, **SMALL)
 
 
@@ -389,7 +389,7 @@ def test_the_same_command_again_continues(folder: Path, called: list[Any]) -> No
 def test_a_configuration_of_other_content_stays(folder: Path, called: list[Any]) -> None:
     data = pictures("train", "val")
     Path("my_pictures-3x.yaml").write_text("run: []\n")
-    with pytest.raises(GancompError, match=r"^my_pictures-3x\.yaml: is there and says something else; .* --name$"):
+    with pytest.raises(GancompError, match=r"^my_pictures-3x\.yaml: exists with other content; .* --name$"):
         compress(resnet(), data, "3x", **SMALL)
     assert Path("my_pictures-3x.yaml").read_text() == "run: []\n"
     assert called == []
@@ -506,7 +506,7 @@ def test_the_stage_that_failed_has_the_last_word(
     with pytest.raises(GancompError) as told:
         compress(resnet(), pictures("train", "val"), "3x", name="mine", cores=1, **SMALL)
     assert str(told.value) == (
-        "mine.yaml: the workflow stopped; the same command goes on where it stopped\n\n"
+        "mine.yaml: the workflow stopped; run the same command again to resume\n\n"
         f"results/mine/logs/train.log: {told_by_stage}"
     )
 
@@ -568,12 +568,12 @@ def test_generators_and_pictures_must_belong_together(folder: Path, called: list
     assert "only SPADE generators read label maps" in refused(Resnet((4,) * 8, 3), labels)
     spade = saved(Spade((2,) * 8, 7, more=False), folder / "spade.pth")
     options: dict[str, Any] = {"size": (64, 64), "upsampling": "normal"}
-    assert "leave the direction out" in refused(spade, labels, direction="BtoA", **options)
+    assert "remove the direction" in refused(spade, labels, direction="BtoA", **options)
     (labels / "images").rename(labels / "train")
     (labels / "labels").rename(labels / "val")
     assert "only SPADE generators read label maps" in refused(spade, labels, **options)
     assert "reads 5 channels, and pictures have at most 4" in refused(Resnet((4,) * 8, 3, inputs=5), labels)
-    assert "makes 2 channels. If they are the colours a and b" in refused(Resnet((4,) * 8, 3, outputs=2), pictures())
+    assert "has 2 output channels. If they are a and b" in refused(Resnet((4,) * 8, 3, outputs=2), pictures())
     assert "makes 5 channels, and pictures have at most 4" in refused(Resnet((4,) * 8, 3, outputs=5), pictures())
 
 
@@ -581,7 +581,7 @@ def test_a_discriminator_of_another_generator_is_refused(folder: Path, called: l
     data = pictures("train", "val")
     unconditional = saved(patch_gan(3, 8, 2), folder / "D.pth")
     told = refused(Resnet((16,) * 8, 3), data, discriminator=unconditional)
-    assert re.search(r"is a PatchGAN that sees 3 channels.*would see 6 channels; leave it out", told)
+    assert re.search(r"is a PatchGAN that sees 3 channels.*would see 6 channels; remove it", told)
 
 
 @pytest.mark.parametrize("budget", ["ten", "0x", "-3x", "10"])
@@ -592,11 +592,11 @@ def test_budgets_that_are_none(folder: Path, called: list[Any], budget: str) -> 
 def test_a_budget_that_no_subnet_meets_says_the_largest_that_one_does(folder: Path, called: list[Any]) -> None:
     data = pictures("train", "val")
     told = refused(Resnet((64,) * 8, 9), data, "100000x")
-    most = re.search(r"at most (\d+\.\d)x can be asked for", told)
+    most = re.search(r"use at most (\d+\.\d)x", told)
     assert most
     compress(Path("latest_net_G.pth"), data, f"{most[1]}x", name="most", size=(32, 32))
     more = f"{float(most[1]) + 0.1:.1f}x"
-    with pytest.raises(GancompError, match="can be asked for"):
+    with pytest.raises(GancompError, match="use at most"):
         compress(Path("latest_net_G.pth"), data, more, name="more", size=(32, 32))
 
 

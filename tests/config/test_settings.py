@@ -505,7 +505,7 @@ def test_what_a_checkpoint_is_told_by_is_in_its_signature_where_it_is_said() -> 
     assert {s for s in STAGES if signature(before, "mine", s) != signature(after, "mine", s)} == {"original"}
     with pytest.raises(GancompError, match=r"original: key: applies only to a checkpoint"):
         changed(original={"key": "netG"})
-    with pytest.raises(GancompError, match=r"original: hidden: is a checkpoint's"):
+    with pytest.raises(GancompError, match=r"original: hidden: applies only to a checkpoint"):
         changed(original={"hidden": 128})
 
 
