@@ -1,4 +1,4 @@
-"""The CycleGAN recipe: two domains without pairs, a generator each way, each there and back again."""
+"""The CycleGAN recipe: two domains without pairs, a generator in each direction, cycle consistency."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ Generate = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Reverse:
-    """The way back: a generator from the target domain to the inputs, and the discriminator of the inputs."""
+    """The reverse direction: a generator from the target domain to the inputs, and the discriminator of the inputs."""
 
     generator: Generator
     discriminator: nn.Module
 
 
 class ImagePool(nn.Module):
-    """Generated pictures of earlier steps, so that a discriminator is not judged by its last opponents alone.
+    """A pool of generated pictures of earlier steps, which stabilises the discriminators' training.
 
-    A module without weights: its buffers are part of the state that a training resumes from.
+    A module without weights: its buffers are part of the resume state.
     """
 
     pictures: Tensor
@@ -46,10 +46,10 @@ class ImagePool(nn.Module):
         self.register_buffer("count", torch.zeros((), dtype=torch.int64))
 
     def exchange(self, fakes: Tensor, draw: np.random.Generator) -> Tensor:
-        """What the discriminator sees in place of *fakes* (n, channels, h, w), which carry no gradient.
+        """The pictures for the discriminator in place of *fakes* (n, channels, h, w), without gradient.
 
-        Until the pool is full every picture is kept, and seen; then each one, by the toss of a coin, is seen itself,
-        or takes the place of a picture of the pool, drawn by lot, which is seen instead.
+        Until the pool is full every picture is stored and returned; then each one is returned itself with probability
+        1/2, or else replaces a random picture of the pool, which is returned instead.
         """
         seen = fakes.detach().clone()
         capacity = len(self.pictures)
@@ -66,11 +66,11 @@ class ImagePool(nn.Module):
 
 
 class CycleGan:
-    """Adversarial losses in both domains, λ_cycle L1 of the way there and back, λ_identity λ_cycle L1 of pictures that
-    are there already. Both generators step first, then both discriminators, on generated pictures from a pool.
+    """Adversarial losses in both domains, λ_cycle L1 of the cycles, and the identity loss, λ_identity λ_cycle L1.
+    Both generators step first, then both discriminators, on generated pictures from a pool.
 
-    *generator*, the one that is kept, leads from inputs to targets, and *discriminator* judges targets. Every loss is
-    the sum over both directions. Where inputs and targets differ in channels, none is "there already".
+    *generator*, the one that is kept, maps inputs to targets, and *discriminator* is that of the targets. Every loss is
+    the sum over both directions. If inputs and targets differ in channels, there is no identity loss.
     """
 
     loss_names: tuple[str, ...] = ("d_loss", "g_gan", "g_cycle", "g_identity")
@@ -124,7 +124,7 @@ class CycleGan:
         draw: np.random.Generator,
         more: Callable[[], dict[str, Tensor]] = dict,
     ) -> dict[str, Tensor]:
-        """One update; *generate* is the generator, on the inputs first, after which *more* losses of it are asked."""
+        """One update; *generate* is the generator, run on the inputs first; then *more* returns further losses."""
         generators, critics = ("generator", "reverse"), ("discriminator", "reverse_discriminator")
         reverse = self._own["reverse"]
         for name in critics:

@@ -27,8 +27,8 @@ os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
 
 @dataclass(frozen=True)
 class Machine:
-    """What a training may use: which kind of device, how many of them (None: as many as the configuration says), and
-    until when (`time.monotonic()`; None: as long as it takes)."""
+    """The resources of a training: kind of device, number of devices (None: the configuration's), and a time limit
+    (`time.monotonic()`; None: no limit)."""
 
     device: Device = "auto"
     devices: int | None = None
@@ -36,17 +36,17 @@ class Machine:
 
 
 def has_bf16(device: Device = "auto") -> bool:
-    """Whether bf16 is fast there: a GPU that supports it, or a processor with AMX or AVX512-BF16."""
+    """Whether bf16 is fast on the device: a GPU that supports it, or a processor with AMX or AVX512-BF16."""
     if device != "cpu" and torch.cuda.is_available():
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return processor_has_bf16()
 
 
 def make_fabric(precision: Precision, device: Device = "auto", devices: int = 1) -> Fabric:
-    """*devices* devices, each with a process of its own, which this call starts (the same command again, one rank
-    each); and autocast to bf16 where *precision* asks for it or `auto` finds it fast.
+    """Set up *devices* devices, each with its own process, which this call starts (the same command, one rank
+    each); and autocast to bf16 if *precision* says so or `auto` finds it fast.
 
-    Raises GancompError where there are fewer GPUs.
+    Raises GancompError if there are fewer GPUs.
     """
     found = take_device(device, devices).type
     accelerator = found if device == "auto" else device
@@ -72,7 +72,7 @@ def make_fabric(precision: Precision, device: Device = "auto", devices: int = 1)
 
 
 def take_device(device: Device, count: int = 1) -> torch.device:
-    """Where networks run: GPUs that no other job has taken, or the processor. GancompError where there are fewer."""
+    """The devices: GPUs that no other job has taken, or the processor. Raises GancompError if there are fewer."""
     if device == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
     _take_gpus(count)
@@ -93,7 +93,7 @@ _held: list[IO[str]] = []
 def _take_gpus(count: int) -> None:
     """Choose *count* GPUs that no other job of this user on this machine has taken.
 
-    Whoever sets CUDA_VISIBLE_DEVICES (a cluster does) has chosen already. Where all are taken, jobs share.
+    If CUDA_VISIBLE_DEVICES is set, as clusters do, nothing is chosen. If all GPUs are taken, jobs share them.
     """
     if "CUDA_VISIBLE_DEVICES" not in os.environ:
         own = claim([str(index) for index in range(torch.cuda.device_count())], count, Path(tempfile.gettempdir()))
@@ -107,9 +107,9 @@ def _take_gpus(count: int) -> None:
 
 
 def claim(names: Sequence[str], count: int, folder: Path) -> list[str]:
-    """*count* of the devices *names* that no other living process has claimed in *folder*, as far as there are any.
+    """*count* of the devices *names*, preferably those that no other running process has claimed in *folder*.
 
-    Raises GancompError where there are fewer than *count* in all.
+    Raises GancompError if there are fewer than *count* in total.
     """
     if len(names) < count:
         raise GancompError(f"--devices {count}: there are {len(names)} on this machine")

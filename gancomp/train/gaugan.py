@@ -1,4 +1,4 @@
-"""The GauGAN recipe: label maps to pictures, judged at several scales and by the features of two networks."""
+"""The GauGAN recipe: label maps to pictures, a multi-scale discriminator, perceptual and feature matching losses."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ Compare = Callable[[Tensor, Tensor], Tensor]
 class GauGan:
     """Adversarial loss + λ_feature of the discriminator's features + λ_recon of the perceptual loss (*perceptual*).
 
-    The generator steps first, then the discriminator, on pictures that the new generator makes. Its sight is
-    conditional on the encoded label map, and real and generated pictures pass it in one batch.
+    The generator steps first, then the discriminator, on outputs of the updated generator. The discriminator is
+    conditional on the encoded label map, and receives real and generated pictures in one batch.
     """
 
     loss_names: tuple[str, ...] = ("d_loss", "g_gan", "g_feature", "g_perceptual")
@@ -63,7 +63,7 @@ class GauGan:
     def _step(
         self, generate: Generate, inputs: Tensor, targets: Tensor, more: Callable[[], dict[str, Tensor]] = dict
     ) -> dict[str, Tensor]:
-        """One update; *generate* is the generator, after whose first pass *more* losses of it are asked."""
+        """One update; *generate* is the generator, after whose first pass *more* returns further losses."""
         kind = self.objective.gan
         self._discriminator.requires_grad_(False)
         made = generate(inputs)

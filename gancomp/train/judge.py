@@ -1,4 +1,4 @@
-"""The judge of a data set with label maps: what reads classes off generated pictures, measured on real ones first."""
+"""The segmentation network (judge) of a data set with label maps, for mIoU; validated on real pictures first."""
 
 from __future__ import annotations
 
@@ -43,16 +43,16 @@ from gancomp.train.state import forget_state
 
 SEED = 0
 WEIGHT_DECAY = 0.05
-#: Validation pictures that are held in memory together; a full-size truth of Cityscapes takes 2 MB.
+#: Validation pictures in memory at once; a full-size label map of Cityscapes takes 2 MB.
 CHUNK = 32
 
 
 def train_judge(config: Config, name: str, device: Device = "auto") -> None:
-    """Make the judge of data set *name*, and measure it on the real validation pictures.
+    """Train or load the segmentation network of data set *name*, and measure it on the real validation pictures.
 
     Writes `data/{name}/judge/model.safetensors` and, last, `metrics.json` with its mean IoU there (`miou`), that of
     the most frequent class everywhere (`majority`), and whether the first is at least twice the second (`usable`).
-    Raises GancompError where the data set declares no judge, has no label maps, or its weights cannot be had.
+    Raises GancompError if the data set declares no judge or has no label maps, or the weights cannot be fetched.
     """
     dataset = config.datasets[name]
     if dataset.judge is None:
@@ -75,7 +75,7 @@ def train_judge(config: Config, name: str, device: Device = "auto") -> None:
 
 
 def measure(judge: Judge, pictures: Pictures, classes: tuple[LabelClass, ...]) -> dict[str, Any]:
-    """How well *judge* reads real *pictures*; GancompError if none of their pixels has a class to score."""
+    """Scores of *judge* on real *pictures*. Raises GancompError if none of their pixels has a class to score."""
     total = np.zeros((judge.classes, judge.classes), np.int64)
     with Progress("judge, on real pictures", len(pictures), "images") as progress:
         for start in range(0, len(pictures), CHUNK):
@@ -104,10 +104,9 @@ def measure(judge: Judge, pictures: Pictures, classes: tuple[LabelClass, ...]) -
 
 
 class Segmentation:
-    """Cross-entropy of the classes that a small network reads off real photos, whose label maps are the truth.
+    """Cross-entropy of a small network's predictions for real photos against their label maps.
 
-    *scored_as* and *weights* are of the label maps' classes: the number of each in scores, and how much its pixels
-    count.
+    *scored_as* and *weights* are per class of the label maps: its index in metrics, and the weight of its pixels.
     """
 
     loss_names = ("cross_entropy",)
@@ -134,9 +133,9 @@ class Segmentation:
 
 
 def class_weights(pictures: Pictures) -> Tensor:
-    """How much a pixel of each class of the label maps counts: as one over the root of the class's share, 1 on average.
+    """The weight of a pixel of each class of the label maps: one over the root of the class's share, 1 on average.
 
-    Rare classes count as much as others in a mean IoU. Classes that no score counts, and those in no picture, have 0.
+    Rare classes count as much as others in a mean IoU. Classes that metrics ignore or that do not occur have 0.
     """
     pixels = np.zeros(len(pictures.classes))
     for start in range(0, len(pictures), CHUNK):
@@ -150,7 +149,7 @@ def class_weights(pictures: Pictures) -> Tensor:
 def _train_small(
     dataset: DatasetBase, settings: SmallJudge, root: Path, folder: Path, fabric: Fabric
 ) -> dict[str, Any]:
-    """Train on all real training photos and write the network; what is to be said about it."""
+    """Train on all real training photos and write the network; returns its record."""
     pictures = Pictures(root, ("train-1", "train-2"), dataset.direction)
     scored = [one.scored_as for one in pictures.classes if one.scored_as != IGNORED]
     if not scored:
@@ -188,6 +187,6 @@ def _fresh(classes: int, width: int) -> SmallSegmenter:
 
 
 def _signature(dataset: DatasetBase, data_hash: str) -> str:
-    """Of all that the small judge depends on: a resume state of another one is refused."""
+    """The signature of everything that the small network depends on, which a resume state must match."""
     settings = {"version": STAGE_VERSION["judge"], "dataset": dataset.model_dump(mode="json"), "data": data_hash}
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]

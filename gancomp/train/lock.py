@@ -1,4 +1,4 @@
-"""One process trains a stage at a time: a job that is left running by a workflow that died, and the next one's."""
+"""A lock so that only one process trains a stage, even if a workflow died and left its job running."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ POLL_SECONDS = 2.0
 
 
 def wait_for_turn(path: Path, stage: str, until: float | None = None) -> tuple[IO[str], bool]:
-    """Lock *path* for this process as long as the stream that is returned stays open; whether another held it first.
+    """Lock *path* for this process as long as the returned stream is open; also returns whether another held it first.
 
-    A record lock, which network file systems know as well, and which no death leaves behind. Raises GancompError when
-    the time *until* (`time.monotonic()`) comes first.
+    A record lock, which network file systems support and which is released when the process dies. Raises GancompError
+    if it is not free before the time *until* (`time.monotonic()`).
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

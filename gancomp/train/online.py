@@ -1,4 +1,4 @@
-"""OMGD: a student without discriminator and without truth, whose teachers train while they teach."""
+"""OMGD: a student without discriminator and targets, whose teachers train together with it."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from gancomp.train.cyclegan import CycleGan, Reverse
 from gancomp.train.optim import adams
 from gancomp.train.student import ChooseWidths, Look, Teacher, own_widths, weighed
 
-#: Worse than any teacher's score, and finite, as all must be that a training saves.
+#: Worse than any teacher's score, and finite, as required of everything that a training saves.
 WORST = 1e9
 
 
 class Clock(nn.Module):
-    """Steps so far: a module, so that it is part of the state that a training resumes from."""
+    """Number of steps so far: a module, so that it is part of the resume state."""
 
     steps: Tensor
 
@@ -45,7 +45,7 @@ class Clock(nn.Module):
 
 
 class Turns(Clock):
-    """And of an alternation the best score of a teacher, and each loss as it was last."""
+    """Also the best score of a teacher so far, and the latest value of each loss."""
 
     best: Tensor
     losses: Tensor
@@ -94,7 +94,7 @@ class Imitation:
 
 class AlternatingStudent(CycleGan):
     """OMGD without pairs: a CycleGAN teacher trains for *turns*[0] steps, then the student for *turns*[1] on inputs
-    alone, against the best teacher so far by *score* (less is better); and over again.
+    alone, with the best teacher so far by *score* (lower is better); and so on in turn.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class AlternatingStudent(CycleGan):
         return dict(zip(self.loss_names, self._turns.losses.clone(), strict=True))
 
     def _keep_if_best(self) -> None:
-        """Hold the latest teacher against the best so far. In a mode of its own, so that nothing is left of it."""
+        """Compare the latest teacher with the best so far, in evaluation mode, which is then restored."""
         training = self._latest.training
         score = self._score(self._latest.eval())
         self._latest.train(training)
@@ -145,7 +145,7 @@ class AlternatingStudent(CycleGan):
             self._best.load_state_dict(self._latest.state_dict())
 
     def _imitate(self, inputs: Tensor, draw: np.random.Generator) -> dict[str, Tensor]:
-        """The student's step. The teacher's picture takes the truth's place, as in pseudo-pairs."""
+        """The student's step. The teacher's output is the target, as in pseudo-pairs."""
         taught = Taught(*self._teacher(inputs))
         return self._imitation.step(inputs, taught.pictures.float(), [taught], draw)
 

@@ -14,15 +14,15 @@ BETAS = (0.5, 0.999)
 
 
 def adam(network: nn.Module, lr: float, betas: tuple[float, float] = BETAS) -> torch.optim.Adam:
-    """Adam, with the paper's betas unless told otherwise. A once-for-all network's undrawn channels get zero gradients,
-    and Adam's momentum still moves them a little: all parameters are stepped, as in the authors' system."""
+    """Adam, by default with the paper's betas. Channels of a once-for-all network that are not sampled get zero
+    gradients, but momentum still changes them a little: all parameters are updated, as in the authors' code."""
     return torch.optim.Adam(network.parameters(), lr=lr, betas=betas, fused=True)
 
 
 class DrawnAdam(torch.optim.Adam):
-    """Adam that leaves weights without a gradient, and their moments, as they are: those of channels not drawn.
+    """Adam that does not update weights without a gradient, nor their moments: those of channels not sampled.
 
-    The paper says "update the extracted weights". What counts the steps is shared by a tensor's channels.
+    The paper says "update the extracted weights". The step counter is shared by a tensor's channels.
     """
 
     def step(self, closure: Any = None) -> Any:
@@ -43,7 +43,7 @@ class DrawnAdam(torch.optim.Adam):
 def adams(
     networks: Mapping[str, nn.Module], training: Training, betas: tuple[float, float] = BETAS
 ) -> dict[str, torch.optim.Adam]:
-    """One Adam a network, under its name: discriminators may have a learning rate of their own (two time scales)."""
+    """One Adam per network, by name: discriminators may have their own learning rate (two time scales)."""
     of_discriminators = training.lr_discriminator or training.lr
     if isinstance(training, SupernetTraining) and training.adam == "drawn":
         return {

@@ -1,4 +1,4 @@
-"""The training stages: what each starts from, trains, and leaves behind."""
+"""The training stages: the initial weights, training and results of each."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ from gancomp.train.pix2pix import Pix2pix
 from gancomp.train.run import TEACHERS, StageRun
 from gancomp.train.student import ChooseWidths, GauGanStudent, NaiveStudent, Student, own_widths
 
-#: Pictures of train-2 that judge the once-for-all network's largest and smallest subnets.
+#: Pictures of train-2 that score the once-for-all network's largest and smallest subnets.
 JUDGED_PICTURES = 256
 
 ANY_MACHINE = Machine()
@@ -55,7 +55,7 @@ ANY_MACHINE = Machine()
 
 
 def train_original(config: Config, experiment: str, machine: Machine = ANY_MACHINE) -> None:
-    """The uncompressed generator, with dense blocks: the row to keep up with."""
+    """The uncompressed generator, with dense blocks."""
     run = StageRun(config, experiment, "original", machine, ("train-1", "train-2"))
     _from_scratch_or_elsewhere(run, generator_spec(config, experiment, "original"))
 
@@ -67,7 +67,7 @@ def train_teacher(config: Config, experiment: str, machine: Machine = ANY_MACHIN
 
 
 def train_narrow(config: Config, experiment: str, machine: Machine = ANY_MACHINE) -> None:
-    """The baseline that the method must beat: a uniform, dense, narrow generator of about the winner's MACs."""
+    """The baseline: a uniform, dense, narrow generator with about the winner's MACs."""
     run = StageRun(config, experiment, "narrow", machine, ("train-1", "train-2"))
     selection = run.selection()
     original = generator_spec(config, experiment, "original")
@@ -75,7 +75,7 @@ def train_narrow(config: Config, experiment: str, machine: Machine = ANY_MACHINE
 
 
 def train_scratch(config: Config, experiment: str, machine: Machine = ANY_MACHINE) -> None:
-    """The winner's widths without what was inherited: trained from scratch, to judge the search by."""
+    """The winner's widths trained from scratch, to evaluate the search."""
     run = StageRun(config, experiment, "scratch", machine, ("train-1", "train-2"))
     selection = run.selection()
     _from_scratch(run, generator_spec(config, experiment, "distill").with_widths(selection.winner.widths))
@@ -119,7 +119,7 @@ def _from_scratch(run: StageRun, spec: GeneratorSpec) -> None:
 
 
 def _import(run: StageRun, spec: GeneratorSpec, checkpoint: Path, settings: ImportableTraining) -> None:
-    """Take the stage's networks from files; GancompError where they are not what the configuration declares."""
+    """Load the stage's networks from files. Raises GancompError if they do not match the configuration."""
     if run.stage == "teacher" and run.settings.model == "cyclegan" and not run.settings.objective.pseudo_pairs:
         raise GancompError(
             f"experiments.{run.experiment}: objective.pseudo_pairs: false trains on with the teacher's way back, and "
@@ -141,7 +141,7 @@ def _import(run: StageRun, spec: GeneratorSpec, checkpoint: Path, settings: Impo
 
 
 def train_distilled(config: Config, experiment: str, machine: Machine = ANY_MACHINE) -> None:
-    """The student: the teacher's strongest filters, or what a threshold leaves of it, then Eq. 4 at its own widths."""
+    """The student: the teacher's strongest filters, or those above a threshold, then trained by Eq. 4."""
     run = StageRun(config, experiment, "distill", machine, ("train-1",))
     settings = run.training
     assert isinstance(settings, DistillTraining)
@@ -164,7 +164,7 @@ def train_distilled(config: Config, experiment: str, machine: Machine = ANY_MACH
 
 
 def _above_threshold(run: StageRun, settings: Threshold, teacher: Generator) -> Remainder:
-    """What the budget leaves of the teacher."""
+    """The teacher pruned to the budget."""
     budget = budget_macs(settings.budget, generator_spec(run.config, run.experiment, "original"))
     left = above_threshold(teacher.state_dict(), teacher.spec, budget, settings.least)
     before, after = profile(teacher.spec).macs, profile(left.spec).macs
@@ -176,7 +176,7 @@ def _above_threshold(run: StageRun, settings: Threshold, teacher: Generator) -> 
 
 
 def train_supernet(config: Config, experiment: str, machine: Machine = ANY_MACHINE) -> None:
-    """The once-for-all network: each step trains the subnet of widths drawn anew (Section 3.3)."""
+    """The once-for-all network: each step trains a newly sampled subnet (Section 3.3)."""
     run = StageRun(config, experiment, "supernet", machine, ("train-1",))
     settings = run.training
     assert isinstance(settings, SupernetTraining)
@@ -234,9 +234,9 @@ def _train_student(
     before: Callable[[], dict[str, Any]] = dict,
     after: Callable[[dict[str, Any]], dict[str, Any]] = lambda notes: {},
 ) -> None:
-    """Eq. 4, or the objective that stands for it, with the discriminator of the stage *previous*.
+    """Train by Eq. 4, or the objective that replaces it, with the discriminator of the stage *previous*.
 
-    What *before* notes is given to *after*, which makes metrics of it.
+    The result of *before* is passed to *after*, which computes metrics.
     """
     objective, training = run.settings.objective, run.training
     _tell_what_teaches_nothing(run)
@@ -274,8 +274,8 @@ def _train_online(
     before: Callable[[], dict[str, Any]],
     after: Callable[[dict[str, Any]], dict[str, Any]],
 ) -> None:
-    """OMGD: teachers like *teacher*, and deeper than the student, that train along; from scratch, or as an earlier
-    student's training left them."""
+    """OMGD: a teacher like *teacher* and one deeper than the student, which are trained, too; from scratch, or from an
+    earlier student's training."""
     inherited = None if previous == "teacher" else previous
     objective, training, look = run.settings.objective, run.training, run.look()
     discriminator: nn.Module
@@ -310,7 +310,7 @@ def _tell_what_teaches_nothing(run: StageRun) -> None:
 
 
 def _freeze_unused(student: MappedGenerator, objective: Objective) -> None:
-    """Ranks wait for one another's gradient of everything that may have one: maps that no term looks at have none."""
+    """Freeze maps that no term uses, because ranks would wait for their gradients."""
     weights = weights_of(objective)
     for term, maps in student.maps_by_term.items():
         looked_at = term in weights and not (term == "distill" and objective.distillation == "output")
@@ -325,7 +325,7 @@ def _mapped(run: StageRun, generator: Generator, teacher: Generator) -> MappedGe
 
 
 def _load_student(run: StageRun, stage: str, teacher: Generator) -> MappedGenerator:
-    """A student and its maps as an earlier stage left them."""
+    """A student and its maps from an earlier stage."""
     student = _mapped(run, load_generator(run.upstream(stage)), teacher)
     load_weights(student.maps, run.upstream(stage, "maps.safetensors"))
     return student.train()
@@ -341,7 +341,7 @@ def _elastic(student: MappedGenerator) -> Elastic:
 
 
 def _narrowed(student: MappedGenerator, widths: Widths) -> MappedGenerator:
-    """The leading blocks of a student as a student of its own."""
+    """The leading blocks of a student as a separate student."""
     narrow = student.like(build_generator(student.generator.spec.with_widths(widths)))
     narrow.load_state_dict(cut(student.state_dict(), narrow, pieces_of(student.generator.spec, "generator.")))
     return narrow
@@ -349,10 +349,10 @@ def _narrowed(student: MappedGenerator, widths: Widths) -> MappedGenerator:
 
 @torch.inference_mode()
 def _judge(run: StageRun, whole: Generator, widths: Widths, judged: Pictures, teacher: Generator) -> float:
-    """L1 of one subnet on pictures of train-2, by lot, as a share of the 8-bit range.
+    """L1 of one subnet on random pictures of train-2, as a fraction of the 8-bit range.
 
-    As the search would score it: cut out of *whole*, with BatchNorm statistics of its own. Where no truth is known,
-    against the *teacher*'s output, the truth of pseudo-pairs.
+    Scored as in the search: extracted from *whole*, with its own BatchNorm statistics. Without pairs it is against the
+    *teacher*'s output, the target of pseudo-pairs.
     """
     subnet = extract(whole, widths)
     run.calibrate(subnet)
@@ -371,9 +371,9 @@ def _judge(run: StageRun, whole: Generator, widths: Widths, judged: Pictures, te
 
 
 def extract_winner(config: Config, experiment: str, machine: Machine = ANY_MACHINE) -> None:
-    """Cut the search's winner out of the once-for-all network, with its maps and the networks to inherit.
+    """Extract the search's winner from the once-for-all network, with its maps and the networks to inherit.
 
-    Its BatchNorm statistics are estimated anew, as when it was scored.
+    Its BatchNorm statistics are re-estimated, as when it was scored.
     """
     run = StageRun(config, experiment, "subnet", machine, ("train-1",))
     selection = run.selection()

@@ -1,4 +1,4 @@
-"""Resume state: what a training stage needs to continue as if it had never stopped."""
+"""Resume state: everything a training stage needs to continue without a difference in the result."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gancomp.pipeline.files import atomic
 
 @dataclass
 class Progressed:
-    """How far a stage has come: steps done, seconds spent on them in all runs, and notes made on the way."""
+    """Progress of a stage: steps done, their seconds over all runs, and notes."""
 
     step: int = 0
     elapsed: float = 0.0
@@ -38,14 +38,14 @@ def save_state(
     with atomic(path) as temporary:
         try:
             torch.save(state, temporary)
-        except RuntimeError as error:  # what a full disk is to torch
+        except RuntimeError as error:  # torch's error for a full disk
             raise GancompError(f"{path}: cannot be written; is the disk full? ({error})") from error
 
 
 def load_state(path: Path, signature: str, parts: Mapping[str, torch.nn.Module | torch.optim.Optimizer]) -> Progressed:
-    """Restore *parts* from *path*, or start anew if there is no such file.
+    """Restore *parts* from *path*, or start from the beginning if there is no such file.
 
-    Raises GancompError naming the file if it is damaged or was made by another configuration.
+    Raises GancompError with the file's name if it is damaged or belongs to another configuration.
     """
     if not path.exists():
         return Progressed()
@@ -68,7 +68,7 @@ def load_state(path: Path, signature: str, parts: Mapping[str, torch.nn.Module |
 
 
 def _check(path: Path) -> None:
-    """What torch.load does not: it compares no checksums, and reads nothing of what is marked as a folder."""
+    """Check what torch.load does not: the checksums, and that no member is marked as a folder."""
     with zipfile.ZipFile(path) as archive:
         marked = [entry.filename for entry in archive.infolist() if entry.external_attr]
         if (spoilt := archive.testzip()) is not None:
@@ -78,6 +78,6 @@ def _check(path: Path) -> None:
 
 
 def forget_state(folder: Path) -> None:
-    """Remove a finished stage's resume folder, the state first: without its log it must not be continued."""
+    """Remove a finished stage's resume folder, the state first, since it must not be continued without its log."""
     (folder / "state.pt").unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)

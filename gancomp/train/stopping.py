@@ -1,5 +1,5 @@
-"""Asked to stop (SIGTERM: a preemption), or near the end of its time, a training stops between two steps and loses
-none; and attempts that get nowhere come to an end."""
+"""At SIGTERM (a preemption) or near its time limit, a training stops between two steps without losing any;
+repeated attempts without progress end with an error."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from types import FrameType
 from gancomp.errors import GancompError
 from gancomp.pipeline.files import read_json, write_json
 
-#: What a shell reports of a process that SIGTERM ended.
+#: The exit status of a process that SIGTERM ended, as shells report it.
 EXIT_STATUS = 128 + signal.SIGTERM
-#: Left of a job's time for its last save, beside three times what the longest save took.
+#: Seconds reserved for the last save, in addition to three times the longest save.
 RESERVE_SECONDS = 10.0
-#: Attempts in a row that may end without having saved anything.
+#: Attempts in a row that may end without saving anything.
 FRUITLESS_ATTEMPTS = 3
 
 
 @contextmanager
 def asked_to_stop() -> Iterator[Callable[[], bool]]:
-    """Whether SIGTERM has come since; within, it ends nothing by itself. Outside the main thread it never is."""
+    """Whether SIGTERM was received; within the block it does not end the process. False outside the main thread."""
     asked = threading.Event()
 
     def hear(number: int, frame: FrameType | None) -> None:
@@ -42,7 +42,7 @@ def asked_to_stop() -> Iterator[Callable[[], bool]]:
 
 
 class Allotted:
-    """The time until *until* (`time.monotonic()`; None: no end), of which steps and saves take their part."""
+    """The time until *until* (`time.monotonic()`; None: no limit), and the durations of steps and saves."""
 
     def __init__(self, until: float | None) -> None:
         self._until = math.inf if until is None else until
@@ -58,16 +58,16 @@ class Allotted:
         self._longest_save, self._last = max(self._longest_save, now - self._last), now
 
     def is_over(self) -> bool:
-        """Whether another step and a save might not come to their end in time."""
+        """Whether another step and a save might not finish in time."""
         reserve = RESERVE_SECONDS + self._longest_step + 3 * self._longest_save
         return time.monotonic() + reserve > self._until
 
 
 def count_attempt(folder: Path, stage: str) -> None:
-    """Note in *folder*, which holds the resume state, that another attempt with limited time begins.
+    """Record in *folder*, which has the resume state, that another attempt with limited time begins.
 
-    Raises GancompError when FRUITLESS_ATTEMPTS in a row have left the state as it was: a job that is submitted again
-    and again must not loop for ever.
+    Raises GancompError if FRUITLESS_ATTEMPTS in a row have not changed the state, so that resubmitted jobs do
+    not loop forever.
     """
     state, notes = folder / "state.pt", folder / "attempts.json"
     found = f"{state.stat().st_mtime_ns}" if state.exists() else "none"

@@ -25,14 +25,14 @@ from gancomp.train.cyclegan import CycleGan, Reverse
 from gancomp.train.gaugan import Compare, GauGan
 from gancomp.train.optim import adams
 
-#: Chooses the widths that a step trains, from its randomness; None stands for the student's own.
+#: Samples the widths that a step trains; None means the student's own.
 ChooseWidths = Callable[[np.random.Generator], Sequence[Widths | None]]
 #: The features of pictures (n, c, h, w) at several depths of a perceptual network.
 Look = Callable[[Tensor], Sequence[Tensor]]
 
 
 def own_widths(draw: np.random.Generator) -> Sequence[None]:
-    """The student as it is: distillation and fine-tuning."""
+    """The student at its own widths: distillation and fine-tuning."""
     return (None,)
 
 
@@ -42,21 +42,21 @@ class Teacher:
     def __init__(self, fabric: Fabric, generator: Generator) -> None:
         self._fabric = fabric
         lay_out(generator)
-        # Not wrapped: it has nothing to synchronise, and nothing may change it.
+        # Not wrapped: it is frozen and has nothing to synchronise.
         self._generator = generator.to(fabric.device).eval().requires_grad_(False)
 
     def __call__(self, inputs: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Its pictures, and the activations that Eq. 3 matches."""
+        """Its outputs, and the activations that Eq. 3 matches."""
         with torch.no_grad(), self._fabric.autocast():
             return self._generator.with_features(inputs)
 
 
 class Student:
-    """Eq. 4 with a frozen teacher, or another composition of terms (`gancomp.objectives.recipes`). Both networks are
-    judged by the same, old discriminator; then both step.
+    """Eq. 4 with a frozen teacher, or another composition of terms (`gancomp.objectives.recipes`). Both losses use the
+    discriminator from before the update; then student and discriminator step.
 
-    Of pairs, the reconstruction is measured against the truth, and the discriminator is conditional. Without them the
-    teacher's output takes the truth's place (*pseudo_pairs*), and the discriminator tells outputs from real targets.
+    With pairs, the reconstruction loss is against the target, and the discriminator is conditional. Without pairs the
+    teacher's output replaces the target (*pseudo_pairs*), and the discriminator compares outputs with real targets.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Student:
     ) -> None:
         self.objective = objective
         self.weights = weights_of(objective)
-        #: Whether anything asks the discriminator; else it stays as it is.
+        #: Whether a term uses the discriminator; else it is not trained.
         self._judged = bool({"gan", "critic"} & self.weights.keys())
         self.loss_names = (*(["d_loss"] if self._judged else []), *(f"g_{term}" for term in self.weights))
         self.choose_widths = choose_widths
@@ -134,7 +134,7 @@ class Student:
         return dict(zip(self.loss_names, (*d_losses, *torch.stack(parts).mean(0).unbind()), strict=True))
 
     def _seen(self, inputs: Tensor, *outputs: Tensor) -> Tensor:
-        """What the discriminator sees of *outputs*."""
+        """The discriminator's input for *outputs*."""
         return torch.cat(outputs) if self._pseudo_pairs else conditional(inputs, *outputs)
 
 
@@ -145,9 +145,9 @@ def weighed(weights: Mapping[Term, float], losses: Mapping[Term, Tensor]) -> Ten
 
 
 class Critic:
-    """What a student's own discriminator sees in activations, its own and the teacher's (DCD).
+    """The discriminator's features of activations, the student's and the teacher's (DCD).
 
-    The teacher's maps to pictures stay as they were drawn; the student's are learned.
+    The teacher's maps to pictures keep their random initialisation; the student's are learned.
     """
 
     def __init__(self, fabric: Fabric, discriminator: nn.Module, teacher: Generator) -> None:
@@ -166,7 +166,7 @@ class Critic:
             return [show(activation) for show, activation in zip(self.maps, activations, strict=True)]
 
     def see(self, size: Sequence[int]) -> Callable[[Tensor], Tensor]:
-        """What of activations mapped to pictures, enlarged to *size*, the discriminator sees."""
+        """The discriminator's features of activations that are mapped to pictures and enlarged to *size*."""
 
         def look(mapped: Tensor) -> Tensor:
             with self._fabric.autocast():
@@ -204,8 +204,8 @@ class Pupil:
 
 
 class NaiveStudent(CycleGan):
-    """Unpaired training without pseudo-pairs (Figure 7a): the student in CycleGAN's own objective, whose way back and
-    discriminators are the teacher's, trained along; and Eq. 3 where λ_distill is not zero."""
+    """Unpaired training without pseudo-pairs (Figure 7a): the student in CycleGAN's objective, whose reverse generator
+    and discriminators start from the teacher's and are trained, too; and Eq. 3 unless λ_distill is zero."""
 
     loss_names = (*CycleGan.loss_names, "g_distill")
 
@@ -233,8 +233,8 @@ class NaiveStudent(CycleGan):
 
 
 class GauGanStudent(GauGan):
-    """GauGAN's objective with Eq. 3 beside it. Unlike other students, it steps first, and the discriminator then sees
-    what it makes anew at the same widths."""
+    """GauGAN's objective with Eq. 3. Unlike other students, it steps first, and the discriminator is then trained on
+    its new outputs at the same widths."""
 
     loss_names = (*GauGan.loss_names, "g_distill")
 
