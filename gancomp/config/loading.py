@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from gancomp import builders
 from gancomp.config.experiment import Experiment
-from gancomp.config.settings import Comparison, Config, Study
+from gancomp.config.settings import Config
 from gancomp.config.strict import Strict
 from gancomp.config.training import ImportableTraining
 from gancomp.data.settings import Dataset, DatasetBase
@@ -184,14 +184,17 @@ def _keys_beside(path: Sequence[str]) -> list[str]:
             get_args(model.model_fields["source"].annotation)[0]: model for model in get_args(get_args(Dataset)[0])
         }
         return list(sources[path[2]].model_fields)
-    if path[0] in ("study", "comparison"):
-        return list((Study if path[0] == "study" else Comparison).model_fields)
+    if path[0] != "experiments":
+        return _keys_of(Config, path[0])
     if len(path) == 3:
         return list(Experiment.model_fields)
     if path[2] == "teacher":
         return list(ImportableTraining.model_fields)
-    declared = Experiment.model_fields[path[2]].annotation
-    section = next(
-        kind for kind in (declared, *get_args(declared)) if isinstance(kind, type) and issubclass(kind, Strict)
-    )
-    return list(section.model_fields)
+    return _keys_of(Experiment, path[2])
+
+
+def _keys_of(model: type[Strict], section: str) -> list[str]:
+    """The keys of *section* of *model*, which may be optional."""
+    declared = model.model_fields[section].annotation
+    kinds = (declared, *get_args(declared))
+    return next(list(kind.model_fields) for kind in kinds if isinstance(kind, type) and issubclass(kind, Strict))

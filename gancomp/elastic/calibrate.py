@@ -1,4 +1,4 @@
-"""Estimating the running statistics of BatchNorm anew: those that training left belong to no one subnet."""
+"""Re-estimate BatchNorm's running statistics, because those of once-for-all training fit no single subnet."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def has_batch_statistics(module: nn.Module) -> bool:
 
 @contextmanager
 def estimating(module: nn.Module) -> Iterator[None]:
-    """Within the block every batch that passes is normalised by its own statistics, and counts in the new running ones.
+    """Within the block every batch is normalised by its own statistics, which are averaged into new running ones.
 
-    These are cumulative averages: each batch counts the same, in whatever order. In place; the mode of every layer is
+    The averages are cumulative: each batch has the same weight, in any order. In place; the mode of every layer is
     restored.
     """
     layers = _batch_norms(module)
@@ -46,8 +46,7 @@ def estimating(module: nn.Module) -> Iterator[None]:
 def calibrate(generator: nn.Module, batches: Iterable[Tensor]) -> None:
     """Replace the running statistics of every BatchNorm by the averages over *batches* (n, in, h, w), in place.
 
-    The means of the batches' means and unbiased variances, each layer seeing what the layers before it make of the
-    same batch. Raises ValueError when there is no batch.
+    They are the means of the batches' means and unbiased variances. Raises ValueError if there is no batch.
     """
     if not has_batch_statistics(generator):
         return

@@ -1,4 +1,4 @@
-"""Which activations are distilled, and which convolutions a separable student decomposes."""
+"""Selects the distilled activations, and the convolutions that a separable student decomposes."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from gancomp.errors import GancompError
 from gancomp.nets.module import decompose
 from gancomp.spec import Norm
 
-#: Of so many even parts of the MACs, the activations between are distilled: four, as in the paper's ResNet.
+#: The MACs are divided into this many equal parts, and the activations between are distilled: four, as in the paper.
 DISTILLED = 5
 
 
-#: Widths of like groups in a row, such as those of residual blocks, are searched as so many at most.
+#: Maximum number of widths for a sequence of like groups, such as those of residual blocks.
 PARTS = 3
 
 
 def distilled_layers(graph: Graph, places: Mapping[Group, int]) -> tuple[str, ...]:
-    """The modules whose outputs lie nearest to even parts of the exact MACs: of the trunk, if that has enough.
+    """The modules whose outputs are nearest to equal parts of the exact MACs, in the trunk if it has enough.
 
-    Activations (n, c, h, w) alone, but neither inputs nor pictures, and by the outermost module that returns them; of
-    a network of few such, fewer.
+    Only activations (n, c, h, w) other than inputs and outputs, by the outermost module that returns them; fewer if
+    the network has few.
     """
     full = {place: group.full for group, place in places.items()}
     done, so_far = [], 0
@@ -61,7 +61,7 @@ def distilled_layers(graph: Graph, places: Mapping[Group, int]) -> tuple[str, ..
 
 
 def separable_parts(graph: Graph, norm: Norm, shape: tuple[int, int, int]) -> tuple[tuple[str, ...], Graph] | None:
-    """The convolutions to decompose, and the groups of the network where they are; None where that does not go."""
+    """The convolutions to decompose, and the groups of the decomposed network; None if that is not possible."""
     names = _decomposed(graph)
     if not names:
         return None

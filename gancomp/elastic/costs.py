@@ -13,14 +13,14 @@ from gancomp.elastic.layouts import Dims, Group, Layout
 from gancomp.elastic.tape import Call, Value, Weight
 from gancomp.network import Costs, polynomial_of
 
-#: Sums of products of widths: how often each product (sorted positions) counts.
+#: Sums of products of widths: the coefficient of each product (sorted positions).
 Terms = dict[tuple[int, ...], int]
 
 
 def costs_of(graph: Graph, places: Mapping[Group, int], owned: str | None = None) -> Costs:
     """Parameters and multiply-accumulates of the network for one picture, in the widths at *places*.
 
-    Of *owned* alone, where it names a module: what that itself has and calls.
+    If *owned* names a module, only those of that module's own tensors and calls.
     """
     params, macs, paper = Counter[tuple[int, ...]](), Counter[tuple[int, ...]](), Counter[tuple[int, ...]]()
     for name, parameter in graph.network.named_parameters():
@@ -34,7 +34,7 @@ def costs_of(graph: Graph, places: Mapping[Group, int], owned: str | None = None
 
 
 def exact_macs(graph: Graph, call: Call, places: Mapping[Group, int]) -> Terms:
-    """Multiply-accumulates of one call for one picture, every convolution where it multiplies."""
+    """Multiply-accumulates of one call for one picture, each convolution at the resolution at which it multiplies."""
     weight = _weight(call)
     if call.name in CONVOLUTIONS and weight:
         return _times(_of_weight(graph, weight, places), prod(call.outputs[0].shape[2:]))
@@ -73,7 +73,7 @@ def _of_weight(graph: Graph, weight: Weight, places: Mapping[Group, int]) -> Ter
 
 
 def _product(shape: Sequence[int], dims: Dims, places: Mapping[Group, int]) -> Terms:
-    """How many elements a tensor of *shape* has, whose dimensions *dims* are governed."""
+    """Number of elements of a tensor of *shape*, in the widths that govern its dimensions *dims*."""
     product: Terms = {(): prod(size for at, size in enumerate(shape) if at not in dims)}
     for layout in dims.values():
         product = _multiplied(product, _sum(layout, places))

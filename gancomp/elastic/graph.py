@@ -1,4 +1,4 @@
-"""A network's width groups, checked by narrowing them, and the network at narrower widths."""
+"""A network's width groups, verified by narrowing them, and the network at narrower widths."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from gancomp.errors import GancompError
 #: Channels of each group, by group.
 Sizes = Mapping[Group, int]
 
-#: Two pictures: a batch of one cannot be told from a dimension that is added.
+#: Two pictures, because a batch of one looks like an added dimension.
 BATCH = 2
 
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """What was read of *network* (on the meta device, at full width): its calls, its groups, what it returns."""
+    """The calls, groups and outputs of *network* (on the meta device, at full width)."""
 
     network: nn.Module
     tape: Tape
@@ -79,8 +79,8 @@ class Graph:
 def read_graph(network: nn.Module, shape: tuple[int, int, int]) -> Graph:
     """The groups of *network* for inputs of *shape* (channels, height, width).
 
-    Runs on the meta device, in evaluation mode; *network* is not changed. Groups that do not stand the test, which is
-    to run at half their width, are frozen. Raises GancompError if the network does not run on such inputs.
+    Runs on the meta device, in evaluation mode; *network* is not changed. Groups with which the network does not run
+    at half their width are frozen. Raises GancompError if the network does not run on such inputs.
     """
     network = copy.deepcopy(network).to("meta").eval()
     for parameter in network.parameters():
@@ -125,7 +125,7 @@ def _freeze_what_fails(graph: Graph, free: Sequence[Group], x: Tensor) -> bool:
 
 
 def _freeze_at(graph: Graph, call: Call, free: Sequence[Group], reason: str) -> bool:
-    """Freeze what *call* reads and writes, or every free group where that is none of them."""
+    """Freeze the groups that *call* reads and writes, or every free group if there are none."""
     at = f"{call.name} in {call.module}" if call.module else call.name
     layouts = [layout for tensor in call.inputs() for layout in _dims(graph, tensor)]
     layouts += [layout for value in call.outputs for layout in graph.groups.dims(value).values()]
@@ -157,7 +157,7 @@ def expected_shape(graph: Graph, value: Value, sizes: Sizes) -> tuple[int, ...]:
 def resized(graph: Graph, sizes: Sizes) -> nn.Module:
     """The network with groups of *sizes*, on the meta device: a skeleton that has shapes and no weights."""
     network = copy.deepcopy(graph.network)
-    narrowed: dict[int, Tensor] = {}  # a tensor that has two names stays one
+    narrowed: dict[int, Tensor] = {}  # a tensor with two names stays one tensor
     for name, tensor in _tensors(network):
         dims = graph.weights.get(name, {})
         shape = [channels(dims[at], sizes) if at in dims else size for at, size in enumerate(tensor.shape)]
@@ -182,7 +182,7 @@ def _tensors(network: nn.Module) -> list[tuple[str, Tensor]]:
 
 
 def _tell(graph: Graph, module: nn.Module, call: Call, sizes: Sizes) -> None:
-    """Set the channel numbers that *module* keeps of *call*: where it has such an attribute of the whole's number."""
+    """Set the attributes of *module* that are numbers of channels of *call*."""
     read = call.args[0] if call.args else None
     made = call.outputs[0]
 

@@ -1,6 +1,6 @@
 """Width groups: which channels of a network can be narrowed, and which tensors follow them, read from its tape.
 
-There is one rule for each function that a network calls. What cannot be followed freezes the groups that it reads,
+There is one rule for each function that a network may call. An unsupported call freezes the groups that it reads,
 with the reason.
 """
 
@@ -15,7 +15,7 @@ from torch import nn
 from gancomp.elastic.layouts import Dims, Group, Layout, divided, equal_parts, freeze, join, length, resolved
 from gancomp.elastic.tape import Call, Constant, Tape, Value, Weight
 
-#: Functions that leave every dimension as it is and mix no channels, but for their inputs' own.
+#: Functions that keep every dimension and do not mix channels of one input.
 SAME = {
     *("relu", "relu6", "leaky_relu", "rrelu", "elu", "selu", "celu", "gelu", "silu", "mish", "hardswish"),
     *("hardtanh", "hardsigmoid", "softplus", "softsign", "tanh", "sigmoid", "logsigmoid", "tanhshrink", "threshold"),
@@ -37,7 +37,7 @@ REDUCTIONS = {"mean", "sum", "amax", "amin", "var", "std", "norm", "max", "min",
 RESHAPES = {"view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "view_as", "reshape_as"}
 CONVOLUTIONS = {"conv1d", "conv2d", "conv3d"}
 TRANSPOSED = {"conv_transpose1d", "conv_transpose2d", "conv_transpose3d"}
-#: How the reason ends for which a picture's channels are frozen.
+#: The end of the reason for which a picture's channels are frozen.
 GIVEN = "are given"
 
 
@@ -107,7 +107,7 @@ class Groups:
             self._unknown(call, f"{_at(call)} is not followed")
 
     def _unknown(self, call: Call, reason: str) -> None:
-        """Freeze what *call* reads; what it writes has no layout, which is to say a fixed one."""
+        """Freeze the groups that *call* reads; its outputs have no layout, so their channels are fixed."""
         for tensor in call.inputs():
             if isinstance(tensor, (Value, Weight)):
                 for layout in self.dims(tensor).values():
@@ -433,7 +433,7 @@ def _argument(call: Call, place: int, name: str, default: Any = None) -> Any:
 
 
 def _blocks(old: Sequence[int], new: Sequence[int]) -> Iterable[tuple[list[int], list[int]]]:
-    """Dimensions of two shapes of one tensor that hold the same elements, as short as can be."""
+    """The smallest groups of dimensions of two shapes of one tensor that have the same elements."""
     at = to = 0
     while at < len(old) or to < len(new):
         left, right = [], []

@@ -1,7 +1,7 @@
 """Layouts: which groups the channels of a dimension belong to.
 
-A dimension of channels is laid out as consecutive *pieces*, each a multiple of a group's width: one piece behind a
-convolution, several behind a concatenation, a multiple before a pixel shuffle. Where the network adds two activations
+A dimension of channels consists of consecutive *pieces*, each a multiple of a group's width: one piece after a
+convolution, several after a concatenation, a multiple before a pixel shuffle. If the network adds two activations,
 their layouts are joined, piece by piece (union-find).
 """
 
@@ -9,11 +9,11 @@ from __future__ import annotations
 
 
 class Group:
-    """Channels that are narrowed together, *full* of them; *reason* says why, where they cannot be."""
+    """*full* channels that are narrowed together; *reason* says why if they cannot be."""
 
     def __init__(self, full: int, reason: str = "") -> None:
         self.full, self.reason, self.name = full, reason, ""
-        #: What it turned out to be made of: another group (joined), or several (split).
+        #: The groups that replaced it: another one (joined), or several (split).
         self.layout: Layout | None = None
 
     def __repr__(self) -> str:
@@ -49,7 +49,7 @@ def freeze(layout: Layout, reason: str) -> None:
 
 
 def join(one: Layout, other: Layout, reason: str) -> None:
-    """Make the two layouts of one dimension the same; what does not come out even is frozen for *reason*."""
+    """Join the two layouts of one dimension; pieces that do not match are frozen for *reason*."""
     first, second = resolved(one), resolved(other)
     while first and second:
         (a, times), (b, others) = first.pop(0), second.pop(0)
@@ -64,7 +64,7 @@ def join(one: Layout, other: Layout, reason: str) -> None:
                 freeze([(a, times), (b, others)], reason)
             first, second = resolved(first), resolved(second)
             continue
-        # Of the longer piece, the part that lies beside the shorter one becomes a group of its own.
+        # The part of the longer piece beside the shorter one becomes a separate group.
         if a.full * times < b.full * others:
             parts = _split(b, others, a.full * times)
         else:
@@ -76,7 +76,7 @@ def join(one: Layout, other: Layout, reason: str) -> None:
 
 
 def _becomes(group: Group, layout: Layout) -> None:
-    """Join *group* to the one of *layout*, which takes over what is known of it."""
+    """Join *group* to the one of *layout*, which takes over its name and reason."""
     if group.reason:
         freeze(layout, group.reason)
     group.layout = layout
@@ -92,7 +92,7 @@ def _split(group: Group, factor: int, channels: int) -> Layout | None:
 
 
 def equal_parts(layout: Layout, count: int, reason: str) -> Layout:
-    """One of *count* equal parts that *layout* is made to have; frozen, and of one frozen group, where it cannot."""
+    """One of *count* equal parts that *layout* is divided into; if that is not possible, a frozen group."""
     pieces = resolved(layout)
     if len(pieces) % count == 0 and pieces == pieces[: len(pieces) // count] * count:
         return pieces[: len(pieces) // count]

@@ -1,4 +1,4 @@
-"""The width groups of a generator as a list for people: what the search will vary, what it leaves whole, and why."""
+"""The width groups of a generator as a readable list: those that the search varies, and why others are frozen."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from gancomp.spec import GeneratorSpec
 
 @dataclass(frozen=True)
 class Listed:
-    """One group: the first layer that makes it, its channels, the width that it belongs to (none, where it is frozen).
+    """One group: the first layer that produces it, its channels, and its width (None if it is frozen).
 
-    *tensors* counts the weights and buffers that follow it, *macs* is the share of the generator's exact MACs that it
-    is a factor of. *energy* is the share of its filters' L1 norms that the stronger half of them has, 0.5 to 1, where
+    *tensors* is the number of its weights and buffers, *macs* the share of the generator's exact MACs that scale with
+    it. *energy* is the share of the stronger half of its filters in their L1 norms, 0.5 to 1, if
     weights are known; *reason* says why it is frozen.
     """
 
@@ -38,9 +38,9 @@ class Listed:
 
 
 def list_groups(spec: GeneratorSpec, tensors: Mapping[str, Tensor] | None = None) -> list[Listed]:
-    """The groups of *spec*'s generator in order of execution, first those that are searched, then those that are not.
+    """The groups of *spec*'s generator in order of execution, first searched, then frozen ones.
 
-    *tensors* are its weights, if there are any.
+    *tensors* are its weights, if known.
     """
     graph = graph_of(spec)
     widths = _widths(graph, spec)
@@ -65,7 +65,7 @@ def list_groups(spec: GeneratorSpec, tensors: Mapping[str, Tensor] | None = None
 
 
 def _widths(graph: Graph, spec: GeneratorSpec) -> dict[Group, str]:
-    """The name of the width that each free group follows."""
+    """The name of the width of each free group."""
     found: dict[Group, str] = {}
     for at, name in enumerate(spec.width_names):
         if spec.widths[at] == 1 or at in spec.unused:
@@ -79,7 +79,7 @@ def _widths(graph: Graph, spec: GeneratorSpec) -> dict[Group, str]:
 
 
 def _shares(graph: Graph, groups: list[Group]) -> dict[Group, float]:
-    """Of each group, the share of the exact MACs that would be none without it."""
+    """The share of the exact MACs that scales with each group."""
     places = {group: at for at, group in enumerate(groups)}
     full = [group.full for group in groups]
     totals, whole = dict.fromkeys(groups, 0), 0

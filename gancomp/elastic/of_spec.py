@@ -1,4 +1,4 @@
-"""The graph of a generator that a spec describes."""
+"""The graph of a spec's generator."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which part of its tensors a narrower network takes: the leading channels, of every piece if there are several."""
+"""The part of the tensors for a narrower network: the leading channels of every piece."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from gancomp.elastic.layouts import Group, Layout
 
 
 class Pieces:
-    """Where channels lie in pieces, as behind a concatenation: which tensors' dimensions, and how long each piece is.
+    """The tensors' dimensions with several pieces, as after a concatenation, and the lengths of the pieces.
 
-    Names of tensors begin with *prefix* in the network that holds the one of *graph*.
+    Names of tensors begin with *prefix* in the network that contains the one of *graph*.
     """
 
     def __init__(self, graph: Graph, prefix: str = "") -> None:
         self._layouts: dict[str, dict[int, Layout]] = {}
-        #: Of each group, a dimension that is made of it alone, from which its length can be read.
+        #: For each group a dimension that consists of it alone, which gives its length.
         self._known: dict[Group, tuple[str, int, int]] = {}
         for name, dims in graph.weights.items():
             for dim, layout in dims.items():
@@ -30,7 +30,7 @@ class Pieces:
                     self._known.setdefault(layout[0][0], (prefix + name, dim, total))
 
     def spans(self, name: str, dim: int, shapes: Mapping[str, torch.Size]) -> list[tuple[int, int]]:
-        """(offset, length) of what a network with *shapes* takes of the whole's dimension: one span, or several."""
+        """(offset, length) of each span that a network with *shapes* takes of the full dimension."""
         layout = self._layouts.get(name, {}).get(dim)
         if layout is None:
             return [(0, shapes[name][dim])]
@@ -42,9 +42,9 @@ class Pieces:
 
 
 def cut(tensors: Mapping[str, Tensor], skeleton: nn.Module, pieces: Pieces | None = None) -> dict[str, Tensor]:
-    """The leading block of every tensor (of every piece, where it has *pieces*), in the shapes of *skeleton*.
+    """The leading block of every tensor (of each of its *pieces*), in the shapes of *skeleton*.
 
-    Views, so gradients reach the whole; where several pieces are joined, copies, which gradients pass.
+    Views, so gradients reach the full tensors; with several pieces differentiable copies.
 
     Raises ValueError if the names differ, or if a tensor of the skeleton is larger than the whole's.
     """

@@ -19,7 +19,7 @@ Tensors = dict[str, Tensor]
 
 
 def prune(tensors: Tensors, whole: GeneratorSpec, student: GeneratorSpec) -> Tensors:
-    """Weights of *whole*'s generator narrowed to *student*, the same architecture at other widths.
+    """The weights of *whole*'s generator narrowed to *student*, the same architecture at other widths.
 
     Raises ValueError if the student is wider, or of another architecture.
     """
@@ -29,13 +29,13 @@ def prune(tensors: Tensors, whole: GeneratorSpec, student: GeneratorSpec) -> Ten
 
 
 def pruned(graph: Graph, tensors: Tensors, sizes: Sizes, scores: Mapping[Group, Tensor] | None = None) -> Tensors:
-    """*tensors* narrowed to groups of *sizes*: of each group, the channels whose filters have the largest L1 norms, or
-    the largest *scores* (channels,), where it has some.
+    """*tensors* narrowed to groups of *sizes*: for each group the channels whose filters have the largest L1 norms, or
+    the largest *scores* (channels,) if it has them.
 
-    A norm counts what the student keeps: the input channels were taken before. Descending order makes the leading
-    channels the important ones, which the once-for-all network's slicing relies on. Whatever belongs to a channel
-    follows it: depthwise filters, norms, buffers. Where several layers make one group, as the blocks of a residual
-    trunk do, the first of those with the largest kernel ranks it.
+    A norm covers only input channels that the student keeps. Channels are in descending order, because the
+    once-for-all network's slicing needs the important ones first. Depthwise filters, norms and buffers of a channel
+    move with it. If several layers produce one group, like the blocks of a residual
+    trunk, the first of those with the largest kernel ranks it.
     """
     ranking = _Ranking(graph, tensors, sizes, scores)
     result = {}
@@ -47,13 +47,13 @@ def pruned(graph: Graph, tensors: Tensors, sizes: Sizes, scores: Mapping[Group, 
 
 
 def energies(graph: Graph, tensors: Tensors) -> dict[Group, Tensor]:
-    """The L1 norms by which the channels of each free group are ranked where no group is narrowed."""
+    """The L1 norms that rank the channels of each free group if no group is narrowed."""
     ranking = _Ranking(graph, tensors, {group: group.full for group in graph.free})
     return {group: ranking.norms(group) for group in graph.free}
 
 
 class _Ranking:
-    """Orders of the groups' channels, found when they are asked for and remembered."""
+    """Orders of the groups' channels, computed on first use and cached."""
 
     def __init__(
         self, graph: Graph, tensors: Tensors, sizes: Sizes, scores: Mapping[Group, Tensor] | None = None

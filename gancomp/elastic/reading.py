@@ -1,4 +1,4 @@
-"""A network of one's own, read: its widths, costs, distilled activations and sizes, as a description."""
+"""The description of a custom network: its widths, costs, distilled activations and sizes."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def read_network(
     size: tuple[int, int] = (256, 256),
     channels: int | None = None,
 ) -> Network:
-    """The widths, costs and distilled activations of what *builder* makes, for inputs of *size* (height, width).
+    """The widths, costs and distilled activations of the network of *builder*, for inputs of *size* (height, width).
 
-    *channels* are the input's; by the first convolution's if not given. Groups of like layers in a row become few
-    widths (`PARTS`). Raises GancompError where the network does not run, makes pictures of another size, or has no
-    group that can be narrowed.
+    *channels* are the input's; default: the first convolution's. A sequence of like groups gets few
+    widths (`PARTS`). Raises GancompError if the network does not run, its outputs have another size, or no
+    group can be narrowed.
     """
     whole = shapes_by(builder, arguments or {})
     channels = channels or _channels_of(whole)
@@ -73,7 +73,7 @@ def read_network(
 
 
 def by_groups(spec: GeneratorSpec) -> GeneratorSpec:
-    """*spec*'s generator as a network that has a width for each of its groups, so that each can be narrowed alone.
+    """*spec*'s generator as a network with a width for each of its groups, so that each can be narrowed separately.
 
     A generator of a family becomes one of `gancomp.nets.declared`; its tensors' names then begin with `PREFIX`.
     """
@@ -104,8 +104,8 @@ def by_groups(spec: GeneratorSpec) -> GeneratorSpec:
 
 
 def _vanishing(graph: Graph) -> Iterator[int]:
-    """The free groups that may have no channels left: all that makes them lies in a module that does without (its
-    attribute `vanishes`)."""
+    """The free groups that may be pruned to no channels: everything that produces them is in a module with the
+    attribute `vanishes`."""
     modules = dict(graph.network.named_modules())
     for at, group in enumerate(graph.free):
         makers = [call.module for call, layout in graph.groups.producers if group in dict(resolved(layout))]
@@ -114,7 +114,7 @@ def _vanishing(graph: Graph) -> Iterator[int]:
 
 
 def _with_owners(module: str) -> Iterator[str]:
-    """The name of a module, and of those that it is part of."""
+    """The names of a module and of the modules that contain it."""
     while module:
         yield module
         module = module.rpartition(".")[0]
@@ -139,7 +139,8 @@ def _norm(network: nn.Module) -> Norm:
 
 
 def _widths(free: Sequence[Group]) -> tuple[Width, ...]:
-    """One width a group; of like groups in a row (as many channels, names that differ in numbers) at most `PARTS`."""
+    """One width per group; at most `PARTS` for a sequence of like groups (equal channels, names that differ in
+    numbers)."""
 
     def kind(at: int) -> tuple[str, int]:
         return re.sub(r"\d+", "#", free[at].name), free[at].full

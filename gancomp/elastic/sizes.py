@@ -1,4 +1,4 @@
-"""Which picture sizes a network takes."""
+"""The picture sizes that a network accepts."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import torch
 
 from gancomp.elastic.graph import Graph
 
-#: The largest stride that is looked for.
+#: The largest stride that is tried.
 MOST_STRIDE = 512
 
 
 def _runs(graph: Graph, channels: int, size: tuple[int, int]) -> bool:
-    """Whether the network makes pictures of the size of its inputs."""
+    """Whether the network's outputs have the size of its inputs."""
     try:
         with torch.no_grad():
             made: Any = graph.network(torch.empty(2, channels, *size, device="meta"))
-    except Exception:  # anybody's code
+    except Exception:  # the user's code may raise anything
         return False
     return isinstance(made, torch.Tensor) and tuple(made.shape[2:]) == size
 
@@ -33,8 +33,8 @@ def _strides(size: tuple[int, int]) -> Iterator[int]:
 
 
 def stride_of(graph: Graph, channels: int, size: tuple[int, int]) -> int:
-    """The least power of two whose multiples are sizes of pictures that the network makes of their like; both sides'
-    common divisor where it knows its own size alone."""
+    """The smallest power of two whose multiples the network accepts and returns as sizes; the greatest common divisor
+    of both sides if it accepts only its own size."""
     for stride in _strides(size):
         height, width = (side if side // stride % 2 else side + stride for side in size)
         if _runs(graph, channels, (height, width)):
@@ -43,7 +43,7 @@ def stride_of(graph: Graph, channels: int, size: tuple[int, int]) -> int:
 
 
 def least_size(graph: Graph, channels: int, stride: int, size: tuple[int, int]) -> int:
-    """The least multiple of *stride* that runs as a side, tried in doublings."""
+    """The smallest side that works among *stride* times powers of two."""
     side = stride
     while side < min(size) and not _runs(graph, channels, (side, side)):
         side *= 2

@@ -1,6 +1,6 @@
 """A subnet's weight is the leading block of the once-for-all network's tensor of the same name (Section 3.3).
 
-Where channels are concatenated, it is the leading channels of every piece.
+If channels are concatenated, it is the leading channels of every piece.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from gancomp.spec import GeneratorSpec
 
 Widths = tuple[int, ...]
 
-#: Skeletons that are kept: a whole space of them would take gigabytes, and one is soon made again.
+#: Cached skeletons: those of a whole space would take gigabytes, and one is quickly rebuilt.
 KEPT_SKELETONS = 64
 
 
@@ -33,7 +33,7 @@ def pieces_of(spec: GeneratorSpec, prefix: str = "") -> Pieces:
 def _cut_network(whole: nn.Module, skeleton: nn.Module, pieces: Pieces | None) -> dict[str, Tensor]:
     """The leading blocks of *whole*, weights as views and buffers as clones.
 
-    A subnet's BatchNorm statistics are its own: what it gathers must not run into the whole's.
+    A subnet has its own BatchNorm statistics, whose updates must not change the full network's.
     """
     tensors = cut(whole.state_dict(keep_vars=True), skeleton, pieces)
     return tensors | {name: tensors[name].clone() for name, _ in skeleton.named_buffers()}
@@ -46,9 +46,9 @@ class Elastic(nn.Module):
     are used; *pieces* are those of its generator, where its channels are concatenated. Widths are an argument of
     `forward`, so that data-parallel wrappers see every call.
 
-    In training mode a subnet's BatchNorm uses the statistics of the batch, and leaves no trace in the whole's running
-    ones; in evaluation mode it uses the leading block of the whole's, which belong to no subnet before they are
-    estimated anew (`gancomp.elastic.calibrate`).
+    In training mode a subnet's BatchNorm uses the statistics of the batch, and does not update the full network's
+    running ones; in evaluation mode it uses the leading block of those, which are valid for no subnet before they are
+    re-estimated (`gancomp.elastic.calibrate`).
     """
 
     def __init__(self, whole: nn.Module, build: Callable[[Widths], nn.Module], pieces: Pieces | None = None) -> None:
@@ -60,7 +60,7 @@ class Elastic(nn.Module):
             with torch.device("meta"):
                 return build(widths)
 
-        # Kept outside the modules: skeletons hold no weights and must not appear in the state.
+        # Not a submodule: skeletons have no weights and must not appear in the state.
         self._skeletons = lru_cache(KEPT_SKELETONS)(skeleton)
 
     def skeleton(self, widths: Widths) -> nn.Module:
@@ -80,10 +80,10 @@ class Elastic(nn.Module):
 
 
 def extract(whole: Generator, widths: Widths) -> Generator:
-    """The subnet at *widths* as a generator of its own, for evaluation: the same cut, its weights still views.
+    """The subnet at *widths* as a separate generator for evaluation, whose weights are still views.
 
-    Its BatchNorm statistics are clones of the whole's, to be estimated anew. Raises ValueError if the whole has no
-    such subnet.
+    Its BatchNorm statistics are clones of the full network's, to be re-estimated. Raises ValueError if the full
+    network has no such subnet.
     """
     subnet = build_skeleton(whole.spec.with_widths(widths))
     subnet.load_state_dict(_cut_network(whole, subnet, pieces_of(whole.spec)), assign=True)

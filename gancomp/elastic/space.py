@@ -29,12 +29,12 @@ def enumerate_widths(space: Sequence[Sequence[int]]) -> Iterator[Widths]:
 
 
 def draw_widths(space: Sequence[Sequence[int]], rng: np.random.Generator) -> Widths:
-    """One subnet, each width drawn uniformly and independently."""
+    """One random subnet, each width sampled uniformly and independently."""
     return tuple(choices[int(rng.integers(len(choices)))] for choices in space)
 
 
 def under_budget(space: Sequence[Sequence[int]], student: GeneratorSpec, limit: float) -> list[Subnet]:
-    """Every subnet of at most *limit* exact MACs, in tree order; the configuration refuses a space without one."""
+    """Every subnet of at most *limit* exact MACs, in tree order; the configuration rejects a space without one."""
     every = list(enumerate_widths(space))
     counted = totals_of(student, np.array(every))
     return [

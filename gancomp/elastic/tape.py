@@ -1,8 +1,8 @@
 """A network's forward pass as the list of the torch functions that it calls, read by running it once.
 
-The functions are seen at the level at which modules call them (`conv2d`, `batch_norm`, `cat`, `add`), so a network may
-have any code of Python in its forward pass: what is recorded is what ran. (`torch.export` writes channel numbers into
-its reshapes, and `torch.fx` ends at control flow.)
+Functions are recorded at the level at which modules call them (`conv2d`, `batch_norm`, `cat`, `add`), so `forward` may
+contain any Python. (`torch.export` writes channel numbers into its reshapes, and `torch.fx` does not support
+control flow.)
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 @dataclass(frozen=True, eq=False)
 class Value:
-    """A tensor that a call made, or the network's input; a call in place makes another value of the same tensor."""
+    """A tensor returned by a call, or the network's input; an in-place call creates a new value of the same tensor."""
 
     shape: tuple[int, ...]
 
@@ -36,7 +36,7 @@ class Weight:
 
 @dataclass(frozen=True, eq=False)
 class Constant:
-    """A tensor that is neither: the network keeps it as a plain attribute."""
+    """Any other tensor, which the network has as a plain attribute."""
 
     shape: tuple[int, ...]
 
@@ -45,8 +45,8 @@ class Constant:
 class Call:
     """One call: *name* is the function's without underscores, *module* that of the innermost module which calls it.
 
-    In *args* and *kwargs* stand Value, Weight and Constant for tensors. *outputs* are the values that it made, none
-    for what returns numbers (`size`, `shape`). *target* is the value that it overwrote, if any.
+    *args* and *kwargs* contain Value, Weight and Constant in place of tensors. *outputs* are the values that it
+    returned, none for functions that return numbers (`size`, `shape`). *target* is the value that it overwrote, if any.
     """
 
     name: str
@@ -64,8 +64,8 @@ class Call:
 class Tape(TorchFunctionMode):
     """Records every call made within the block; `calls` in order of execution.
 
-    *network* tells the names of weights and modules. `modules` holds, by name, the values that each module returned
-    (of its last call). What runs on the meta device takes no memory and next to no time.
+    *network* gives the names of weights and modules. `modules` has, by name, the values that each module returned
+    (in its last call). On the meta device this takes no memory and hardly any time.
     """
 
     def __init__(self, network: nn.Module, *inputs: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""Pruning in one step: one threshold of the norms' scales tells every width, as in CAT (Jin et al., CVPR 2021)."""
+"""Pruning in one step: one threshold for the norms' scales sets every width, as in CAT (Jin et al., CVPR 2021)."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from gancomp.nets.module import PREFIX
 from gancomp.network import value_of
 from gancomp.spec import GeneratorSpec
 
-#: Which argument of a norm its scales are.
+#: The position of the scales in a norm's arguments.
 SCALES = {"batch_norm": 3, "instance_norm": 3, "group_norm": 2}
 
 
 @dataclass(frozen=True)
 class Remainder:
-    """What is left above *threshold*: the generator, and its tensors out of the whole's."""
+    """The generator pruned at *threshold*, and its tensors."""
 
     threshold: float
     spec: GeneratorSpec
@@ -33,13 +33,13 @@ class Remainder:
 
 
 def above_threshold(tensors: Tensors, spec: GeneratorSpec, macs: float, least: int) -> Remainder:
-    """Of *spec*'s generator the channels whose scales exceed the least threshold at which *macs* suffice (exact ones).
+    """Prune *spec*'s generator at the smallest threshold for its scales at which it needs at most *macs* (exact).
 
-    All scales are held against the same threshold. A group of channels keeps *least* of them if it has as many, but
-    branches that may vanish (`Network.vanishing`) keep what exceeds it alone; groups without a norm stay whole. Kept
-    channels lie in descending order of their scales.
+    All scales are compared with the same threshold. A group of channels keeps at least *least* of them, except
+    branches that may vanish (`Network.vanishing`); groups without a norm keep all. Kept
+    channels are in descending order of their scales.
 
-    Raises GancompError where norms have no scales, or where *macs* are fewer than the least that can be left.
+    Raises GancompError if norms have no scales, or if *macs* are fewer than the minimum that can remain.
     """
     own = by_groups(spec)
     graph, network = graph_of(own), own.network
@@ -80,7 +80,7 @@ def above_threshold(tensors: Tensors, spec: GeneratorSpec, macs: float, least: i
 def scales_of(graph: Graph, tensors: Tensors) -> dict[Group, Tensor]:
     """|γ| (channels,) of the first norm that scales each free group; groups that no norm reads have none.
 
-    Raises GancompError naming the layer where norms without scales alone read a group.
+    Raises GancompError with the layer if all norms that read a group have no scales.
     """
     scales: dict[Group, Tensor] = {}
     bare: dict[Group, None] = {}

@@ -193,6 +193,11 @@ def test_files_merge_as_snakemake_merges_them(base: dict[str, Any], override: di
     assert (base, override) == before
 
 
+def test_a_misspelt_key_of_a_section_of_the_whole_configuration_is_named() -> None:
+    with pytest.raises(GancompError, match=r"mine\.yaml: samples\.evry: unknown key.*every"):
+        parse({"samples": {"evry": 1}}, "mine.yaml")
+
+
 @settings(deadline=None, max_examples=60)
 @given(st.dictionaries(st.sampled_from([*Config.model_fields, "other"]), TREES, max_size=3), st.data())
 def test_anything_is_a_configuration_or_a_clear_error(tree: dict[str, Any], data: st.DataObject) -> None:

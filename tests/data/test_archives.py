@@ -217,7 +217,7 @@ def test_another_archive_takes_the_place_of_the_first(tmp_path: Path) -> None:
 @EITHER
 def test_two_members_of_one_name_are_refused(tmp_path: Path, archive: Archive) -> None:
     path = archive(tmp_path / "a", ("x/1", b"one"), ("z/x/1", b"two"))
-    with pytest.raises(GancompError, match="holds 1 twice"):
+    with pytest.raises(GancompError, match="contains 1 twice"):
         unpacked(path, tmp_path / "out")
 
 

@@ -182,7 +182,7 @@ def test_a_length_that_promises_too_much_is_a_cut(server: Server, path: Path) ->
 
 def test_a_length_that_promises_too_little_is_told_by_the_hash(server: Server, path: Path) -> None:
     url = server.add("a", CONTENT, length=len(CONTENT) - 5)
-    assert "tampered with" in failure([url], path, sha256(CONTENT))
+    assert "modified in transit" in failure([url], path, sha256(CONTENT))
     assert names(path) == []
 
 

@@ -101,6 +101,8 @@ def test_a_tampered_npm_package_is_refused(npm: Path, tmp_path: Path) -> None:
 
 def test_without_npm_it_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    told = r"@scope/name@1\.0\.0 could not be fetched: npm is not installed.*npm pack @scope/name@1\.0\.0.*\n.*by hand"
+    told = (
+        r"@scope/name@1\.0\.0 could not be fetched: npm, .* is not installed.*npm pack @scope/name@1\.0\.0.*\n.*by hand"
+    )
     with pytest.raises(GancompError, match=told):
         fetch_npm_package("@scope/name", "1.0.0", "0" * 64, tmp_path / "downloads")
