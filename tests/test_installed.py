@@ -142,7 +142,7 @@ def test_a_module_is_compressed_from_python(installed: Installed) -> None:
     (installed.folder / "mynets.py").write_text(page.split("```python\n")[1].split("```")[0])
     (installed.folder / "own.py").write_text(MODULE)
     said = installed.run(installed.bin / "python", "own.py")
-    assert "builder: mynets:Net" in said
+    assert "builder: 'mynets:Net'" in said
     assert re.search(r"^finetune +1$", said, re.MULTILINE)
 
 
@@ -161,6 +161,6 @@ def test_the_generator_that_comes_along_is_shown(installed: Installed) -> None:
             address = next(line.split()[0] for line in showing.stdout if line.startswith("http"))
             with urllib.request.urlopen(address, timeout=60) as page:
                 assert b"<html" in page.read()
-            assert list((installed.folder / "results/pretrained/demo").glob("*.onnx"))
+            assert list((installed.folder / "results/pretrained/demo/models").glob("*.onnx"))
         finally:
             showing.terminate()
