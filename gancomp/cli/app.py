@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Callable
 from enum import StrEnum
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -124,3 +126,39 @@ def experiment_config(experiment: str, configfile: list[Path] | None, set_: str)
     config = read_config(configfile, set_)
     known_experiment(config, experiment)
     return config
+
+
+# --- commands that take the same options -------------------------------------------------------
+
+
+def experiment_command(name: str, target: str, doc: str) -> None:
+    """Register *name*: it calls *target* (`module:function`) with the configuration and an experiment."""
+
+    def command(experiment: ExperimentName, configfile: ConfigFiles = None, set_: Overrides = "{}") -> None:
+        config = experiment_config(experiment, configfile, set_)
+        _function(target)(config, experiment)
+
+    app.command(name, help=doc)(command)
+
+
+def scoring_command(name: str, stage: str, target: str, doc: str) -> None:
+    """Register *name*, which needs what *stage* depends on: it calls *target* with the device, too."""
+
+    def command(
+        experiment: ExperimentName,
+        configfile: ConfigFiles = None,
+        set_: Overrides = "{}",
+        expect: Expect = "",
+        device: DeviceOption = Device.auto,
+    ) -> None:
+        config = stage_config(experiment, stage, configfile, set_, expect)
+        _function(target)(config, experiment, device.value)
+
+    app.command(name, help=doc)(command)
+
+
+def _function(target: str) -> Callable[..., None]:
+    """*target*, imported once its command runs, since most of them import torch."""
+    module, _, name = target.partition(":")
+    function: Callable[..., None] = getattr(import_module(module), name)
+    return function

@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gancomp.cli.app import ConfigFiles, DatasetName, Device, DeviceOption, Overrides, app, read_config
 from gancomp.errors import GancompError
 
-# The configuration and its checks take most of a second to import: help and misspelt commands answer without them.
 if TYPE_CHECKING:
     from gancomp.config.settings import Config
-from gancomp.cli.app import ConfigFiles, DatasetName, Device, DeviceOption, Overrides, app, read_config
 
 
 @app.command()

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from gancomp.errors import GancompError
-
-# The configuration and its checks take most of a second to import: help and misspelt commands answer without them.
-if TYPE_CHECKING:
-    pass
 from gancomp.cli.app import ConfigFiles, Direction, ExperimentName, Overrides, app, experiment_config
+from gancomp.errors import GancompError
 
 
 class ExportFormat(StrEnum):

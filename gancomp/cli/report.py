@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from gancomp.errors import GancompError
-
-# The configuration and its checks take most of a second to import: help and misspelt commands answer without them.
-if TYPE_CHECKING:
-    pass
 from gancomp.cli.app import (
     ConfigFiles,
     Device,
@@ -21,10 +16,13 @@ from gancomp.cli.app import (
     ExperimentName,
     Overrides,
     app,
+    experiment_command,
     experiment_config,
     read_config,
+    scoring_command,
     stage_config,
 )
+from gancomp.errors import GancompError
 
 
 class Evaluated(StrEnum):
@@ -55,61 +53,37 @@ def evaluate(
     run(config, experiment, stage.value, device.value)
 
 
-@app.command()
-def reference(
-    experiment: ExperimentName,
-    configfile: ConfigFiles = None,
-    set_: Overrides = "{}",
-    expect: Expect = "",
-    device: DeviceOption = Device.auto,
-) -> None:
-    """Score the reference rows: real against real, input copied, mean colour."""
-    config = stage_config(experiment, "statistics", configfile, set_, expect)
-    from gancomp.measure.evaluate import evaluate_reference
-
-    evaluate_reference(config, experiment, device.value)
+scoring_command(
+    "reference",
+    "statistics",
+    "gancomp.measure.evaluate:evaluate_reference",
+    "Score the reference rows: real against real, input copied, mean colour.",
+)
 
 
-@app.command()
-def benchmark(
-    experiment: ExperimentName,
-    configfile: ConfigFiles = None,
-    set_: Overrides = "{}",
-    expect: Expect = "",
-    device: DeviceOption = Device.auto,
-) -> None:
-    """Measure parameters, MACs, activation memory and latency; run it alone."""
-    config = stage_config(experiment, "finetune", configfile, set_, expect)
-    from gancomp.measure.benchmark import benchmark as run
-
-    run(config, experiment, device.value)
+scoring_command(
+    "benchmark",
+    "finetune",
+    "gancomp.measure.benchmark:benchmark",
+    "Measure parameters, MACs, activation memory and latency; run it alone.",
+)
 
 
-@app.command()
-def tables(experiment: ExperimentName, configfile: ConfigFiles = None, set_: Overrides = "{}") -> None:
-    """Write the experiment's table as CSV and Markdown."""
-    config = experiment_config(experiment, configfile, set_)
-    from gancomp.report.stage import write_experiment_tables
-
-    write_experiment_tables(config, experiment)
+experiment_command(
+    "tables", "gancomp.report.stage:write_experiment_tables", "Write the experiment's table as CSV and Markdown."
+)
 
 
-@app.command()
-def figures(experiment: ExperimentName, configfile: ConfigFiles = None, set_: Overrides = "{}") -> None:
-    """Draw the experiment's figures from its tables."""
-    config = experiment_config(experiment, configfile, set_)
-    from gancomp.report.stage import write_experiment_figures
-
-    write_experiment_figures(config, experiment)
+experiment_command(
+    "figures", "gancomp.report.stage:write_experiment_figures", "Draw the experiment's figures from its tables."
+)
 
 
-@app.command()
-def report(experiment: ExperimentName, configfile: ConfigFiles = None, set_: Overrides = "{}") -> None:
-    """Write the table and the figures as one web page, report.html."""
-    config = experiment_config(experiment, configfile, set_)
-    from gancomp.report.stage import write_experiment_page
-
-    write_experiment_page(config, experiment)
+experiment_command(
+    "report",
+    "gancomp.report.stage:write_experiment_page",
+    "Write the table and the figures as one web page, report.html.",
+)
 
 
 @app.command()
@@ -133,13 +107,11 @@ def explore(
     print(write_explore(config, experiment, asked, options, device.value))
 
 
-@app.command()
-def latency(experiment: ExperimentName, configfile: ConfigFiles = None, set_: Overrides = "{}") -> None:
-    """Measure original and compressed generator on every installed runtime (Table 2); run it alone."""
-    config = experiment_config(experiment, configfile, set_)
-    from gancomp.measure.runtimes import measure_runtimes
-
-    measure_runtimes(config, experiment)
+experiment_command(
+    "latency",
+    "gancomp.measure.runtimes:measure_runtimes",
+    "Measure original and compressed generator on every installed runtime (Table 2); run it alone.",
+)
 
 
 @app.command("subnet-latency")
@@ -268,9 +240,6 @@ def times() -> None:
     print(write_times())
 
 
-@app.command()
-def verify(experiment: ExperimentName, configfile: ConfigFiles = None, set_: Overrides = "{}") -> None:
-    """Check results from another machine: settings, pictures, hashes."""
-    from gancomp.pipeline.adopt import verify_results
-
-    verify_results(experiment_config(experiment, configfile, set_), experiment)
+experiment_command(
+    "verify", "gancomp.pipeline.adopt:verify_results", "Check results from another machine: settings, pictures, hashes."
+)

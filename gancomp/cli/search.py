@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from gancomp.errors import GancompError
-
-# The configuration and its checks take most of a second to import: help and misspelt commands answer without them.
-if TYPE_CHECKING:
-    pass
 from gancomp.cli.app import (
     ConfigFiles,
     Device,
@@ -22,8 +17,10 @@ from gancomp.cli.app import (
     Overrides,
     app,
     end_of,
+    scoring_command,
     stage_config,
 )
+from gancomp.errors import GancompError
 
 
 @app.command()
@@ -79,19 +76,12 @@ def halve(
     halve_scores(config, experiment, device.value, until)
 
 
-@app.command()
-def evolve(
-    experiment: ExperimentName,
-    configfile: ConfigFiles = None,
-    set_: Overrides = "{}",
-    expect: Expect = "",
-    device: DeviceOption = Device.auto,
-) -> None:
-    """Score subnets by evolutionary search, instead of search and merge. To resume, run it again."""
-    config = stage_config(experiment, "scores", configfile, set_, expect)
-    from gancomp.search.scores import evolve_scores
-
-    evolve_scores(config, experiment, device.value)
+scoring_command(
+    "evolve",
+    "scores",
+    "gancomp.search.scores:evolve_scores",
+    "Score subnets by evolutionary search, instead of search and merge. To resume, run it again.",
+)
 
 
 @app.command()

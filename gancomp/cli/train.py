@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-# The configuration and its checks take most of a second to import: help and misspelt commands answer without them.
-if TYPE_CHECKING:
-    from gancomp.config.settings import Config
 from gancomp.cli.app import (
     ConfigFiles,
     Device,
@@ -21,6 +18,9 @@ from gancomp.cli.app import (
     end_of,
     stage_config,
 )
+
+if TYPE_CHECKING:
+    from gancomp.config.settings import Config
 
 
 def _training_command(stage: str, function: str, doc: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,7 @@ from gancomp.spec import GeneratorSpec, Norm
 
 #: Where the network lies in its generator.
 PREFIX = "network."
+Pair = tuple[int, int]
 
 
 class ModuleGenerator(Generator):
@@ -111,7 +112,8 @@ def plain(network: nn.Module) -> nn.Module:
         if type(layer) is nn.BatchNorm2d:
             layer.__class__ = BatchNorm
         if parametrize.is_parametrized(layer):
-            for name in list(layer.parametrizations):  # type: ignore[arg-type]
+            assert isinstance(layer.parametrizations, nn.ModuleDict)
+            for name in list(layer.parametrizations):
                 parametrize.remove_parametrizations(layer, name)
         # PyTorch's first form of both is a hook that makes the weight anew before each pass.
         for hook in list(layer._forward_pre_hooks.values()):
@@ -140,9 +142,9 @@ def _separable(conv: nn.Conv2d, norm: Norm) -> nn.Sequential:
     parts[0] = nn.Conv2d(
         conv.in_channels,
         conv.in_channels,
-        conv.kernel_size,  # type: ignore[arg-type]
-        padding=conv.padding,  # type: ignore[arg-type]
-        dilation=conv.dilation,  # type: ignore[arg-type]
+        cast(Pair, conv.kernel_size),  # PyTorch types them as tuples of any length
+        padding=conv.padding if isinstance(conv.padding, str) else cast(Pair, conv.padding),
+        dilation=cast(Pair, conv.dilation),
         groups=conv.in_channels,
         padding_mode=conv.padding_mode,
     )

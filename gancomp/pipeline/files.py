@@ -13,12 +13,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gancomp.errors import GancompError
-
-if TYPE_CHECKING:
-    pass
 
 #: The key of a JSON mapping that holds the checksum of the rest, and the last column of a CSV whose rows have one.
 CHECKSUM = "crc32"

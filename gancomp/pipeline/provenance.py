@@ -7,12 +7,9 @@ import os
 import platform
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gancomp import __version__
-
-if TYPE_CHECKING:
-    pass
 
 
 @functools.cache

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 import torch
-import typer
+import typer.core
+import typer.main
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -43,7 +44,9 @@ SETTINGS: dict[str, Any] = {
         }
     },
 }
-COMMANDS: dict[str, Any] = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
+GROUP = typer.main.get_command(cli.app)
+assert isinstance(GROUP, typer.core.TyperGroup)
+COMMANDS: dict[str, Any] = dict(GROUP.commands)
 
 
 def taking(parameter: str) -> list[str]:

@@ -32,7 +32,7 @@ from gancomp.errors import GancompError
 from gancomp.measure.macs import profile
 from gancomp.measure.speed import Speed
 from gancomp.nets import load_generator, save_generator
-from gancomp.spec import GeneratorSpec, ValueRange
+from gancomp.spec import GeneratorSpec, Role, ValueRange
 from tests.convert.foreign import Resnet, Spade, Unet, multiscale_patch_gan, patch_gan, saved
 from tests.elastic import zoo
 
@@ -247,11 +247,9 @@ def test_what_a_generator_makes_is_what_the_data_set_has(
 
 def test_a_generator_of_numbers_brings_its_ranges(folder: Path, called: list[Any]) -> None:
     convert(resnet(inputs=1, outputs=1), "plain.safetensors", (32, 32))
-    generator, ranges = load_generator("plain.safetensors"), {"input": (-1024, 3072), "target": (0, 5000)}
-    generator.ranges = {
-        role: ValueRange(low=low, high=high, type="int16")
-        for role, (low, high) in ranges.items()  # type: ignore[misc]
-    }
+    generator = load_generator("plain.safetensors")
+    ranges: dict[Role, tuple[int, int]] = {"input": (-1024, 3072), "target": (0, 5000)}
+    generator.ranges = {role: ValueRange(low=low, high=high, type="int16") for role, (low, high) in ranges.items()}
     save_generator("own.safetensors", generator, experiment="", stage="export", signature="s")
     convert("own.safetensors", "ct.safetensors")
     compress(Path("ct.safetensors"), pictures("train", "val"), "3x", name="own")

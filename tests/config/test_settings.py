@@ -78,7 +78,9 @@ def test_a_space_may_name_its_widths() -> None:
     assert named.supernet
     assert named.supernet.space == ((4,), (4,), (4, 2), (4,), (4,), (4,), (4,), (3,))
     uneven = changed(distill={"widths": [4, 4, 4, 3, 3, 3, 4, 2]}, supernet={"space": {"stem": [4, 2]}})
-    assert uneven.experiments["mine"].supernet.largest == (4, 4, 4, 3, 3, 3, 4, 2)  # type: ignore[union-attr]
+    supernet = uneven.experiments["mine"].supernet
+    assert supernet
+    assert supernet.largest == (4, 4, 4, 3, 3, 3, 4, 2)
 
 
 def test_names_stand_over_a_base_s_choices() -> None:
@@ -93,7 +95,9 @@ def test_names_stand_over_a_base_s_choices() -> None:
             },
         )
     )
-    assert [len(choices) for choices in config.experiments["more"].supernet.space] == [2, 1, 1, 1, 1, 1, 2, 1]  # type: ignore[union-attr]
+    supernet = config.experiments["more"].supernet
+    assert supernet
+    assert [len(choices) for choices in supernet.space] == [2, 1, 1, 1, 1, 1, 2, 1]
 
 
 @pytest.mark.parametrize(

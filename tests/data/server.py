@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 
 @dataclass
@@ -46,8 +47,8 @@ class Server:
     def url(self, name: str) -> str:
         return f"http://127.0.0.1:{self.port}/{name}"
 
-    def add(self, name: str, content: bytes = b"", **faults: object) -> str:
-        self.files[name] = Served(content, **faults)  # type: ignore[arg-type]
+    def add(self, name: str, content: bytes = b"", **faults: Any) -> str:
+        self.files[name] = Served(content, **faults)
         return self.url(name)
 
 

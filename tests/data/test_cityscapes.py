@@ -93,8 +93,8 @@ def root(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
 
 
 def dataset(root: Path, **settings: Any) -> CityscapesDataset:
-    base = {"size": (HEIGHT, WIDTH), "search_count": 2, "judge": DrnJudge(network="drn-d-105")}
-    return CityscapesDataset(source="cityscapes", path=str(root), **{**base, **settings})  # type: ignore[arg-type]
+    base: dict[str, Any] = {"size": (HEIGHT, WIDTH), "search_count": 2, "judge": DrnJudge(network="drn-d-105")}
+    return CityscapesDataset(source="cityscapes", path=str(root), **{**base, **settings})
 
 
 VAL = "val/aachen_000002_000020.png"

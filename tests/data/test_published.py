@@ -93,7 +93,8 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 def dataset(name: str, **settings: Any) -> DownloadDataset:
-    return DownloadDataset(source="download", name=name, size=(12, 16), search_count=SEARCH[name], **settings)  # type: ignore[arg-type]
+    declared = {"source": "download", "name": name, "size": (12, 16), "search_count": SEARCH[name], **settings}
+    return DownloadDataset.model_validate(declared)
 
 
 def number(side: np.ndarray) -> int:

@@ -19,7 +19,7 @@ from gancomp.data.images import read_numbers
 from gancomp.data.settings import AlignedDataset, FoldersDataset
 from gancomp.data.values import pack, restored, scaled, unpack
 from gancomp.errors import GancompError
-from gancomp.spec import NumberType, ValueRange
+from gancomp.spec import NumberType, Role, ValueRange
 
 SIZE = (6, 8)
 
@@ -75,8 +75,12 @@ def test_values_of_a_range_are_kept_in_sixteen_bits(
     inputs, targets = pictures.batch([0, 1, 2])
     for index, (one, other) in enumerate(zip(inputs, targets, strict=True)):
         whole = numbers(index, low, high, kind)
-        for side, part, role in ((one, whole[:, :8], "input"), (other, whole[:, 8:], "target")):
-            own = ranges[role]  # type: ignore[index]
+        sides: list[tuple[NDArray[Any], NDArray[Any], Role]] = [
+            (one, whole[:, :8], "input"),
+            (other, whole[:, 8:], "target"),
+        ]
+        for side, part, role in sides:
+            own = ranges[role]
             assert side.dtype == np.uint16
             if declared == "range" or role == "input":  # where the least and the largest value lie
                 assert (own.low, own.high) == (pytest.approx(low), pytest.approx(high))
