@@ -58,6 +58,8 @@ from gancomp.train.student import Look
 
 #: OMGD's teachers, beside the student that they taught.
 TEACHERS = "teachers.safetensors"
+#: Folders that a training fills on its way, in its resume folder until it ends.
+LEFT_ON_THE_WAY = (paths.SNAPSHOTS, paths.SAMPLES)
 
 
 class StageRun:
@@ -302,8 +304,8 @@ class StageRun:
         """Write the stage's folder, the model last, and forget the resume state."""
         self.calibrate(generator)
         write_text(self.folder / "log.csv", (self.resume_folder / "log.csv").read_text(encoding="utf-8"))
-        for name in (paths.SNAPSHOTS, paths.SAMPLES):
-            shutil.rmtree(self.folder / name, ignore_errors=True)
+        self._remove_earlier()
+        for name in LEFT_ON_THE_WAY:
             if (self.resume_folder / name).is_dir():
                 try:
                     shutil.copytree(self.resume_folder / name, self.folder / name)
@@ -317,6 +319,7 @@ class StageRun:
         """Write the folder of a stage whose networks were not trained here, with a log that has no rows."""
         assert source.checkpoint is not None
         ranks.leave_the_rest_to_the_first()
+        self._remove_earlier()
         write_csv(self.folder / "log.csv", (*LOG_COLUMNS, *LOG_TIMES), [])
         imported = {
             "checkpoint": source.checkpoint,
@@ -325,6 +328,11 @@ class StageRun:
         }
         self._write(generator, discriminator, Progressed(), {"imported": imported})
         self.end_turn()
+
+    def _remove_earlier(self) -> None:
+        """Remove what an earlier training of this stage left on its way."""
+        for name in LEFT_ON_THE_WAY:
+            shutil.rmtree(self.folder / name, ignore_errors=True)
 
     def _write(
         self, generator: Generator, discriminator: nn.Module, progressed: Progressed, metrics: dict[str, Any]

@@ -334,7 +334,7 @@ def build_deep() -> nn.Module:
     ("options", "told"),
     [
         ({}, "builds an untrained network; name its state dict by --weights"),
-        ({"weights": Path("net.pth"), "norm": "none"}, "--norm: is for files that do not say it"),
+        ({"weights": Path("net.pth"), "norm": "none"}, "--norm: is for files that do not contain it"),
         ({"weights": Path("other.pth")}, r"other\.pth: is none of .*: lacks conv1\.bias, conv1\.weight"),
         ({"weights": Path("unbiased.pth")}, r"unbiased\.pth: is none of .*: lacks conv1\.bias$"),
         ({"weights": Path("no.pth")}, r"no\.pth: is none of .*: no such file"),
@@ -572,7 +572,7 @@ def test_generators_and_pictures_must_belong_together(folder: Path, called: list
     assert "only SPADE generators read label maps" in refused(spade, labels, **options)
     assert "reads 5 channels, and pictures have at most 4" in refused(Resnet((4,) * 8, 3, inputs=5), labels)
     assert "has 2 output channels. If they are a and b" in refused(Resnet((4,) * 8, 3, outputs=2), pictures())
-    assert "makes 5 channels, and pictures have at most 4" in refused(Resnet((4,) * 8, 3, outputs=5), pictures())
+    assert "has 5 output channels, and pictures have at most 4" in refused(Resnet((4,) * 8, 3, outputs=5), pictures())
 
 
 def test_a_discriminator_of_another_generator_is_refused(folder: Path, called: list[Any]) -> None:

@@ -200,7 +200,7 @@ def stopped_and_whole(
 @pytest.mark.parametrize(
     ("objective", "told"),
     [
-        ({"distillation": "omgd", "terms": {"gan": 1}}, "gan asks for a discriminator of the student's own"),
+        ({"distillation": "omgd", "terms": {"gan": 1}}, "gan needs the student's own discriminator"),
         ({"terms": {"gan": 0}, "lambda_recon": 0, "lambda_distill": 0}, "no term has a weight"),
         ({"distillation": "gram"}, "distillation"),
         ({"terms": {"sim": 1}}, "terms"),
