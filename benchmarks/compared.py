@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor, nn
 
 from benchmarks import plain
+from benchmarks.drawn import MODELS, ROOT, SHOWN, STAGES, SUBNETS, Bench, Stage
 from benchmarks.limits import Counting, Least, Machine
 from benchmarks.throughput import Group, Work
 from gancomp import rng
 from gancomp.config.loading import load
-from gancomp.config.settings import Config
 from gancomp.config.training import SupernetTraining
 from gancomp.config.values import Model, Precision
 from gancomp.data.augment import augment
-from gancomp.data.build import build
 from gancomp.data.datasets import Pictures, to_float, to_uint8
 from gancomp.data.settings import DatasetBase
 from gancomp.elastic.slicing import Elastic, Widths, extract
@@ -52,19 +49,11 @@ from gancomp.train.gaugan import GauGan
 from gancomp.train.pix2pix import Pix2pix
 from gancomp.train.student import GauGanStudent, Student, own_widths
 
-ROOT = Path(__file__).parent.parent
-Stage = Literal["teacher", "distill", "supernet"]
 Losses = Mapping[str, Tensor]
-
-MODELS: Mapping[Model, str] = {"pix2pix": "emoji", "cyclegan": "relief-unpaired", "gaugan": "climate"}
-STAGES: Mapping[Stage, str] = {"teacher": "teacher", "distill": "distillation", "supernet": "once-for-all"}
-SIZES = {64: 72, 256: 286}
 #: The variants; the first is what the others are compared with.
 PLAIN = "plain"
 OURS: Mapping[str, Precision] = {"ours, 32": "32", "ours, bf16": "bf16"}
 PRECISIONS: Mapping[str, Precision] = {PLAIN: "32", **OURS}
-#: Pictures of the search and of one call of Inception, subnets of the search, and classes of the label maps.
-SEARCHED, SHOWN, SUBNETS, CLASSES = 64, 16, 4, 8
 #: A difference of zero is one of so little at most.
 TINY = 1e-12
 
@@ -77,73 +66,6 @@ class Comparison:
     group: Group
     differs: Callable[[], Mapping[str, float]]
     least: Callable[[Machine], Mapping[str, Least]] = lambda machine: {}
-
-
-# --- pictures ----------------------------------------------------------------------------------
-
-
-@dataclass
-class Bench:
-    """Drawn pictures in *folder*, and the experiments that are measured on them."""
-
-    folder: Path
-    images: int = SEARCHED
-    sizes: Mapping[int, int] = field(default_factory=lambda: SIZES)
-    overrides: Mapping[str, Any] = field(default_factory=dict)
-
-    def config(self, model: Model, side: int) -> tuple[Config, str]:
-        """The configuration, and the experiment of *model* in it: the repository's own of that model, on pictures of
-        *side* × *side*; one picture a step where they are large."""
-        name, base = f"{model}-{side}", MODELS[model]
-        own: dict[str, Any] = {"base": base, "dataset": name, "search": {"images": self.images, "budget": "1x"}}
-        if side > 64:
-            own |= {stage: {"batch": 1} for stage in ("original", *STAGES)}
-        datasets = {name: self._dataset(model, side) | {"size": side, "load_size": self.sizes[side]}}
-        return load(
-            [ROOT / "config.yaml"], {"datasets": datasets, "experiments": {name: {**own, **self.overrides}}}
-        ), name
-
-    def _dataset(self, model: Model, side: int) -> dict[str, Any]:
-        folder = self.folder / "drawn" / f"{model}-{side}"
-        shared = {"search_count": self.images}
-        if model == "pix2pix":
-            return {"source": "aligned", "path": str(folder), **shared}
-        if model == "cyclegan":
-            return {"source": "folders", "a": str(folder / "a"), "b": str(folder / "b"), **shared}
-        names = [f"class {number}" for number in range(CLASSES)]
-        return {"source": "labels", "images": str(folder / "a"), "labels": str(folder / "b"), "names": names, **shared}
-
-    def root(self, model: Model, side: int) -> Path:
-        """Where the data set is, drawn and built on first use."""
-        config, name = self.config(model, side)
-        root = self.folder / "built" / name
-        if not root.is_dir():
-            draw_pictures(self.folder / "drawn" / name, model, side, 2 * self.images)
-            build(name, config.datasets[name], root, self.folder)
-        return root
-
-
-def draw_pictures(folder: Path, model: Model, side: int, count: int) -> None:
-    """Pictures of smooth colours, which say nothing about one another; label maps of squares."""
-    draw = rng.generator(0, "drawn", side)
-
-    def colours() -> Image.Image:
-        small = draw.integers(0, 256, (8, 8, 3), dtype=np.uint8)
-        return Image.fromarray(small).resize((side, side), Image.Resampling.BICUBIC)
-
-    for index in range(count):
-        if model == "pix2pix":
-            pair = np.concatenate([np.asarray(colours()), np.asarray(colours())], axis=1)
-            _save(Image.fromarray(pair), folder / ("val" if index < 4 else "train") / f"{index:03}.png")
-            continue
-        labels = np.kron(draw.integers(0, CLASSES, (8, 8), dtype=np.uint8), np.ones((side // 8,) * 2, np.uint8))
-        _save(colours(), folder / "a" / f"{index:03}.png")
-        _save(Image.fromarray(labels) if model == "gaugan" else colours(), folder / "b" / f"{index:03}.png")
-
-
-def _save(picture: Image.Image, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    picture.save(path)
 
 
 # --- training ----------------------------------------------------------------------------------

@@ -17,7 +17,8 @@ import torch
 import typer
 from matplotlib.figure import Figure
 
-from benchmarks.compared import OURS, PLAIN, Bench, Comparison, comparisons
+from benchmarks.compared import OURS, PLAIN, Comparison, comparisons
+from benchmarks.drawn import Bench
 from benchmarks.limits import Machine
 from benchmarks.throughput import Clock, take_turns
 from gancomp.errors import GancompError

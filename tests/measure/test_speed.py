@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from benchmarks import plain
-from benchmarks.compared import PLAIN, Bench, Steps, comparisons, our_steps, plain_steps
+from benchmarks.compared import PLAIN, Steps, comparisons, our_steps, plain_steps
+from benchmarks.drawn import Bench
 from benchmarks.halving import PLANS, halve, keep, measured, read, rows_of, simulated, write
 from benchmarks.limits import Counting, Machine
 from benchmarks.speed import describe, run
