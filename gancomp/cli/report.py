@@ -227,7 +227,7 @@ def compare(
 ) -> None:
     """Compare several experiments, budgets or seeds: tables, a figure, the same pictures, and one page."""
     config = read_config(configfile, set_)
-    from gancomp.report.side_by_side import write_side_by_side
+    from gancomp.report.compare.write import write_side_by_side
 
     print(write_side_by_side(config, experiments, into))
 

@@ -16,6 +16,7 @@ from gancomp.pipeline import paths
 from gancomp.pipeline.files import write_csv, write_text
 from gancomp.pipeline.stages import stages_of
 from gancomp.report.metrics import BY_KEY
+from gancomp.report.rows import quantity, table_line
 
 #: What the tables show of every generator, where it was measured.
 SHOWN = ("kid", "fid", "l1", "miou")
@@ -162,9 +163,9 @@ def markdown(declared: Comparison, original: Measured, entries: Sequence[Entry])
     lines = [
         f"# {declared.title or declared.name}",
         "",
-        _line(["Method", "MACs (exact)", "×", "Parameters", *heads, *bests, "Training MACs", "Seeds"]),
-        _line([":--", *["--:"] * (5 + len(heads) + len(bests))]),
-        _line(["original", *_cells(original, whole, shown), "–", str(len(original.evaluations))]),
+        table_line(["Method", "MACs (exact)", "×", "Parameters", *heads, *bests, "Training MACs", "Seeds"]),
+        table_line([":--", *["--:"] * (5 + len(heads) + len(bests))]),
+        table_line(["original", *_cells(original, whole, shown), "–", str(len(original.evaluations))]),
     ]
     sizes = range(len(declared.methods[first]))
     for size in sizes:
@@ -174,11 +175,13 @@ def markdown(declared: Comparison, original: Measured, entries: Sequence[Entry])
                 continue
             training = "–" if entry.training_macs is None else f"{entry.training_macs / 1e12:.3g} T"
             cells = _cells(entry.found, whole, shown)
-            lines.append(_line([method, *cells, training, str(len(entry.found.evaluations))]))
+            lines.append(table_line([method, *cells, training, str(len(entry.found.evaluations))]))
     lines += ["", *textwrap.wrap(NOTE, 120), ""]
     lines += [f"## Differences, paired by seed: from {first} at the same size, and from the original", ""]
-    lines += [_line(["Method", "×", *(f"{head}, from {other}" for head in heads for other in (first, "original"))])]
-    lines += [_line([":--", *["--:"] * (1 + 2 * len(heads))])]
+    lines += [
+        table_line(["Method", "×", *(f"{head}, from {other}" for head in heads for other in (first, "original"))])
+    ]
+    lines += [table_line([":--", *["--:"] * (1 + 2 * len(heads))])]
     for size in sizes:
         against = by_place.get((first, size))
         for method in declared.methods:
@@ -190,14 +193,10 @@ def markdown(declared: Comparison, original: Measured, entries: Sequence[Entry])
             for key in shown:
                 cells.append("–" if against is None or entry is against else difference(own, against.found, key))
                 cells.append(difference(own, original, key))
-            lines.append(_line([method, f"{whole / _macs(own):.3g}", *cells]))
+            lines.append(table_line([method, f"{whole / _macs(own):.3g}", *cells]))
     lines += ["", "In brackets the 95% interval of the mean difference; p of the paired t-test, two-sided."]
     lines += ["From p 0.05 on the two cannot be told apart."]
     return "\n".join(lines) + "\n"
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
 
 
 def _macs(found: Measured) -> float:
@@ -206,7 +205,6 @@ def _macs(found: Measured) -> float:
 
 def _cells(found: Measured, whole: float, shown: Sequence[str]) -> list[str]:
     from gancomp.paper.tables import text
-    from gancomp.report.rows import quantity
 
     macs = _macs(found)
     params = statistics.fmean(record.params for record in found.evaluations)

@@ -95,7 +95,7 @@ def test_a_network_of_ones_own_from_its_builder_to_a_folder_of_pictures(tiny: Wo
     shutil.copy(next((tmp_path / "pictures/val").rglob("*.png")), inputs / "one.png")
     unnamed = gancomp(tmp_path, "apply", str(exported), "inputs")
     assert unnamed.returncode == 1
-    assert "made by mynets:build, which is code that runs when it is loaded" in unnamed.stderr
+    assert "built by mynets:build, which is code that runs when it is loaded" in unnamed.stderr
     named = gancomp(tmp_path, "--builder", "mynets:build", "apply", str(exported), "inputs", "--out", "out")
     assert named.returncode == 0, named.stderr
     assert (tmp_path / "out/one.png").is_file()

@@ -1,0 +1,1 @@
+"""`gancomp compare`: several experiments, budgets or seeds side by side."""
