@@ -1,4 +1,4 @@
-"""Generators and discriminators. This room knows nothing of training."""
+"""Generators and discriminators, independent of training."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FAMILIES: dict[str, type[Generator]] = {
 
 
 def build_generator(spec: GeneratorSpec) -> Generator:
-    """A generator with fresh weights drawn from torch's global generator."""
+    """A generator with initial weights from torch's global random generator."""
     generator = FAMILIES[spec.family](spec)
     for layer in generator.modules():
         if isinstance(layer, BatchNorm):

@@ -1,4 +1,4 @@
-"""The generators of the families as networks of one's own: whose widths need not be those that the family declares."""
+"""The families' generators as custom networks, whose widths need not be those that the family declares."""
 
 from __future__ import annotations
 

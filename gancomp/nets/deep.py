@@ -1,4 +1,4 @@
-"""OMGD's deep teachers: a student's own generator, at its widths, with expansion blocks between its layers."""
+"""OMGD's deep teachers: the student's architecture at its widths, with expansion blocks between its layers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gancomp.nets.resnet import ResnetGenerator
 from gancomp.nets.unet import Level, UnetGenerator
 from gancomp.spec import GeneratorSpec, Norm
 
-#: Of an expansion block: its inner channels as a multiple of its own.
+#: Inner channels of an expansion block, as a multiple of its outer ones.
 EXPANSION = 4
 #: A U-Net's blocks after each convolution; of a ResNet's trunk, the separable blocks before the expansion blocks.
 UNET_BLOCKS, RESNET_BLOCKS = 2, 2
@@ -45,7 +45,7 @@ class ExpansionBlock(nn.Module):
 
 
 def build_deep(spec: GeneratorSpec) -> Generator:
-    """The deep teacher of a student of *spec*, with fresh weights; ValueError for families that have none."""
+    """The deep teacher of a student of *spec*, with initial weights. Raises ValueError for families without one."""
     deeper = {"unet": _deep_unet, "resnet": _deep_resnet}.get(spec.family)
     if deeper is None:
         raise ValueError(f"a {spec.family} generator has no deep teacher; set objective.omgd.teachers: wide")

@@ -20,7 +20,7 @@ MOST_CHANNELS = 512
 def build_discriminator(
     model: Model, settings: Discriminator, input_channels: int, output_channels: int = 3
 ) -> nn.Module:
-    """The discriminator of *model*, with fresh weights drawn from torch's global generator.
+    """The discriminator of *model*, with initial weights from torch's global random generator.
 
     pix2pix and gaugan: conditional, on input ⊕ output (Eq. 2), *input_channels* being the encoded input's; cyclegan:
     on the output alone.
@@ -32,7 +32,7 @@ def build_discriminator(
 
 
 class PatchDiscriminator(nn.Module):
-    """*layers* stride-2 convolutions, one of stride 1, then one score a patch: (n, channels, h, w) → (n, 1, h', w').
+    """*layers* stride-2 convolutions, one of stride 1, then one score per patch: (n, channels, h, w) → (n, 1, h', w').
 
     For paired data *channels* counts input and output together: the discriminator is conditional (Eq. 2).
     """
@@ -60,7 +60,7 @@ class PatchDiscriminator(nn.Module):
         return scores
 
     def seen(self, x: Tensor) -> Tensor:
-        """What it has found in *x* just before it gives scores: the activations of its last layer but one."""
+        """The activations of *x* in the last layer but one, before the scores."""
         found: Tensor = self.model[:-1](x)
         return found
 
@@ -86,7 +86,7 @@ class SharedDiscriminator(nn.Module):
 
 
 class MultiscaleDiscriminator(nn.Module):
-    """GauGAN's: the same PatchGAN on the picture at full size, half, a quarter, …, each with weights of its own."""
+    """GauGAN's: the same PatchGAN at full size, half, a quarter, …, each with its own weights."""
 
     def __init__(self, channels: int, ndf: int, layers: int = 4, scales: int = 2) -> None:
         super().__init__()
@@ -103,7 +103,7 @@ class MultiscaleDiscriminator(nn.Module):
 
 
 class FeatureDiscriminator(nn.Module):
-    """A PatchGAN that shows every layer: *layers* convolutions, all but the last of stride 2, and that of the scores.
+    """A PatchGAN that returns every layer: *layers* convolutions, all but the last of stride 2, and that of the scores.
 
     Those between the first and the scores have spectral and instance normalisation, and so no bias.
     """

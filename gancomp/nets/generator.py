@@ -1,4 +1,4 @@
-"""What every generator family offers: a forward pass in ordered segments."""
+"""The interface of every generator family: a forward pass in ordered segments."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gancomp.spec import GeneratorSpec, Role, ValueRange
 if TYPE_CHECKING:
     from gancomp.share.hub import Origin
 
-#: What passes between segments: the input at first, the pictures at last, and between them what the family likes.
+#: The state between segments: first the input, finally the outputs, in between whatever the family needs.
 State = Any
 
 
@@ -26,9 +26,9 @@ class Segment:
 
 
 class Generator(nn.Module):
-    """A generator is one class a family, given its widths.
+    """The base class of the families' generators, which are built from their widths.
 
-    `segments` run in order, each on the state that the one before left; the search shares the states of subnets that
+    `segments` run in order, each on the previous one's state; the search shares the states of subnets that
     agree in the widths of the first segments. `distilled` names the modules whose outputs are matched with
     the teacher's (Eq. 3). `ranges` are those of numbers that it reads or makes, which [-1, 1] stands for.
     `origin` is where it was fetched from, if it was.

@@ -1,4 +1,4 @@
-"""Residual blocks of six parallel branches, as those of CAT (Jin et al., CVPR 2021)."""
+"""Residual blocks with six parallel branches, as in CAT (Jin et al., CVPR 2021)."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from gancomp.spec import KERNELS, Norm
 
 
 class Branch(nn.Module):
-    """Layers from the trunk and back to it, without a bias at the end; without channels between, nothing (None)."""
+    """Layers from the trunk and back to it, without a final bias; None if it has no inner channels."""
 
-    #: To whoever narrows its channels: none of them may be left.
+    #: Pruning may remove all of its channels.
     vanishes = True
 
     def __init__(self, *layers: nn.Module) -> None:
@@ -56,8 +56,8 @@ def depthwise(trunk: int, inner: int, kernel: int, norm: Norm) -> Branch:
 class InceptionBlock(nn.Module):
     """x + norm(the sum of six branches): convolutions of 1x1, 3x3 and 5x5, dense and depthwise.
 
-    Each has *inner* channels of its own; pruning may leave none of them. Where no branch is left, what the norm makes
-    of zeros is added, which is a number a channel. No convolution has a bias, as a norm follows.
+    Each has *inner* channels of its own, which pruning may remove. Without branches the norm's output for zeros is
+    added, which is one number per channel. No convolution has a bias, because a norm follows.
     """
 
     def __init__(self, trunk: int, inner: int, norm: Norm) -> None:

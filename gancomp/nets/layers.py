@@ -18,7 +18,7 @@ INIT_STD = 0.02
 
 
 class WithoutWeights(TorchFunctionMode):
-    """Draws no initial weights: on the meta device that takes most of the time in which a network is built."""
+    """Skip the initialisation of weights, which takes most of the time of building a network on the meta device."""
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -29,7 +29,7 @@ class WithoutWeights(TorchFunctionMode):
 
 
 def initialise(module: nn.Module) -> None:
-    """Weights ~ N(0, 0.02), biases 0, scales of BatchNorm ~ N(1, 0.02), drawn from torch's global generator."""
+    """Weights ~ N(0, 0.02), biases 0, scales of BatchNorm ~ N(1, 0.02), from torch's global random generator."""
     for layer in module.modules():
         if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)) and not layer.weight.is_meta:
             nn.init.normal_(layer.weight, 0.0, INIT_STD)
@@ -51,8 +51,8 @@ def initialise_xavier(module: nn.Module) -> None:
 class BatchNorm(nn.BatchNorm2d):
     """Batch normalisation whose training statistics are those of the whole batch, over all ranks.
 
-    On one process it is `nn.BatchNorm2d`. Unlike `nn.SyncBatchNorm` it also runs on processors. With *per_picture* set,
-    evaluation takes each picture's own statistics, as training at batch 1 does, and not the running ones.
+    On one process it is `nn.BatchNorm2d`. Unlike `nn.SyncBatchNorm` it also runs on CPUs. With *per_picture*,
+    evaluation uses each picture's own statistics, like training at batch 1, and not the running ones.
     """
 
     per_picture = False
@@ -76,7 +76,7 @@ class BatchNorm(nn.BatchNorm2d):
         return out.to(x.dtype)
 
     def _remember(self, mean: Tensor, variance: Tensor) -> None:
-        """Move the running statistics: exponentially, or to the average of all batches where momentum is None."""
+        """Update the running statistics: exponentially, or as the average of all batches if momentum is None."""
         if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
             return
         self.num_batches_tracked.add_(1)
@@ -86,10 +86,10 @@ class BatchNorm(nn.BatchNorm2d):
 
 
 def lay_out(network: nn.Module) -> None:
-    """Hold the weights of a network with BatchNorm channels-last, in place; its activations follow.
+    """Convert the weights of a network with BatchNorm to channels-last, in place; its activations follow.
 
-    Its training steps then take a tenth to a third less time on a processor. InstanceNorm knows the usual layout alone:
-    between channels-last convolutions it would be copied there and back, for more time than they save.
+    Training steps then take a tenth to a third less time on a CPU. InstanceNorm supports only the default layout:
+    converting its input and output would take more time than channels-last convolutions save.
     """
     # Those without running statistics normalise what distillation maps, beside a generator.
     if any(isinstance(layer, BatchNorm) and layer.track_running_stats for layer in network.modules()):

@@ -1,4 +1,4 @@
-"""A generator of one's own: what a builder makes, at any widths."""
+"""A custom generator: the network of a builder, at any widths."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from gancomp.nets.layers import BatchNorm, SeparableConv, WithoutWeights
 from gancomp.network import Network
 from gancomp.spec import GeneratorSpec, Norm
 
-#: Where the network lies in its generator.
+#: The prefix of the network in its generator.
 PREFIX = "network."
 Pair = tuple[int, int]
 
 
 class ModuleGenerator(Generator):
-    """The network that `spec.network.builder` makes, with its groups narrowed to `spec.widths`, as `network`.
+    """The network of `spec.network.builder`, with its groups narrowed to `spec.widths`, as `network`.
 
-    Fresh weights are the leading ones of the builder's own, larger as the fan-in is smaller.
+    Initial weights are the leading blocks of the builder's, scaled up for the smaller fan-in.
     """
 
     segments = ()
@@ -67,9 +67,9 @@ class ModuleGenerator(Generator):
 
 
 def built(network: Network, block: str = "dense", norm: Norm = "instance") -> nn.Module:
-    """What the builder of *network* makes, with its initial weights, in plain form (`plain`).
+    """The module of *network*'s builder, with its initial weights, in plain form (`plain`).
 
-    Where *block* is separable, its decomposed convolutions are made of two, with *norm* between them.
+    If *block* is separable, its decomposed convolutions are replaced by two, with *norm* between them.
     """
     whole = plain(built_by(network.builder, network.keywords()))
     if block == "separable":
@@ -88,7 +88,7 @@ def shapes_by(reference: str, arguments: Mapping[str, Any]) -> nn.Module:
 
 
 def built_by(reference: str, arguments: Mapping[str, Any], device: str = "cpu") -> nn.Module:
-    """What the builder *reference* makes of *arguments*; GancompError where it fails, or makes no module."""
+    """Call the builder *reference* with *arguments*. Raises GancompError if it fails, or returns no module."""
     builder = find_builder(reference)
     try:
         with torch.device(device):
@@ -101,10 +101,10 @@ def built_by(reference: str, arguments: Mapping[str, Any], device: str = "cpu") 
 
 
 def plain(network: nn.Module) -> nn.Module:
-    """*network*, in place, in evaluation mode, as one whose tensors are its parameters and buffers alone.
+    """*network*, in place, in evaluation mode, in a form whose tensors are only its parameters and buffers.
 
-    Spectral and weight norm are folded into the weights, buffers that the state dict leaves out are kept in it, and
-    batch norm is gancomp's, which can also take each picture's own statistics.
+    Spectral and weight norm are folded into the weights, non-persistent buffers become persistent, and
+    batch norm is replaced by gancomp's, which can also use each picture's own statistics.
     """
     network.eval()
     for layer in network.modules():
@@ -126,9 +126,9 @@ def plain(network: nn.Module) -> nn.Module:
 
 
 def decompose(network: nn.Module, names: tuple[str, ...], norm: Norm) -> None:
-    """Put a depthwise convolution, *norm* and a pointwise one in the place of each of *names*, in place (Section 3.2).
+    """Replace each of *names* by a depthwise convolution, *norm* and a pointwise one, in place (Section 3.2).
 
-    The depthwise one has the kernel, padding and dilation of the one whose place it takes.
+    The depthwise one has the kernel, padding and dilation of the replaced one.
     """
     for name in names:
         conv = network.get_submodule(name)
@@ -153,7 +153,7 @@ def _separable(conv: nn.Conv2d, norm: Norm) -> nn.Sequential:
 
 @lru_cache(16)
 def whole_graph(network: Network, block: str, norm: Norm) -> Graph:
-    """The width groups of what the builder makes, at full width; GancompError if they are not those of *network*."""
+    """The width groups of the builder's network at full width. Raises GancompError if they differ from *network*'s."""
     whole = shapes_by(network.builder, network.keywords())
     if block == "separable":
         decompose(whole, network.decomposed, norm)

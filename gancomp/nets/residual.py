@@ -1,7 +1,7 @@
-"""Residual generators that are no ResNet of the paper's: pix2pixHD's global one, and CUT's with antialiasing.
+"""Residual generators other than the paper's ResNet: pix2pixHD's global one, and CUT's with antialiasing.
 
-They have no family of their own: their widths are read from their forward pass, as those of any network. The names of
-their tensors are those of the files that their authors' code writes.
+They are not families: their widths are read from their forward pass, like those of any custom network. Their tensors
+have the names of their authors' code.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from gancomp.nets.layers import BatchNorm, initialise
 
-#: The largest that is built.
+#: Maximum values that are built.
 MOST = {"in_channels": 256, "out_channels": 64, "ngf": 512, "downs": 5, "blocks": 99}
 
 #: `affine` is instance norm with scales and shifts.
@@ -23,7 +23,7 @@ NormKind = Literal["instance", "affine", "batch", "none"]
 
 
 class Residual(nn.Module):
-    """A 7x7 convolution, *downs* halvings that double the channels, residual blocks, and the way back (`model`)."""
+    """A 7x7 convolution, *downs* downsamplings that double the channels, residual blocks, and upsampling (`model`)."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class Block(nn.Module):
 
 
 class BlurDown(nn.Module):
-    """Half the size: a binomial filter of three taps on every channel, at stride 2."""
+    """Antialiased downsampling: a binomial filter with three taps on every channel, at stride 2."""
 
     filt: Tensor
 
@@ -100,7 +100,7 @@ class BlurDown(nn.Module):
 
 
 class BlurUp(nn.Module):
-    """Twice the size: every pixel spread by a binomial filter of four taps."""
+    """Antialiased upsampling by 2: a binomial filter with four taps."""
 
     filt: Tensor
 
@@ -138,9 +138,9 @@ def build(
     blurred_down: bool = False,
     blurred_up: bool = False,
 ) -> nn.Module:
-    """Such a generator: pix2pixHD's by default; CUT's has two *downs*, and is blurred both ways.
+    """Build such a generator: by default pix2pixHD's; CUT's has two *downs*, and antialiasing.
 
-    Raises ValueError beyond sizes that anybody trains: a file may ask for it.
+    Raises ValueError for implausible sizes, since the arguments may come from a file.
     """
     sizes = {"in_channels": in_channels, "out_channels": out_channels, "ngf": ngf, "downs": downs, "blocks": blocks}
     for name, value in sizes.items():

@@ -1,4 +1,4 @@
-"""What students match of their teacher: its activations (Eq. 3), its pictures, or its flow between layers."""
+"""Distillation losses: the teacher's activations (Eq. 3), its outputs, or its flow between layers."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def fsp_loss(mapped: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
 
 def flow(first: Tensor, second: Tensor) -> Tensor:
     """The flow of the solution procedure between activations (n, c, h, w) and (n, d, h, w): (n, c, d), the mean over
-    the pixels of every product of two channels. Where sizes differ, the larger one is max-pooled, as Yim et al. do."""
+    the pixels of every product of two channels. If sizes differ, the larger one is max-pooled, as in Yim et al."""
     size = tuple(min(a, b) for a, b in zip(first.shape[2:], second.shape[2:], strict=True))
     a, b = (F.adaptive_max_pool2d(x.float(), size).flatten(2) for x in (first, second))
     return a @ b.transpose(1, 2) / a.shape[2]
 
 
 def distillation(kind: str, out: Tensor, mapped: Sequence[Tensor], taught: tuple[Tensor, Sequence[Tensor]]) -> Tensor:
-    """The term that λ_distill weighs: a student's pictures and mapped activations against its teacher's."""
+    """The term weighted by λ_distill: a student's outputs and mapped activations against its teacher's."""
     pictures, features = taught
     if kind == "output":
         return output_loss(out, pictures)
@@ -51,9 +51,9 @@ def distillation(kind: str, out: Tensor, mapped: Sequence[Tensor], taught: tuple
 class MappedGenerator(nn.Module):
     """A student generator with the learnable 1x1 maps f_t from its features to the teacher's widths (Eq. 3).
 
-    Eq. 3 prints f_t on the teacher's side; it maps student → teacher, as the text beside it says. Other terms that
-    compare mapped activations have maps of their own, one set for each of *terms*, in that order; those of `critic`
-    lead to the *seen* channels that a discriminator reads.
+    Eq. 3 prints f_t on the teacher's side; it maps student → teacher, as its text says. Other terms that
+    compare mapped activations have their own maps, one set for each of *terms*, in that order; those of `critic`
+    map to the *seen* channels that a discriminator reads.
     """
 
     def __init__(

@@ -10,12 +10,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 GanLoss = Literal["hinge", "lsgan"]
-#: What a discriminator at several scales finds: for each scale the activations of its layers, the last the scores.
+#: The output of a discriminator at several scales: for each scale the activations of its layers, the last the scores.
 Found = Sequence[Sequence[Tensor]]
 
 
 def discriminator_loss(kind: GanLoss, real: Tensor, fake: Tensor) -> Tensor:
-    """What the discriminator minimises, given its patch scores of real and generated pictures; halved, as in pix2pix.
+    """The discriminator's loss, given its patch scores of real and generated pictures; halved, as in pix2pix.
 
     hinge: (mean relu(1 - real) + mean relu(1 + fake)) / 2; lsgan: (mean (real - 1)^2 + mean fake^2) / 2.
     """
@@ -26,7 +26,7 @@ def discriminator_loss(kind: GanLoss, real: Tensor, fake: Tensor) -> Tensor:
 
 
 def generator_loss(kind: GanLoss, fake: Tensor) -> Tensor:
-    """What the generator minimises. hinge: -mean fake; lsgan: mean (fake - 1)^2."""
+    """The generator's loss. hinge: -mean fake; lsgan: mean (fake - 1)^2."""
     fake = fake.float()
     return -fake.mean() if kind == "hinge" else (fake - 1).square().mean()
 
@@ -53,7 +53,7 @@ def multiscale_generator_loss(kind: GanLoss, fake: Found) -> Tensor:
 def feature_matching_loss(real: Found, fake: Found) -> Tensor:
     """L1 between the discriminator's activations, summed over the layers before the scores; the mean over the scales.
 
-    Those of the real pictures are targets: no gradient flows to them.
+    The activations of real pictures are detached targets.
     """
     losses = [
         torch.stack(
@@ -65,7 +65,7 @@ def feature_matching_loss(real: Found, fake: Found) -> Tensor:
 
 
 def split(found: Found) -> tuple[Found, Found]:
-    """What one pass over two stacked batches found, for each of them."""
+    """The outputs of one pass over two stacked batches, for each of them."""
     halves = [[layer.chunk(2) for layer in layers] for layers in found]
     return [[first for first, _ in layers] for layers in halves], [
         [second for _, second in layers] for layers in halves

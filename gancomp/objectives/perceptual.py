@@ -39,31 +39,31 @@ LITE0_MAGNITUDES = (2.1, 6.5, 5.9, 5.2, 2.3)
 
 @dataclass(frozen=True)
 class Backbone:
-    """A classification network up to its deepest feature that counts, and how its features are weighed."""
+    """A classification network up to its deepest feature in use, and the weights of its features."""
 
     build: Callable[[], nn.Sequential]
     #: Positions in the network after which a feature is taken.
     taps: tuple[int, ...]
-    #: Of each depth, in the sum of the L1 distances.
+    #: Weight of each depth in the sum of the L1 distances.
     weights: tuple[float, ...]
-    #: Of the pictures that it was trained on, in [0, 1].
+    #: Statistics of its training pictures, in [0, 1].
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
-    #: Its weights, converted, and where they came from.
+    #: Its converted weights, and their origin.
     fetch: Callable[[Path], tuple[Tensors, str]]
-    #: How many of the depths, down to an eighth of the resolution, terms of style and content look at (OMGD's relu4_3).
+    #: Number of depths for style and content, down to an eighth of the resolution (OMGD's relu4_3).
     looks: int
-    #: Mean sizes of its features at the depths, where they are not of VGG's order of magnitude.
+    #: Mean magnitudes of its features at the depths, if they are not of VGG's order.
     sizes: tuple[float, ...] | None = None
 
 
 class PerceptualLoss(nn.Module):
     """`loss(fake, real)`: Σ over five depths of weight × mean |feature of fake − feature of real|.
 
-    Both are (n, c, h, w) in [-1, 1], gray (1), gray and alpha, colours, or colours and alpha (4); the network sees gray
-    repeated, and what is transparent on white. The result is a scalar in float32. Gradients flow to *fake* alone; the
-    network is frozen, and always in evaluation mode. Raises GancompError when *weights* are missing, foreign or
-    damaged.
+    Both are (n, c, h, w) in [-1, 1], gray (1), gray and alpha, RGB, or RGB and alpha (4); gray is repeated for the
+    network, and transparency composited on white. The result is a float32 scalar. Gradients flow only to *fake*; the
+    network is frozen, and always in evaluation mode. Raises GancompError if *weights* are missing, of another network
+    or damaged.
     """
 
     mean: Tensor
@@ -81,7 +81,7 @@ class PerceptualLoss(nn.Module):
         self.eval()
 
     def train(self, mode: bool = True) -> PerceptualLoss:
-        """Stays in evaluation mode: its statistics are those of its own training."""
+        """Stay in evaluation mode, with the statistics of its own training."""
         return super().train(False)
 
     def features(self, pictures: Tensor) -> Iterator[Tensor]:
@@ -118,9 +118,9 @@ def _colours(pictures: Tensor) -> Tensor:
 
 
 def fetch_perceptual(name: str, path: Path, downloads: Path) -> None:
-    """Write the converted weights of the network *name* to *path*; weights that lie there whole are left alone.
+    """Write the converted weights of the network *name* to *path*; intact weights there are kept.
 
-    Raises GancompError when they cannot be had, which says what else the configuration can ask for.
+    Raises GancompError if they cannot be fetched, with the alternative in the configuration.
     """
     try:
         load_perceptual(name, path)
@@ -130,7 +130,7 @@ def fetch_perceptual(name: str, path: Path, downloads: Path) -> None:
 
 
 def load_perceptual(name: str, path: Path) -> Tensors:
-    """The weights in *path*; GancompError when they are missing, of another network, damaged or tampered with."""
+    """The weights in *path*. Raises GancompError if they are missing, of another network, damaged or modified."""
     tensors, header = load_tensors(path)
     if header.get("kind") != name:
         raise GancompError(f"{path}: not the weights of {name}; delete it and run `gancomp perceptual {name}`")
@@ -150,7 +150,7 @@ def _backbone(name: str) -> Backbone:
 
 
 def _vgg(name: str) -> nn.Sequential:
-    """torchvision's VGG up to the last layer that counts."""
+    """torchvision's VGG up to the last layer in use."""
     from torchvision import models
 
     layers: nn.Sequential = models.get_model(name, weights=None, init_weights=False).features[: VGG_LAYERS[name]]
@@ -169,7 +169,7 @@ def _fetch_vgg(name: str, downloads: Path) -> tuple[Tensors, str]:
 
 
 def convert_vgg(name: str, published: Tensors, file: str) -> Tensors:
-    """torchvision's state dict of VGG *name* → what is used of it; GancompError naming the *file* if that lacks it."""
+    """The tensors in use of torchvision's VGG *name*. Raises GancompError with *file* if some are missing."""
     with torch.device("meta"):
         like = _vgg(name).state_dict()
     kept = {key.removeprefix("features."): value for key, value in published.items() if key.startswith("features.")}
@@ -180,7 +180,7 @@ def convert_vgg(name: str, published: Tensors, file: str) -> Tensors:
 
 
 class SameConv2d(nn.Conv2d):
-    """A convolution that pads as TensorFlow's "same" does: what is odd goes to the right and the bottom."""
+    """A convolution with TensorFlow's "same" padding: an odd pixel is added at the right and the bottom."""
 
     def forward(self, x: Tensor) -> Tensor:
         pads: list[int] = []
@@ -200,7 +200,7 @@ def _unit(
 
 
 class InvertedResidual(nn.Module):
-    """Widen by 1×1, filter each channel, narrow by 1×1; the input is added where the shape stays."""
+    """Expand by 1×1, depthwise convolution, project by 1×1; the input is added if the shape is the same."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()
@@ -247,7 +247,7 @@ def _fetch_lite0(downloads: Path) -> tuple[Tensors, str]:
 
 
 def convert_lite0(published: Tensors, name: str) -> Tensors:
-    """The package's state dict → the names here, without the head; GancompError calling the file *name* otherwise."""
+    """The package's state dict under the names here, without the head. Raises GancompError with *name* if invalid."""
     with torch.device("meta"):
         like = _lite0().state_dict()
     tensors = {new: value for key, value in published.items() if (new := _lite0_name(key))}

@@ -1,4 +1,4 @@
-"""What a student's loss is composed of: named sets of terms and their weights. Imports no torch."""
+"""Recipes for a student's loss: named sets of terms and their weights. Imports no torch."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Literal, get_args
 if TYPE_CHECKING:
     from gancomp.config.objective import Objective
 
-#: gan: its discriminator; recon: L1 to the truth; distill: activations (Eq. 3), pictures or flow, whichever
-#: `distillation` names; ka: kernel alignment of activations; channel: their means over the picture; critic: what the
-#: discriminator sees in them; ssim, gram, content: the teachers' pictures, by structure, style and features; tv: the
-#: total variation of its own.
+#: gan: adversarial; recon: L1 to the target; distill: activations (Eq. 3), outputs or flow, by `distillation`;
+#: ka: kernel alignment of activations; channel: their means over the picture; critic: the
+#: discriminator's features of them; ssim, gram, content: the teachers' outputs, by structure, style and features; tv:
+#: total variation of the student's outputs.
 Term = Literal["gan", "recon", "distill", "ka", "channel", "critic", "ssim", "gram", "content", "tv"]
 TERMS: tuple[Term, ...] = get_args(Term)
 Distillation = Literal["intermediate", "output", "fsp", "ka", "omgd", "dcd"]
 
-#: Terms that look through a perceptual network.
+#: Terms that use a perceptual network.
 PERCEPTUAL: frozenset[Term] = frozenset({"gram", "content"})
-#: Terms that compare activations after learnable 1x1 maps, and so have maps of their own.
+#: Terms that compare activations after their own learnable 1x1 maps.
 MAPPED: tuple[Term, ...] = ("distill", "channel", "critic")
 #: Terms that compare with a teacher.
 TAUGHT: frozenset[Term] = frozenset({"distill", "ka", "channel", "critic", "ssim", "gram", "content"})
@@ -27,10 +27,10 @@ TAUGHT: frozenset[Term] = frozenset({"distill", "ka", "channel", "critic", "ssim
 def weights_of(objective: Objective) -> dict[Term, float]:
     """The terms of a student's loss, in the order of TERMS, and their weights, none of them 0.
 
-    λ_distill weighs what a recipe is named after: KA, OMGD's channel distillation, or what the discriminator sees.
-    The other weights of OMGD and DCD are those of their papers; `objective.terms` has the last word. The Gram matrices
-    of EfficientNet-Lite0, of fewer channels, are larger: with a hundredth of the paper's weight they weigh about what
-    the structure does, and with all of it thirty times as much.
+    λ_distill weighs the term that a recipe is named after: KA, OMGD's channel distillation, or DCD's discriminator
+    features. The other weights of OMGD and DCD are those of their papers; `objective.terms` overrides all. The Gram
+    matrices of EfficientNet-Lite0 are larger, as it has fewer channels: with a hundredth of the paper's weight they
+    contribute about as much as the structure term, and with the full weight thirty times as much.
     """
     recon, distill = objective.lambda_recon, objective.lambda_distill
     style = 1e2 if objective.perceptual == "efficientnet-lite0" else 1e4

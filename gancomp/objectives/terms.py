@@ -1,4 +1,4 @@
-"""The terms of a student's loss, beside the adversarial one: each a function of the lesson of one step."""
+"""The terms of a student's loss except the adversarial one: each is a function of the lesson of one step."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SSIM_SIZE, SSIM_SIGMA, SSIM_C = 11, 1.5, (0.01**2, 0.03**2)
 
 @dataclass(frozen=True)
 class Taught:
-    """What one teacher shows of a step: its pictures (n, c, h, w), and its activations where they are compared."""
+    """One teacher's outputs (n, c, h, w) in a step, and its activations if they are compared."""
 
     pictures: Tensor
     activations: Sequence[Tensor] = ()
@@ -30,9 +30,9 @@ class Taught:
 
 @dataclass
 class Lesson:
-    """What the terms look at. Only what the objective's terms ask for need be there.
+    """The terms' inputs, of which only those that the objective's terms use are set.
 
-    *activations* are the student's own (`raw`), and by the name of a term what its maps make of them. *look* gives the
+    *activations* are the student's own (`raw`), and, by the name of a term, as mapped by its maps. *look* returns the
     features of pictures at several depths; *see* those of a discriminator.
     """
 
@@ -56,7 +56,7 @@ class Lesson:
 
 
 def compose(weights: Mapping[Term, float], lesson: Lesson) -> dict[Term, Tensor]:
-    """Each of the terms of *weights* but the adversarial one, which only the training knows, unweighted."""
+    """The unweighted terms of *weights*, except the adversarial one, which the training computes."""
     return {term: LOSSES[term](lesson) for term in weights if term != "gan"}
 
 
@@ -66,7 +66,7 @@ def compose(weights: Mapping[Term, float], lesson: Lesson) -> dict[Term, Tensor]
 def kernel_alignment(own: Tensor, teacher: Tensor) -> Tensor:
     """KA(X, Y) = ⟨XXᵀ, YYᵀ⟩ / (‖XXᵀ‖ ‖YYᵀ‖) of activations (n, …), not centred: in [0, 1], and 1 at n = 1 (CAT)."""
     x, y = own.float().flatten(1), teacher.float().flatten(1)
-    # Scaled as a whole, which changes nothing but keeps the products in range.
+    # Scaled, which does not change the result but keeps the products in range.
     x, y = (one / one.norm().clamp_min(torch.finfo(one.dtype).tiny) for one in (x, y))
     a, b = x @ x.T, y @ y.T
     aligned: Tensor = (a * b).sum() / (a.norm() * b.norm())
@@ -74,7 +74,7 @@ def kernel_alignment(own: Tensor, teacher: Tensor) -> Tensor:
 
 
 def alignment_loss(own: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
-    """Σ (1 − KA) over the activations: CAT's −Σ KA, but that nothing is left where they agree."""
+    """Σ (1 − KA) over the activations: CAT's −Σ KA plus a constant, so that it is 0 if they agree."""
     return torch.stack([1 - kernel_alignment(a, b) for a, b in zip(own, teacher, strict=True)]).sum()
 
 
@@ -85,8 +85,8 @@ def channel_loss(mapped: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
 
 
 def critic_loss(mapped: Sequence[Tensor], shown: Sequence[Tensor], see: Callable[[Tensor], Tensor]) -> Tensor:
-    """L1 between what a discriminator sees in the student's activations and in the teacher's, both mapped to the
-    pictures that it reads, summed over the activations (DCD)."""
+    """L1 between a discriminator's features of the student's activations and of the teacher's, both mapped to its
+    input channels, summed over the activations (DCD)."""
     losses = []
     for own, theirs in zip(mapped, shown, strict=True):
         with torch.no_grad():
