@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from math import prod
 
 from gancomp.elastic.graph import Graph
-from gancomp.elastic.groups import CONVOLUTIONS, TRANSPOSED
 from gancomp.elastic.layouts import Dims, Group, Layout
+from gancomp.elastic.rules.layers import CONVOLUTIONS, TRANSPOSED
 from gancomp.elastic.tape import Call, Value, Weight
 from gancomp.network import Costs, polynomial_of
 

@@ -10,8 +10,9 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from gancomp.elastic.groups import CONVOLUTIONS, TRANSPOSED, Groups
+from gancomp.elastic.groups import Groups
 from gancomp.elastic.layouts import Dims, Group, Layout, freeze, resolved
+from gancomp.elastic.rules.layers import CONVOLUTIONS, TRANSPOSED
 from gancomp.elastic.tape import Call, Tape, Value, record
 from gancomp.errors import GancompError
 

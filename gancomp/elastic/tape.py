@@ -56,6 +56,15 @@ class Call:
     outputs: list[Value] = field(default_factory=list)
     target: Value | None = None
 
+    @property
+    def place(self) -> str:
+        """The function and its module, for messages."""
+        return f"{self.name} in {self.module}" if self.module else self.name
+
+    def argument(self, position: int, name: str, default: Any = None) -> Any:
+        """An argument that may be passed by position or by name."""
+        return self.args[position] if len(self.args) > position else self.kwargs.get(name, default)
+
     def inputs(self) -> list[Any]:
         """The tensors among the arguments."""
         return [leaf for leaf in tree_leaves((self.args, self.kwargs)) if isinstance(leaf, (Value, Weight, Constant))]
