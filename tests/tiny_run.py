@@ -254,7 +254,7 @@ def one_thread() -> Iterator[None]:
 
 
 def fake_inception(patch: pytest.MonkeyPatch) -> None:
-    for user in ("gancomp.search.scores", "gancomp.measure.evaluate", "gancomp.train.run"):
+    for user in ("gancomp.search.scores", "gancomp.measure.evaluate", "gancomp.train.teachers"):
         patch.setattr(f"{user}.Inception", FakeInception)
 
 

@@ -23,11 +23,12 @@ from gancomp.compression.experiment import (
     write_configuration,
 )
 from gancomp.compression.imported import builder_of, check_findable, imported, is_builder, write_weights
-from gancomp.compression.pictures import Direction, pictures_in
+from gancomp.compression.pictures import Direction, Pictures, pictures_in
 from gancomp.compression.space import search_method, search_space
 from gancomp.compression.telling import closing, summary
 from gancomp.compression.workflow import planned_jobs, run_snakemake
 from gancomp.config.checks import spec_of
+from gancomp.config.settings import Config
 from gancomp.convert.discriminators import detect_discriminator
 from gancomp.convert.generators import load_original, ranges_of
 from gancomp.convert.sample import check_sample
@@ -37,7 +38,7 @@ from gancomp.errors import GancompError
 from gancomp.measure.cost import estimate, refuse_without_room
 from gancomp.pipeline import paths
 from gancomp.pipeline.checkpoints import is_own
-from gancomp.spec import Norm, Statistics, Upsampling
+from gancomp.spec import GeneratorSpec, Norm, Statistics, Upsampling
 
 
 def compress(
@@ -79,43 +80,19 @@ def compress(
     """
     data = Path(data)
     name = name or re.sub(r"[^A-Za-z0-9._-]", "_", f"{data.resolve().name}-{budget}").lstrip("._-")
-    if isinstance(generator, nn.Module):
-        builder = builder or builder_of(generator, arguments or {})
-        weights = write_weights(Path(f"{name}.weights.safetensors"), generator)
-    elif is_builder(generator):
-        builder = str(generator)
-    if builder and weights is None:
-        raise GancompError(f"{builder}: builds an untrained network; name its state dict by --weights")
-    if builder:
-        check_findable(builder)
-    checkpoint = weights or Path(str(generator))
-    spec, _ = imported(
-        builder or checkpoint,
-        weights,
-        arguments,
-        channels,
-        size=size,
-        upsampling=upsampling,
-        norm=norm,
-        statistics=statistics,
-        key=key,
-    )
-    shape = detect_discriminator(discriminator)[0] if discriminator else None
+    checkpoint, builder = _source(generator, weights, builder, arguments or {}, name)
+    weights = checkpoint if builder else weights
+    options: Any = {"size": size, "upsampling": upsampling, "norm": norm, "statistics": statistics, "key": key}
+    spec, _ = imported(builder or checkpoint, weights, arguments, channels, **options)
     pictures = pictures_in(data, spec, direction)
+    shape = detect_discriminator(discriminator)[0] if discriminator else None
+    declared = discriminator_settings(pictures.model, spec, shape)
+    networks = network_settings(checkpoint, key, spec, statistics, discriminator, declared)
+    title = f"{builder or checkpoint.name}, {budget} on {data.name}"
+    settings = _settings(name, title, pictures, networks, spec, budget, epochs or usual_epochs(pictures.count))
     keys = {"input": "range", "target": "target_range"}
-    ranges = {keys[role]: [found.low, found.high] for role, found in ranges_of(checkpoint).items()}
-    space = search_space(spec, budget)
-    experiment = {
-        "title": f"{builder or checkpoint.name}, {budget} on {data.name}",
-        "model": pictures.model,
-        "dataset": name,
-        **network_settings(
-            checkpoint, key, spec, statistics, discriminator, discriminator_settings(pictures.model, spec, shape)
-        ),
-        **stage_sections(pictures, spec, space, epochs or usual_epochs(pictures.count)),
-        "search": {"budget": budget, "shards": 8, **search_method(space)},
-    }
-    settings = {"run": [name], "datasets": {name: pictures.declared | ranges}, "experiments": {name: experiment}}
+    for role, found in ranges_of(checkpoint).items():
+        settings["datasets"][name][keys[role]] = [found.low, found.high]
     config = checked_config(settings, name)
     original = load_original(checkpoint, spec_of(config.experiments[name], config.datasets[name], "original"), key=key)
     if sample:
@@ -125,12 +102,59 @@ def compress(
     if not is_own(checkpoint):
         print("\n".join(f"  assumed        {line}" for line in assumed(spec)))
     if dry_run:
-        print(f"\nwould write {name}.yaml:\n\n{configuration_text(settings, name, Path())}", flush=True)
-        with tempfile.TemporaryDirectory() as folder:
-            written = write_configuration(settings, name, spec, Path(folder))
-            print(planned_jobs(written, cores), end="\n\n")
-        print(estimate(config, name))
+        _print_plan(settings, config, name, spec, cores)
         return
     refuse_without_room(config, name)
     run_snakemake(write_configuration(settings, name, spec, Path()), cores)
     print(closing(config, name))
+
+
+def _source(
+    generator: Path | str | nn.Module,
+    weights: Path | None,
+    builder: str | None,
+    arguments: Mapping[str, Any],
+    name: str,
+) -> tuple[Path, str | None]:
+    """The file of the generator's weights, which a module's are written to, and the function that builds it, if any."""
+    if isinstance(generator, nn.Module):
+        builder = builder or builder_of(generator, arguments)
+        weights = write_weights(Path(f"{name}.weights.safetensors"), generator)
+    elif is_builder(generator):
+        builder = str(generator)
+    if builder and weights is None:
+        raise GancompError(f"{builder}: builds an untrained network; name its state dict by --weights")
+    if builder:
+        check_findable(builder)
+    return weights or Path(str(generator)), builder
+
+
+def _settings(
+    name: str,
+    title: str,
+    pictures: Pictures,
+    networks: dict[str, Any],
+    spec: GeneratorSpec,
+    budget: str,
+    epochs: int,
+) -> dict[str, Any]:
+    """The configuration: one data set and one experiment, both called *name*."""
+    space = search_space(spec, budget)
+    experiment = {
+        "title": title,
+        "model": pictures.model,
+        "dataset": name,
+        **networks,
+        **stage_sections(pictures, spec, space, epochs),
+        "search": {"budget": budget, "shards": 8, **search_method(space)},
+    }
+    return {"run": [name], "datasets": {name: dict(pictures.declared)}, "experiments": {name: experiment}}
+
+
+def _print_plan(settings: dict[str, Any], config: Config, name: str, spec: GeneratorSpec, cores: int | None) -> None:
+    """The configuration, the jobs and their cost; writes nothing that stays."""
+    print(f"\nwould write {name}.yaml:\n\n{configuration_text(settings, name, Path())}", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        written = write_configuration(settings, name, spec, Path(folder))
+        print(planned_jobs(written, cores), end="\n\n")
+    print(estimate(config, name))

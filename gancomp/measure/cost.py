@@ -16,7 +16,8 @@ from lightning_fabric import Fabric
 from gancomp.config.searching import budget_macs
 from gancomp.config.settings import Config
 from gancomp.errors import GancompError
-from gancomp.measure.reckoning import RESUMED, SAVED, UNCERTAINTY, Cost, Reckoning, counts_of
+from gancomp.measure.passes import RESUMED, SAVED, UNCERTAINTY, Cost
+from gancomp.measure.reckoning import Reckoning, counts_of
 from gancomp.measure.speed import Speed, machine, measure
 from gancomp.pipeline import paths
 from gancomp.train.device import make_fabric

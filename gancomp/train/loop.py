@@ -87,12 +87,10 @@ def fit(
     """
     if training.batch % ranks.count():
         raise GancompError(f"{stage}.batch: {training.batch} pictures cannot be shared by {ranks.count()} devices")
-    parts: dict[str, torch.nn.Module | torch.optim.Optimizer] = {**recipe.networks}
-    parts |= {f"{name}.optimizer": optimizer for name, optimizer in recipe.optimizers.items()}
-    state = folder / "state.pt"
     # Before a state is restored, which brings the rates of its step along.
     rates = {name: optimizer.param_groups[0]["lr"] for name, optimizer in recipe.optimizers.items()}
-    progressed = load_state(state, signature, parts)
+    saves = _Saves(recipe, stage, folder / "state.pt", signature, until)
+    progressed = saves.progressed
     if progressed.step == 0:
         progressed.notes = before()
     total, per_epoch = (count(training, pictures.per_epoch) for count in (total_steps, steps_per_epoch))
@@ -100,14 +98,7 @@ def fit(
     kept = {round(total * part / snapshots) for part in range(1, snapshots)}  # the last one is what is left at the end
     sampled = sample_steps(sample_every, total)
     log = LossLog(folder, stage, recipe.loss_names, total, training.batch, progressed.step)
-
-    def save() -> None:
-        if ranks.is_first():
-            check_finite(_weights(recipe), progressed.step, stage, state)
-            save_state(state, signature, progressed, parts)
-
-    allotted = Allotted(until)
-    began, saved = time.monotonic() - progressed.elapsed, time.monotonic()
+    began = time.monotonic() - progressed.elapsed
     done = progressed.step * training.batch
     with (
         Progress(stage, total * training.batch, "images", done=done, shown=ranks.is_first()) as progress,
@@ -119,23 +110,44 @@ def fit(
             _set_rates(recipe, {name: rate * factor for name, rate in rates.items()})
             draw = rng.generator(seed, stage, step)
             losses = recipe.step(*_batch(pictures, dataset, step, training.batch, seed, draw, device), draw)
-            allotted.stepped()
+            saves.allotted.stepped()
             progressed.step, progressed.elapsed = step + 1, time.monotonic() - began
             progress.advance(training.batch, log.add(losses, progressed, training.lr * factor, progress.rate))
             for steps, leave in ((kept, keep), (sampled, sample)):
                 if progressed.step in steps and ranks.is_first():
                     leave(progressed.step * training.batch)
-            stopping = ranks.anywhere(stop() or allotted.is_over(), device)
-            if stopping or time.monotonic() - saved >= SAVE_EVERY_SECONDS:
-                save()
-                saved = time.monotonic()
-                allotted.saved()
+            stopping = ranks.anywhere(stop() or saves.allotted.is_over(), device)
+            if stopping or saves.due():
+                saves.save()
             if stopping and progressed.step < total:
                 if ranks.is_first():
                     print(f"{stage}: stopped and saved after step {progressed.step} of {total}; run again to go on")
                 raise SystemExit(EXIT_STATUS if ranks.is_first() else 0)
-    save()
+    saves.save()
     return progressed
+
+
+class _Saves:
+    """The resume state of a training: restored at the start if there is one, saved about every minute."""
+
+    def __init__(self, recipe: Recipe, stage: str, path: Path, signature: str, until: float | None) -> None:
+        self._recipe, self._stage, self._path, self._signature = recipe, stage, path, signature
+        self._parts: dict[str, torch.nn.Module | torch.optim.Optimizer] = {**recipe.networks}
+        self._parts |= {f"{name}.optimizer": optimizer for name, optimizer in recipe.optimizers.items()}
+        self.progressed = load_state(path, signature, self._parts)
+        self.allotted = Allotted(until)
+        self._saved = time.monotonic()
+
+    def due(self) -> bool:
+        return time.monotonic() - self._saved >= SAVE_EVERY_SECONDS
+
+    def save(self) -> None:
+        """Write the state, on the first rank. Raises GancompError, keeping the last one, if a weight is not finite."""
+        if ranks.is_first():
+            check_finite(_weights(self._recipe), self.progressed.step, self._stage, self._path)
+            save_state(self._path, self._signature, self.progressed, self._parts)
+        self._saved = time.monotonic()
+        self.allotted.saved()
 
 
 def _set_rates(recipe: Recipe, rates: Mapping[str, float]) -> None:

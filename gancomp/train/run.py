@@ -9,27 +9,22 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from gancomp import ranks, rng
 from gancomp.config.experiment import Experiment
 from gancomp.config.settings import Config
-from gancomp.config.training import ImportableTraining, Training, steps_per_epoch
+from gancomp.config.training import ImportableTraining, Training
 from gancomp.data.calibration import calibration_batches
-from gancomp.data.datasets import Pictures, to_rgb
+from gancomp.data.datasets import Pictures
 from gancomp.data.settings import Split
 from gancomp.elastic.calibrate import calibrate, has_batch_statistics
 from gancomp.errors import GancompError
 from gancomp.measure.evaluate import spread
 from gancomp.measure.memory import peak_bytes
-from gancomp.metrics.frechet import frechet_distance
-from gancomp.metrics.inception import Inception
-from gancomp.metrics.statistics import load_statistics
 from gancomp.nets import build_generator, load_generator, load_weights, save_generator
-from gancomp.nets.deep import build_deep
-from gancomp.nets.discriminators import PatchDiscriminator, SharedDiscriminator, build_discriminator
+from gancomp.nets.discriminators import PatchDiscriminator, build_discriminator
 from gancomp.nets.generator import Generator
 from gancomp.nets.spectral import fold_spectral_norm
 from gancomp.objectives.distill import MappedGenerator
@@ -40,7 +35,7 @@ from gancomp.pipeline.files import file_sha256, write_csv, write_json, write_tex
 from gancomp.pipeline.places import file_of, model_of
 from gancomp.pipeline.provenance import provenance
 from gancomp.pipeline.signatures import SECTION, signature, stage_settings
-from gancomp.pipeline.stages import generator_spec, stages_of
+from gancomp.pipeline.stages import stages_of
 from gancomp.report.reading import read
 from gancomp.report.searched import Selection
 from gancomp.search.candidates import supernet_of
@@ -179,64 +174,6 @@ class StageRun:
         """Channels of what the discriminator of one scale reads."""
         inputs, outputs = self.dataset.input_channels, self.dataset.output_channels
         return outputs if self.settings.model == "cyclegan" else inputs + outputs
-
-    def online_teachers(
-        self, wide: GeneratorSpec, inherit: str | None
-    ) -> tuple[dict[str, Generator], SharedDiscriminator]:
-        """OMGD's teachers, by name, and the discriminator that they share in part: with fresh weights, or as the stage
-        *inherit* left them."""
-        objective, declared = self.settings.objective, self.settings.discriminator
-        self.seed("wide")
-        teachers = {"wide": build_generator(wide)}
-        if objective.omgd.teachers == "wide-and-deep":
-            self.seed("deep")
-            teachers["deep"] = build_deep(generator_spec(self.config, self.experiment, "distill"))
-        self.seed("discriminator")
-        discriminator = SharedDiscriminator(
-            self.seen_by_discriminator, declared.ndf, declared.layers, len(teachers), objective.omgd.shared
-        )
-        if inherit:
-            load_weights(nn.ModuleDict(dict(teachers)), self.upstream(inherit, TEACHERS))
-            load_weights(discriminator, self.upstream(inherit, "discriminator.safetensors"))
-        return teachers, discriminator
-
-    def alternating_teacher(self, wide: GeneratorSpec, inherit: str | None) -> tuple[Generator, nn.Module, Reverse]:
-        """OMGD's CycleGAN teacher, its discriminator and its way back: with fresh weights, or as the stage *inherit*
-        left them."""
-        self.seed("wide")
-        teacher, reverse = build_generator(wide), self.fresh_reverse(wide)
-        discriminator = self.discriminator(inherit)
-        if inherit:
-            both = {"wide": teacher, "reverse": reverse.generator, "reverse_discriminator": reverse.discriminator}
-            load_weights(nn.ModuleDict(both), self.upstream(inherit, TEACHERS))
-        return teacher, discriminator, reverse
-
-    @property
-    def turns(self) -> tuple[int, int]:
-        """Steps of the teacher's and of the student's turns, where they alternate."""
-        each = steps_per_epoch(self.training, self.pictures.per_epoch)
-        declared = self.settings.objective.omgd
-        return max(1, round(declared.teacher_epochs * each)), max(1, round(declared.student_epochs * each))
-
-    def fid_of_teachers(self) -> Callable[[Generator], float]:
-        """The FID of what a generator makes of train-2's inputs, to the real targets of train-2."""
-        pictures = Pictures(self.root, ("train-2",), self.dataset.direction)
-        inception = Inception(paths.INCEPTION, precision=self.settings.precision, device=self.machine.device)
-        statistics = self.root / "statistics.safetensors"
-        reference = load_statistics(statistics, "train-2", inception.key, pictures.data_hash)
-
-        @torch.inference_mode()
-        def fid(generator: Generator) -> float:
-            features = []
-            for start in range(0, len(pictures), 32):
-                indices = range(start, min(start + 32, len(pictures)))
-                inputs = pictures.encode(pictures.inputs(indices)).to(self.fabric.device)
-                with self.fabric.autocast():
-                    made = generator(inputs)
-                features.append(inception(to_rgb(pictures.decode(made))))
-            return frechet_distance(np.concatenate(features), reference)
-
-        return fid
 
     def fit(self, recipe: Recipe, before: Callable[[], dict[str, Any]] = dict) -> Progressed:
         progressed = fit(

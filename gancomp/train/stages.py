@@ -3,47 +3,39 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
-from gancomp import ranks, rng
-from gancomp.config.objective import Objective
+from gancomp import rng
 from gancomp.config.searching import budget_macs
 from gancomp.config.settings import Config
 from gancomp.config.training import DistillTraining, ImportableTraining, SupernetTraining, Threshold
 from gancomp.convert.discriminators import load_discriminator
 from gancomp.convert.generators import load_original
 from gancomp.data.datasets import Pictures, to_float
-from gancomp.elastic.pieces import cut
 from gancomp.elastic.pruning import prune
-from gancomp.elastic.slicing import Elastic, Widths, extract, pieces_of
+from gancomp.elastic.slicing import Widths, extract
 from gancomp.elastic.space import draw_widths
 from gancomp.elastic.threshold import Remainder, above_threshold
 from gancomp.errors import GancompError
 from gancomp.measure.macs import profile
-from gancomp.nets import build_generator, load_generator, load_weights
+from gancomp.nets import build_generator, load_generator
 from gancomp.nets.generator import Generator
 from gancomp.nets.spade import SpadeGenerator
 from gancomp.nets.spectral import add_spectral_norm, fold_spectral_norm
-from gancomp.objectives.distill import MappedGenerator
-from gancomp.objectives.recipes import maps_of, weights_of
 from gancomp.pipeline.checkpoints import save_tensors
 from gancomp.pipeline.files import write_json
 from gancomp.pipeline.signatures import stage_settings
 from gancomp.pipeline.stages import generator_spec
 from gancomp.spec import GeneratorSpec
-from gancomp.train.cyclegan import CycleGan, Reverse
+from gancomp.train.cyclegan import CycleGan
 from gancomp.train.device import Machine
 from gancomp.train.gaugan import GauGan
-from gancomp.train.loop import Recipe
-from gancomp.train.online import AlternatingStudent, OnlineStudent
 from gancomp.train.pix2pix import Pix2pix
 from gancomp.train.run import TEACHERS, StageRun
-from gancomp.train.student import ChooseWidths, GauGanStudent, NaiveStudent, Student, own_widths
+from gancomp.train.teaching import load_student, mapped_student, narrowed_student, train_student
 
 #: Pictures of train-2 that score the once-for-all network's largest and smallest subnets.
 JUDGED_PICTURES = 256
@@ -158,9 +150,9 @@ def train_distilled(config: Config, experiment: str, machine: Machine = ANY_MACH
     if tensors:
         generator.load_state_dict(tensors)
     run.seed("maps")
-    student = _mapped(run, generator, teacher)
+    student = mapped_student(run, generator, teacher)
     inherited = settings.inherit_discriminator
-    _train_student(run, student, teacher, "teacher", inherit_discriminator=inherited, after=lambda notes: told)
+    train_student(run, student, teacher, "teacher", inherit_discriminator=inherited, after=lambda notes: told)
 
 
 def _above_threshold(run: StageRun, settings: Threshold, teacher: Generator) -> Remainder:
@@ -183,10 +175,10 @@ def train_supernet(config: Config, experiment: str, machine: Machine = ANY_MACHI
     teacher = load_generator(run.upstream("teacher"))
     previous = "distill" if run.settings.distill else "teacher"
     if run.settings.distill:
-        student = _narrowed(_load_student(run, "distill", teacher), settings.largest)
+        student = narrowed_student(load_student(run, "distill", teacher), settings.largest)
     else:
         run.seed("generator")
-        student = _mapped(run, build_generator(generator_spec(config, experiment, "distill")), teacher)
+        student = mapped_student(run, build_generator(generator_spec(config, experiment, "distill")), teacher)
     judged = Pictures(run.root, ("train-2",), run.dataset.direction)
     extremes = {"largest": settings.largest, "smallest": settings.smallest}
 
@@ -213,138 +205,14 @@ def train_supernet(config: Config, experiment: str, machine: Machine = ANY_MACHI
         against = "truth" if judged.paired else "teacher"
         return {"improved": improved, "l1_against": against, "l1_trained": l1_trained, **scores}
 
-    _train_student(run, student, teacher, previous, choose_widths=choose, before=judge, after=compare)
+    train_student(run, student, teacher, previous, choose_widths=choose, before=judge, after=compare)
 
 
 def train_finetuned(config: Config, experiment: str, machine: Machine = ANY_MACHINE) -> None:
     """The winner, fine-tuned by Eq. 4 at its own widths on all training pictures."""
     run = StageRun(config, experiment, "finetune", machine, ("train-1", "train-2"))
     teacher = load_generator(run.upstream("teacher"))
-    _train_student(run, _load_student(run, "subnet", teacher), teacher, "subnet")
-
-
-def _train_student(
-    run: StageRun,
-    student: MappedGenerator,
-    teacher: Generator,
-    previous: str,
-    *,
-    inherit_discriminator: bool = True,
-    choose_widths: ChooseWidths = own_widths,
-    before: Callable[[], dict[str, Any]] = dict,
-    after: Callable[[dict[str, Any]], dict[str, Any]] = lambda notes: {},
-) -> None:
-    """Train by Eq. 4, or the objective that replaces it, with the discriminator of the stage *previous*.
-
-    The result of *before* is passed to *after*, which computes metrics.
-    """
-    objective, training = run.settings.objective, run.training
-    _tell_what_teaches_nothing(run)
-    _freeze_unused(student, objective)
-    if objective.online:
-        _train_online(run, student, teacher, previous, choose_widths, before, after)
-        return
-    discriminator = run.discriminator(previous if inherit_discriminator else None)
-    learned = (run.fabric, _elastic(student), teacher, discriminator)
-    unpaired = run.settings.model == "cyclegan"
-    reverse: Reverse | None = None
-    recipe: Recipe
-    if run.settings.model == "gaugan":
-        recipe = GauGanStudent(*learned, objective, training, run.perceptual(), choose_widths)
-    elif unpaired and not objective.pseudo_pairs:
-        reverse = run.inherited_reverse(previous, with_discriminator=inherit_discriminator)
-        recipe = NaiveStudent(*learned, reverse, objective, training, choose_widths)
-    else:
-        run.seed("teacher maps")
-        recipe = Student(*learned, objective, training, choose_widths, pseudo_pairs=unpaired, look=run.look())
-    progressed = run.fit(recipe, before)
-    metrics = after(progressed.notes)
-    if reverse:
-        run.save_reverse(reverse)
-    run.save_maps(student)
-    run.finish(student.generator, discriminator, progressed, **metrics)
-
-
-def _train_online(
-    run: StageRun,
-    student: MappedGenerator,
-    teacher: Generator,
-    previous: str,
-    choose_widths: ChooseWidths,
-    before: Callable[[], dict[str, Any]],
-    after: Callable[[dict[str, Any]], dict[str, Any]],
-) -> None:
-    """OMGD: a teacher like *teacher* and one deeper than the student, which are trained, too; from scratch, or from an
-    earlier student's training."""
-    inherited = None if previous == "teacher" else previous
-    objective, training, look = run.settings.objective, run.training, run.look()
-    discriminator: nn.Module
-    teachers: dict[str, nn.Module]
-    recipe: Recipe
-    if run.settings.model == "cyclegan":
-        wide, discriminator, reverse = run.alternating_teacher(teacher.spec, inherited)
-        teachers = {"wide": wide, "reverse": reverse.generator, "reverse_discriminator": reverse.discriminator}
-        learned = (run.fabric, _elastic(student), wide, discriminator, reverse)
-        recipe = AlternatingStudent(
-            *learned, objective, training, choose_widths, turns=run.turns, score=run.fid_of_teachers(), look=look
-        )
-    else:
-        several, shared = run.online_teachers(teacher.spec, inherited)
-        teachers, discriminator = dict(several), shared
-        recipe = OnlineStudent(
-            run.fabric, _elastic(student), several, shared, objective, training, choose_widths, look=look
-        )
-    progressed = run.fit(recipe, before)
-    metrics = after(progressed.notes)
-    run.save_maps(student)
-    run.save_teachers(teachers)
-    run.finish(student.generator, discriminator, progressed, **metrics)
-
-
-def _tell_what_teaches_nothing(run: StageRun) -> None:
-    if "ka" in weights_of(run.settings.objective) and run.training.batch // ranks.count() == 1:
-        print(
-            f"{run.stage}: kernel alignment of one picture is always 1, so it teaches nothing at {run.stage}.batch: 1; "
-            "give each device a batch of several"
-        )
-
-
-def _freeze_unused(student: MappedGenerator, objective: Objective) -> None:
-    """Freeze maps that no term uses, because ranks would wait for their gradients."""
-    weights = weights_of(objective)
-    for term, maps in student.maps_by_term.items():
-        looked_at = term in weights and not (term == "distill" and objective.distillation == "output")
-        maps.requires_grad_(looked_at)
-
-
-def _mapped(run: StageRun, generator: Generator, teacher: Generator) -> MappedGenerator:
-    """*generator* as a student of *teacher*, with fresh maps for the terms of its objective."""
-    return MappedGenerator(
-        generator, teacher.feature_channels(), maps_of(run.settings.objective), run.seen_by_discriminator
-    )
-
-
-def _load_student(run: StageRun, stage: str, teacher: Generator) -> MappedGenerator:
-    """A student and its maps from an earlier stage."""
-    student = _mapped(run, load_generator(run.upstream(stage)), teacher)
-    load_weights(student.maps, run.upstream(stage, "maps.safetensors"))
-    return student.train()
-
-
-def _elastic(student: MappedGenerator) -> Elastic:
-    spec = student.generator.spec
-
-    def build(widths: Widths) -> MappedGenerator:
-        return student.like(build_generator(spec.with_widths(widths)))
-
-    return Elastic(student, build, pieces_of(spec, "generator."))
-
-
-def _narrowed(student: MappedGenerator, widths: Widths) -> MappedGenerator:
-    """The leading blocks of a student as a separate student."""
-    narrow = student.like(build_generator(student.generator.spec.with_widths(widths)))
-    narrow.load_state_dict(cut(student.state_dict(), narrow, pieces_of(student.generator.spec, "generator.")))
-    return narrow
+    train_student(run, load_student(run, "subnet", teacher), teacher, "subnet")
 
 
 @torch.inference_mode()
@@ -378,8 +246,8 @@ def extract_winner(config: Config, experiment: str, machine: Machine = ANY_MACHI
     run = StageRun(config, experiment, "subnet", machine, ("train-1",))
     selection = run.selection()
     teacher = load_generator(run.upstream("teacher"))
-    student = _load_student(run, "supernet", teacher)
-    subnet = _narrowed(student, selection.winner.widths)
+    student = load_student(run, "supernet", teacher)
+    subnet = narrowed_student(student, selection.winner.widths)
     run.calibrate(subnet.generator)
 
     write_json(run.folder / "config.json", stage_settings(config, experiment, "subnet"))

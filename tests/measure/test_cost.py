@@ -26,7 +26,8 @@ from gancomp.errors import GancompError
 from gancomp.measure import cost as module
 from gancomp.measure.cost import estimate, refuse_without_room
 from gancomp.measure.macs import profile
-from gancomp.measure.reckoning import Cost, Reckoning, counts_of
+from gancomp.measure.passes import Cost
+from gancomp.measure.reckoning import Reckoning, counts_of
 from gancomp.measure.speed import Network, Speed, measure
 from gancomp.nets import build_generator
 from gancomp.nets.deep import build_deep

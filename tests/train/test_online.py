@@ -28,11 +28,12 @@ from gancomp.objectives.terms import channel_loss, ssim
 from gancomp.pipeline.checkpoints import load_tensors
 from gancomp.pipeline.stages import stages_of
 from gancomp.spec import GeneratorSpec
-from gancomp.train import loop
+from gancomp.train import loop, teaching
 from gancomp.train.device import Machine, make_fabric
 from gancomp.train.online import AlternatingStudent, OnlineStudent
 from gancomp.train.run import StageRun
 from gancomp.train.stages import extract_winner
+from gancomp.train.teachers import fid_of_teachers
 
 #: Without the terms that look through a perceptual network.
 OMGD: dict[str, Any] = {"distillation": "omgd", "lambda_distill": 5, "terms": {"gram": 0, "content": 0}}
@@ -248,7 +249,7 @@ def test_teacher_and_student_take_turns(unpaired: Workspace, monkeypatch: pytest
         return losses
 
     monkeypatch.setattr(AlternatingStudent, "step", step)
-    monkeypatch.setattr(StageRun, "fid_of_teachers", lambda run: lambda generator: next(scores))
+    monkeypatch.setattr(teaching, "fid_of_teachers", lambda run: lambda generator: next(scores))
     train(config, "distill")
     teacher, scored, student = (True, False, False), (True, False, True), (False, True, False)
     expected = []
@@ -269,7 +270,7 @@ def test_turns_continue_as_if_never_stopped(unpaired: Workspace, monkeypatch: py
 def test_teachers_are_scored_on_train_2(unpaired: Workspace) -> None:
     run = StageRun(unpaired.config(objective=ALTERNATING), EXPERIMENT, "distill", Machine("cpu"), ("train-1",))
     teachers = [load_generator(unpaired.stage(stage) / "model.safetensors") for stage in ("original", "teacher")]
-    scores = [run.fid_of_teachers()(teacher) for teacher in teachers]
+    scores = [fid_of_teachers(run)(teacher) for teacher in teachers]
     assert scores[0] != scores[1]
     assert all(0 < score < 1e4 for score in scores)
     run.end_turn()
