@@ -88,7 +88,7 @@ def discriminator_settings(model: Model, spec: GeneratorSpec, found: Discriminat
     seen = spec.out_channels + (0 if model == "cyclegan" else spec.in_channels)
     if found.channels != seen or (found.scales is not None) != (model == "gaugan"):
         raise GancompError(
-            f"the discriminator is {found}, but that of this {model} generator would see {seen} channels"
+            f"the discriminator is {found}, but that of this {model} generator would have {seen}"
             f"{' at several scales' if model == 'gaugan' else ''}; remove it, or pass the one it was trained with"
         )
     return {"ndf": found.ndf, "layers": found.layers, "scales": found.scales or 1}

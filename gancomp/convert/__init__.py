@@ -1,1 +1,1 @@
-"""Checkpoints of other projects."""
+"""Import checkpoints of other projects."""

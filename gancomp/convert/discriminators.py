@@ -1,4 +1,4 @@
-"""Discriminators that others trained."""
+"""Convert discriminators of other projects."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from gancomp.nets.discriminators import MultiscaleDiscriminator, PatchDiscrimina
 from gancomp.pipeline.checkpoints import is_own, load_tensors, save_tensors
 from gancomp.pipeline.files import file_sha256
 
-#: Of a discriminator; the configuration allows 6.
+#: Maximum layers or scales of a discriminator, as in the configuration.
 MOST_LAYERS = 6
 
 
 @dataclass(frozen=True)
 class DiscriminatorShape:
-    """A discriminator: channels that it sees (input and output together where it is conditional), ndf, layers, scales.
+    """A discriminator: input channels (input and output together if it is conditional), ndf, layers, scales.
 
-    `scales` counts those of GauGAN's; pix2pix's and CycleGAN's PatchGAN has none.
+    `scales` is None for the PatchGAN of pix2pix and CycleGAN, and their number for GauGAN's.
     """
 
     channels: int
@@ -38,15 +38,15 @@ class DiscriminatorShape:
 
     def __str__(self) -> str:
         kind = "a PatchGAN" if self.scales is None else f"a PatchGAN at {self.scales} scales"
-        return f"{kind} that sees {self.channels} channels, of ndf {self.ndf} and {self.layers} layers"
+        return f"{kind} with {self.channels} input channels, ndf {self.ndf} and {self.layers} layers"
 
 
 def detect_discriminator(path: Path | str, key: str | None = None) -> tuple[DiscriminatorShape, Tensors]:
-    """What discriminator *path* holds, and its tensors under gancomp's names.
+    """The shape of the discriminator in *path*, and its tensors under gancomp's names.
 
-    *path* is gancomp's own `.safetensors`, or a `.pth` or `.safetensors` of pytorch-CycleGAN-and-pix2pix or SPADE; of
-    several networks in it, *key* names one, or its own name does (`netD`). Raises GancompError saying what was found
-    instead, and for any norm but instance norm, which gancomp's discriminators have.
+    *path* is gancomp's own `.safetensors`, or a `.pth` or `.safetensors` of pytorch-CycleGAN-and-pix2pix or SPADE; if
+    it contains several networks, *key* names one; default: the one with a usual name (`netD`). Raises GancompError
+    with what was found instead, and for norms other than instance norm, the one of gancomp's discriminators.
     """
     path = Path(path)
     try:
@@ -55,7 +55,7 @@ def detect_discriminator(path: Path | str, key: str | None = None) -> tuple[Disc
         )
         shape = DiscriminatorShape(**fields)
         if max(shape.layers, shape.scales or 1) > MOST_LAYERS:
-            raise Refused(f"would be {shape}; gancomp's have at most {MOST_LAYERS}")
+            raise Refused(f"is {shape}; at most {MOST_LAYERS} layers or scales are supported")
         with torch.device("meta"):
             skeleton = shape.build().state_dict()
         return shape, fitted(tensors, skeleton)
@@ -64,19 +64,19 @@ def detect_discriminator(path: Path | str, key: str | None = None) -> tuple[Disc
 
 
 def convert_discriminator(path: Path | str, out: Path | str, key: str | None = None) -> DiscriminatorShape:
-    """Write the discriminator in *path* as gancomp keeps its own, and return what it is."""
+    """Write the discriminator in *path* as gancomp's own file, and return its shape."""
     shape, tensors = detect_discriminator(path, key)
     save_tensors(out, tensors, {"stage": "converted", "signature": file_sha256(path)[:16]})
     return shape
 
 
 def load_discriminator(module: torch.nn.Module, path: Path | str) -> None:
-    """Fill the discriminator *module* from *path*; GancompError says what the file holds if it does not fit."""
+    """Load the discriminator *module* from *path*. Raises GancompError if the file's has another shape."""
     shape, tensors = detect_discriminator(path)
     try:
         module.load_state_dict(tensors)
     except RuntimeError:
         raise GancompError(
-            f"{path}: is {shape}; the configuration's is another: see discriminator.ndf, .layers and .scales, and the "
-            "channels of the data set's input"
+            f"{path}: is {shape}; the configuration declares another: check discriminator.ndf, .layers and .scales, "
+            "and the channels of the data set's input"
         ) from None

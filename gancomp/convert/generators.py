@@ -1,4 +1,4 @@
-"""Generators that others trained, read as tensors alone and written as gancomp's own."""
+"""Convert generators of other projects: their files are read only as tensors, and written as gancomp's."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gancomp.pipeline.checkpoints import is_own, read_header
 from gancomp.pipeline.files import file_sha256
 from gancomp.spec import GeneratorSpec, Norm, Role, Statistics, Upsampling, ValueRange
 
-#: The fields of a GeneratorSpec that shape each family's tensors, with the key of the configuration that sets each.
+#: The fields of a GeneratorSpec that determine each family's tensors, and the configuration key of each field.
 _KEYS = {
     "family": "generator.family",
     "blocks": "generator.blocks",
@@ -58,24 +58,24 @@ def detect(
     statistics: Statistics | None = None,
     key: str | None = None,
 ) -> tuple[GeneratorSpec, Tensors]:
-    """What generator *path* holds, and its tensors under gancomp's names.
+    """The spec of the generator in *path*, and its tensors under gancomp's names.
 
     *path* is gancomp's own `.safetensors`, or a `.pth` or `.safetensors` of pytorch-CycleGAN-and-pix2pix, SPADE or GAN
-    Compression (`layouts`), read without running anything in it; of several networks in it, *key* names one. Family,
-    block, widths, blocks, norm and channels follow from its tensors; what they do not show is *size* (height, width;
-    256 if not given) and how often a SPADE generator doubles: *upsampling*. A norm without tensors is told by the
-    biases before it, unless *norm* says which it is; of a separable SPADE generator it is that between depthwise and
-    pointwise, and must be said. *statistics* are batch norm's. Our own files know all this, and only take another
-    *size*. Raises GancompError saying what was found instead.
+    Compression (`layouts`), read without running any code in it; if it contains several networks, *key* names one.
+    Family, block, widths, blocks, norm and channels follow from its tensors. They do not show *size* (height, width;
+    default 256) and the number of doublings of a SPADE generator: *upsampling*. A norm without tensors follows from
+    the biases before it, unless *norm* is given; for a separable SPADE generator *norm* is required, and is the one
+    between depthwise and pointwise. *statistics* are batch norm's. gancomp's own files contain all of these; only
+    *size* can be changed. Raises GancompError with what was found instead.
     """
     path = Path(path)
     if is_own(path):
         generator = load_generator(path)
         told: dict[str, str | None] = {"norm": norm, "statistics": statistics}
         if key is not None:
-            raise GancompError(f"{path}: is gancomp's own file, which holds one generator; leave --key out")
+            raise GancompError(f"{path}: is gancomp's own file, which contains one generator; remove --key")
         if other := [name for name, value in told.items() if value not in (None, getattr(generator.spec, name))]:
-            raise GancompError(f"{path}: is gancomp's own file, which says its {other[0]}; leave --{other[0]} out")
+            raise GancompError(f"{path}: is gancomp's own file, which contains its {other[0]}; remove --{other[0]}")
         return _spec(path, generator.spec.model_dump() | ({"size": size} if size else {})), generator.state_dict()
     fields, tensors = _recognised(path, key)
     fields |= _told_norm(path, fields, norm)
@@ -99,8 +99,8 @@ def _completed(
 ) -> tuple[GeneratorSpec, Tensors]:
     if fields["family"] == "spade" and upsampling is None:
         raise GancompError(
-            f"{path}: a SPADE file does not say how often its generator doubles the picture's sides; say which: "
-            "--upsampling normal (five times) or more (six), as its training options did"
+            f"{path}: a SPADE file does not contain how often its generator doubles the picture's sides; set "
+            "--upsampling normal (five times) or more (six), as in its training options"
         )
     if fields["family"] == "module":
         arguments = fields["arguments"] | ({} if fields["norm"] != "none" else {"norm": "none"})
@@ -114,14 +114,14 @@ def _completed(
 
 
 def _told_statistics(path: Path, fields: Fields, told: Statistics | None) -> Statistics:
-    """Those that the file has, or, where it has both, those that are *told*; GancompError if they have to be."""
+    """The statistics that the file shows, or *told* if it allows both; raises GancompError if *told* is needed."""
     found: Statistics | None = fields.get("statistics", "running")
     if found == "batch" and told == "running":
-        raise GancompError(f"{path}: statistics: running: its norms keep none (affine instance norm), so batch")
+        raise GancompError(f"{path}: statistics: running: its norms have none (affine instance norm); use batch")
     if found is None and told is None:
         raise GancompError(
-            f"{path}: its norms have scales and running statistics, as batch norm has, and biases before them, as "
-            "pix2pix has before instance norm. Say by which statistics it draws: --statistics running (batch norm, or "
+            f"{path}: its norms have scales and running statistics, like batch norm, and biases before them, like "
+            "pix2pix's instance norm. Set which statistics it uses: --statistics running (batch norm, or "
             "model.eval()) or batch (each picture's own: instance norm as pix2pix's test.py runs it); in an experiment "
             "the key statistics beside checkpoint"
         )
@@ -129,23 +129,23 @@ def _told_statistics(path: Path, fields: Fields, told: Statistics | None) -> Sta
 
 
 def _told_norm(path: Path, fields: Fields, norm: Norm | None) -> Fields:
-    """The field that *norm* sets, where it does not contradict the tensors; GancompError if it does, or has to be said.
+    """The field that *norm* sets. Raises GancompError if it contradicts the tensors, or is required and None.
 
-    Batch norm is seen, in the file or missing from it; instance norm and none are not.
+    The tensors show whether there is batch norm; they do not distinguish instance norm from none.
     """
     field = "separable_norm" if fields["family"] == "spade" and fields["block"] == "separable" else "norm"
     found = fields[field]
     if field == "separable_norm" and norm is None and found is None:
         raise GancompError(
-            f"{path}: a separable SPADE file does not say what lies between depthwise and pointwise convolutions; say "
-            "which: --norm instance (as GAN Compression's released ones have) or none, as --separable_conv_norm did"
+            f"{path}: a separable SPADE file does not contain the norm between depthwise and pointwise convolutions; "
+            "set --norm instance (GAN Compression's released ones) or none, as --separable_conv_norm was"
         )
     if norm is None:
         return {}
     if norm == "instance" and "statistics" in fields:
-        return {}  # affine, and read as batch norm by each picture's own statistics
+        return {}  # affine: read as batch norm with each picture's own statistics
     if (norm == "batch") != (found == "batch"):
-        raise GancompError(f"{path}: --norm {norm}: the file's tensors are those of {found or 'another'} norm")
+        raise GancompError(f"{path}: --norm {norm}: the file has the tensors of {found or 'another'} norm")
     if fields["family"] == "spade" and field == "norm" and norm != found:
         raise GancompError(f"{path}: --norm {norm}: the generator has {found} norm")
     return {field: None if field == "separable_norm" and norm == "instance" else norm}
@@ -161,20 +161,20 @@ def convert(
     key: str | None = None,
     sample: tuple[Path, Path] | None = None,
 ) -> GeneratorSpec:
-    """Write the generator in *path* as gancomp's own checkpoint and return what it is; raises as `detect`, and, before
-    anything is written, as `check_sample` where a *sample* of input and output is given."""
+    """Write the generator in *path* as gancomp's own checkpoint and return its spec. Raises as `detect`, and, before
+    anything is written, as `check_sample` if a *sample* of input and output is given."""
     spec, tensors = detect(path, size, upsampling, norm, statistics, key)
     generator = _filled(spec, tensors)
     generator.ranges = ranges_of(path)
     if sample:
         check_sample(generator, *sample, assumed(spec))
-    # The source's hash is the provenance of what was not made here.
+    # The provenance of an imported generator is the hash of its file.
     save_generator(out, generator, experiment="", stage="converted", signature=file_sha256(path)[:16])
     return spec
 
 
 def ranges_of(path: Path | str) -> dict[Role, ValueRange]:
-    """The ranges of the numbers that the generator in *path* reads or makes, which gancomp's own files alone know."""
+    """The value ranges of the generator's inputs and outputs, which only gancomp's own files contain."""
     try:
         return read_header(path).ranges
     except GancompError:
@@ -182,10 +182,10 @@ def ranges_of(path: Path | str) -> dict[Role, ValueRange]:
 
 
 def load_original(path: Path | str, spec: GeneratorSpec, stage: str = "original", key: str | None = None) -> Generator:
-    """The generator in *path*, gancomp's file or a foreign one, in evaluation mode, as what *spec* declares.
+    """The generator in *path*, gancomp's file or a foreign one, in evaluation mode, as declared by *spec*.
 
-    The picture's size may differ from the one it was made for: generators are convolutional. Raises GancompError as
-    `detect`, and, where the file holds another generator, saying what it is and which keys of *stage* to set.
+    The picture's size may differ from that of its training: generators are convolutional. Raises GancompError as
+    `detect`, and if the file contains another generator, with its description and the keys of *stage* to set.
     """
     path = Path(path)
     if is_own(path):
@@ -194,7 +194,7 @@ def load_original(path: Path | str, spec: GeneratorSpec, stage: str = "original"
         return _of_the_builder(path, spec, stage, key)
     else:
         fields, tensors = _recognised(path, key)
-        # What is declared decides where tensors do not show it, but instance norm may be declared by default alone.
+        # The declaration decides what tensors do not show, except instance norm, which may be just the default.
         if fields["family"] == spec.family == "spade" and "batch" not in (
             fields["separable_norm"],
             spec.separable_norm,
@@ -212,17 +212,17 @@ def load_original(path: Path | str, spec: GeneratorSpec, stage: str = "original"
         if getattr(found, field) != getattr(spec, field)
     ]
     if faults:
-        raise GancompError(f"{path}: is {describe(found)}; the configuration would need {'; '.join(faults)}")
+        raise GancompError(f"{path}: is {describe(found)}; the configuration needs {'; '.join(faults)}")
     return _filled(spec, tensors)
 
 
 def _of_the_builder(path: Path, spec: GeneratorSpec, stage: str, key: str | None) -> Generator:
-    """The network that *spec*'s builder makes, with the tensors in *path*, which must be all of its own."""
+    """The network of *spec*'s builder with the tensors in *path*, which must contain all of them."""
     network = spec.network
     assert network
     if spec.block != "dense" or spec.widths != network.full:
         raise GancompError(
-            f"{path}: is a checkpoint of {network.builder}, whole as it builds it; the configuration would need "
+            f"{path}: is a checkpoint of {network.builder} at full width; the configuration needs "
             f"{stage}.block: dense, and no {stage}.widths"
         )
     whole = built_by(network.builder, network.keywords())
@@ -233,7 +233,7 @@ def _of_the_builder(path: Path, spec: GeneratorSpec, stage: str, key: str | None
             raise Refused(f"lacks {some(missing)}")
         whole.load_state_dict(fitted(tensors, like))
     except Refused as refusal:
-        raise GancompError(f"{path}: is none of {network.builder}'s networks: {refusal}") from None
+        raise GancompError(f"{path}: does not fit {network.builder}'s network: {refusal}") from None
     except RuntimeError as error:
         raise GancompError(f"{path}: cannot be loaded into {network.builder}'s network: {error}") from None
     return _filled(spec, {PREFIX + name: tensor.detach() for name, tensor in plain(whole).state_dict().items()})
@@ -265,10 +265,10 @@ def _checked(path: Path, tensors: Tensors, spec: GeneratorSpec) -> Tensors:
 
 
 def fitted(tensors: Tensors, like: Tensors) -> Tensors:
-    """*tensors* with all the names and shapes of the state dict *like*; Refused names what is missing or too much.
+    """*tensors* with the names and shapes of the state dict *like*. Raises Refused with missing or extra names.
 
-    A convolution that others keep without a bias gets one of zeros here, and a counter of batches that old files
-    have not starts at zero: neither changes a picture.
+    A convolution without a bias gets one of zeros, and a batch counter missing from old files starts at zero:
+    neither changes the output.
     """
     fitted = dict(tensors)
     for name in like.keys() - tensors.keys():
@@ -278,8 +278,8 @@ def fitted(tensors: Tensors, like: Tensors) -> Tensors:
     if missing := sorted(like.keys() - fitted.keys()):
         raise Refused(f"lacks {some(missing)}")
     if extra := sorted(fitted.keys() - like.keys()):
-        raise Refused(f"has {some(extra)} besides")
+        raise Refused(f"has unexpected {some(extra)}")
     for name, tensor in fitted.items():
         if tensor.shape != like[name].shape:
-            raise Refused(f"{name} is {tuple(tensor.shape)} where {tuple(like[name].shape)} fits its other parts")
+            raise Refused(f"{name} is {tuple(tensor.shape)}, but its other tensors need {tuple(like[name].shape)}")
     return fitted

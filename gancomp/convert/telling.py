@@ -1,4 +1,4 @@
-"""What a generator from elsewhere is, in words, and what was assumed of it."""
+"""Descriptions of imported generators, and of the assumptions about them."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from gancomp.spec import GeneratorSpec, format_widths
 
 
 def assumed(spec: GeneratorSpec) -> list[str]:
-    """What the imported generator *spec* is taken to have that its tensors do not say, one line each."""
+    """The assumptions about the imported generator *spec* that its tensors do not show, one line each."""
     if spec.network:
-        by = " by each picture's own statistics" if spec.statistics == "batch" else ", evaluation mode"
-        lines = [f"the layers that {spec.network.builder} makes: {spec.norm} norm{by}", "pictures in [-1, 1] both ways"]
+        by = " with each picture's own statistics" if spec.statistics == "batch" else ", evaluation mode"
+        lines = [f"the layers of {spec.network.builder}: {spec.norm} norm{by}", "inputs and outputs in [-1, 1]"]
         if spec.network.builder in OWN:
-            lines.append("reflection padding; tanh at the end; no dropout (no norm, where it shows none: --norm none)")
+            lines.append("reflection padding; tanh at the end; no dropout (without norms: --norm none)")
         return lines
     norms = {
-        "instance": "instance norm without parameters, eps 1e-5 (no norm: --norm none)",
+        "instance": "instance norm without parameters, eps 1e-5 (without norms: --norm none)",
         "affine": "instance norm with scales and shifts, eps 1e-5",
-        "none": "no norm, as pix2pix leaves the biases out with it (instance norm: --norm instance)",
-        "batch": "batch norm, eps 1e-5, by "
+        "none": "no norm, because its convolutions have no biases (instance norm: --norm instance)",
+        "batch": "batch norm, eps 1e-5, with "
         + (
-            "its running statistics, as pix2pix's test.py does with --eval (without: --statistics batch)"
+            "its running statistics, as in pix2pix's test.py --eval (without --eval: --statistics batch)"
             if spec.statistics == "running"
-            else "each picture's own, as affine instance norm takes, and pix2pix's test.py without --eval (dropout, on "
-            "there too, left out)"
+            else "each picture's own, as in affine instance norm and pix2pix's test.py without --eval (whose "
+            "dropout is left out)"
         ),
     }
     if spec.family == "spade":
-        norms["batch"] = "batch norm by its running statistics, eps 1e-5"
+        norms["batch"] = "batch norm with its running statistics, eps 1e-5"
     paddings = {"resnet": "reflection padding", "unet": "zero padding", "spade": "zero padding, nearest upsampling"}
     lines = [norms[spec.norm], f"{paddings[spec.family]}; tanh at the end; no dropout"]
     if spec.block == "separable":
@@ -38,7 +38,7 @@ def assumed(spec: GeneratorSpec) -> list[str]:
 
 
 def describe(spec: GeneratorSpec) -> str:
-    """*spec* in words, without its size."""
+    """A description of *spec*, without its size."""
     if spec.network:
         return (
             f"a {spec.block} network of {spec.network.builder} with {spec.norm} norm, {len(spec.widths)} widths "

@@ -315,7 +315,7 @@ def test_convert_prints_what_it_assumes_of_a_file_from_elsewhere(tmp_path: Path,
     file, out = saved(Resnet((2,) * 8, 3, "batch"), tmp_path / "net.pth"), tmp_path / "net.safetensors"
     told = call.output("convert", file, out, "--size", "16", "--statistics", "batch")
     assert "a dense resnet with 3 blocks and batch norm" in told
-    assert "  assumed        batch norm, eps 1e-5, by each picture's own" in told
+    assert "  assumed        batch norm, eps 1e-5, with each picture's own" in told
     assert "  assumed        reflection padding; tanh at the end; no dropout" in told
     # A file of gancomp's own says all this.
     assert "assumed" not in call.output("convert", out, tmp_path / "again.safetensors")
@@ -326,9 +326,9 @@ def test_convert_takes_the_network_that_is_named_and_holds_it_against_a_sample(t
     tensors = Resnet((2,) * 8, 3).state_dict()
     torch.save({"netG_A": tensors, "netG_B": tensors}, file)
     Image.new("RGB", (16, 16), "white").save(sample)
-    assert "say which: --key NAME" in call.error("convert", file, out)
+    assert "choose one: --key NAME" in call.error("convert", file, out)
     told = call.error("convert", file, out, "--size", "16", "--key", "netG_A", "--check", sample, sample)
-    assert "is not what this generator draws of" in told
+    assert "is not this generator's output for" in told
     assert not out.exists()
     call.output("convert", file, out, "--key", "netG_A")
     assert out.is_file()

@@ -133,7 +133,7 @@ def test_a_checkpoint_of_several_networks_needs_a_key(
     data, file = pictures("train", "test"), resnet()
     tensors = torch.load(file)
     torch.save({"netG_A": tensors, "netG_B": tensors}, file)
-    assert "say which: --key NAME" in refused(file, data)
+    assert "choose one: --key NAME" in refused(file, data)
     compress(file, data, "4x", name="mine", key="netG_B", **SMALL)
     experiment = written("mine").experiments["mine"]
     assert experiment.original.key == experiment.teacher.key == "netG_B"
@@ -142,7 +142,7 @@ def test_a_checkpoint_of_several_networks_needs_a_key(
 
 def test_a_norm_that_a_configuration_cannot_say_is_refused(folder: Path, called: list[Any]) -> None:
     told = refused(Resnet((16,) * 8, 6, "none"), pictures("train", "test"), norm="instance", size=(32, 48))
-    assert "would need generator.norm: none" in told
+    assert "configuration needs generator.norm: none" in told
 
 
 @pytest.mark.parametrize("statistics", ["running", "batch"])
@@ -150,7 +150,7 @@ def test_statistics_that_a_file_cannot_say_are_asked_for_and_written_down(
     folder: Path, called: list[Any], statistics: Any
 ) -> None:
     data, file = pictures("train", "test"), resnet(kind="instance-affine-tracked")
-    assert "Say by which statistics it draws: --statistics running" in refused(file, data, size=(32, 48))
+    assert "Set which statistics it uses: --statistics running" in refused(file, data, size=(32, 48))
     compress(file, data, "4x", name="mine", statistics=statistics, **SMALL)
     assert written("mine").experiments["mine"].original.statistics == statistics
 
@@ -159,7 +159,7 @@ def test_a_sample_that_the_generator_does_not_draw_stops_it(folder: Path, called
     data = pictures("train", "test")
     sample = (data / "train" / "0.png", data / "train" / "1.png")
     Image.fromarray(np.zeros((4, 8, 3), np.uint8)).save(sample[1])
-    with pytest.raises(GancompError, match="is not what this generator draws"):
+    with pytest.raises(GancompError, match="is not this generator's output"):
         compress(resnet(), data, "4x", name="mine", sample=sample, **SMALL)
     assert not called
     assert not Path("mine.yaml").exists()
@@ -282,7 +282,7 @@ def test_a_builder_and_its_weights(folder: Path, called: list[Any], capsys: pyte
     assert budget_macs("6x", original) >= profile(student.with_widths(experiment.supernet.smallest)).macs
     told = capsys.readouterr().out
     assert f"a dense network of {BUILDER}" in told
-    assert "assumed        pictures in [-1, 1] both ways" in told
+    assert "assumed        inputs and outputs in [-1, 1]" in told
     compress(BUILDER, data, "6x", weights=Path("net.pth"), arguments={"wide": 16}, name="own", **SMALL)  # goes on
     torch.save(build(12).state_dict(), "net.pth")
     with pytest.raises(GancompError, match=r"own\.network\.json: exists and describes another network"):
@@ -335,9 +335,9 @@ def build_deep() -> nn.Module:
     [
         ({}, "builds an untrained network; name its state dict by --weights"),
         ({"weights": Path("net.pth"), "norm": "none"}, "--norm: is for files that do not contain it"),
-        ({"weights": Path("other.pth")}, r"other\.pth: is none of .*: lacks conv1\.bias, conv1\.weight"),
-        ({"weights": Path("unbiased.pth")}, r"unbiased\.pth: is none of .*: lacks conv1\.bias$"),
-        ({"weights": Path("no.pth")}, r"no\.pth: is none of .*: no such file"),
+        ({"weights": Path("other.pth")}, r"other\.pth: does not fit .*: lacks conv1\.bias, conv1\.weight"),
+        ({"weights": Path("unbiased.pth")}, r"unbiased\.pth: does not fit .*: lacks conv1\.bias$"),
+        ({"weights": Path("no.pth")}, r"no\.pth: does not fit .*: no such file"),
     ],
 )
 def test_builders_that_cannot_be_used(folder: Path, called: list[Any], options: dict[str, Any], told: str) -> None:
@@ -579,7 +579,7 @@ def test_a_discriminator_of_another_generator_is_refused(folder: Path, called: l
     data = pictures("train", "val")
     unconditional = saved(patch_gan(3, 8, 2), folder / "D.pth")
     told = refused(Resnet((16,) * 8, 3), data, discriminator=unconditional)
-    assert re.search(r"is a PatchGAN that sees 3 channels.*would see 6 channels; remove it", told)
+    assert re.search(r"is a PatchGAN with 3 input channels.*would have 6; remove it", told)
 
 
 @pytest.mark.parametrize("budget", ["ten", "0x", "-3x", "10"])

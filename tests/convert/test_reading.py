@@ -102,21 +102,21 @@ def test_cut_off_files(tmp_path_factory: pytest.TempPathFactory, share: float, l
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        ([1, 2], "holds a list, not tensors by name"),
-        (torch.zeros(3), "holds a Tensor, not tensors by name"),
-        ({}, "holds 0 entries"),
-        ({"epoch": 3, "weight": torch.zeros(1)}, "holds more than tensors by name (epoch)"),
-        ({"netG": {"weight": 3}, "optimizer": {}}, "holds dictionaries of its own (netG, optimizer)"),
-        ({1: torch.zeros(1)}, "holds more than tensors by name (1)"),
-        ({"weight": torch.zeros(2).to_sparse()}, "holds more than tensors by name (weight)"),
-        ({"weight": torch.zeros(2, dtype=torch.int64)}, "holds more than tensors by name (weight)"),
-        ({"weight": torch.zeros(2, dtype=torch.complex64)}, "holds more than tensors by name (weight)"),
-        ({"weight": torch.zeros(2, device="meta")}, "holds more than tensors by name (weight)"),
-        ({"a": torch.zeros(1), "b": torch.tensor([1, torch.nan])}, "b holds values that are not finite"),
-        ({"a" * 10_000: 3}, "holds more than tensors by name ('aaaaaa"),
+        ([1, 2], "contains a list, not tensors by name"),
+        (torch.zeros(3), "contains a Tensor, not tensors by name"),
+        ({}, "contains 0 entries"),
+        ({"epoch": 3, "weight": torch.zeros(1)}, "contains more than tensors by name (epoch)"),
+        ({"netG": {"weight": 3}, "optimizer": {}}, "contains nested dictionaries (netG, optimizer)"),
+        ({1: torch.zeros(1)}, "contains more than tensors by name (1)"),
+        ({"weight": torch.zeros(2).to_sparse()}, "contains more than tensors by name (weight)"),
+        ({"weight": torch.zeros(2, dtype=torch.int64)}, "contains more than tensors by name (weight)"),
+        ({"weight": torch.zeros(2, dtype=torch.complex64)}, "contains more than tensors by name (weight)"),
+        ({"weight": torch.zeros(2, device="meta")}, "contains more than tensors by name (weight)"),
+        ({"a": torch.zeros(1), "b": torch.tensor([1, torch.nan])}, "b contains values that are not finite"),
+        ({"a" * 10_000: 3}, "contains more than tensors by name ('aaaaaa"),
         ({"a\n\x1b[2J": 3}, r"'a\n\x1b[2J'"),
-        ({"weight": torch.zeros(1).expand(1 << 20, 1 << 20)}, "would take more than"),
-        ({str(index): torch.zeros(1) for index in range(10_001)}, "holds 10,001 entries"),
+        ({"weight": torch.zeros(1).expand(1 << 20, 1 << 20)}, "would need more than"),
+        ({str(index): torch.zeros(1) for index in range(10_001)}, "contains 10,001 entries"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:Validating sparse")
@@ -143,7 +143,7 @@ def test_the_generator_in_a_training_checkpoint_is_taken(genuine: Path, tmp_path
 
 def test_of_several_networks_none_is_guessed(genuine: Path, tmp_path: Path) -> None:
     torch.save(dict.fromkeys(("netG_A", "netG_B"), torch.load(genuine)), tmp_path / "net.pth")
-    assert "holds several networks (netG_A, netG_B); say which: --key NAME" in refusal(tmp_path / "net.pth")
+    assert "contains several networks (netG_A, netG_B); choose one: --key NAME" in refusal(tmp_path / "net.pth")
 
 
 def test_a_key_names_the_network(genuine: Path, tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_a_key_names_the_network(genuine: Path, tmp_path: Path) -> None:
     assert not torch.equal(second["stem.1.weight"], first["stem.1.weight"])
     loaded = load_original(path, spec, key="models.netG_B").state_dict()
     assert all(torch.equal(loaded[name], second[name]) for name in second)
-    with pytest.raises(GancompError, match=r"has no network 'netG_C'; there are: models\.netG_A, models\.netG_B"):
+    with pytest.raises(GancompError, match=r"has no network 'netG_C'; it contains: models\.netG_A, models\.netG_B"):
         detect(path, key="netG_C")
 
 
@@ -188,7 +188,7 @@ def test_torchscript_is_called_what_it_is(tmp_path: Path) -> None:
 
 def test_tensors_of_nothing_that_is_known(tmp_path: Path) -> None:
     torch.save({"encoder.weight": torch.zeros(3)}, tmp_path / "net.pth")
-    with pytest.raises(GancompError, match=r"no known generator \(encoder\.weight\); known are ResNets and U-Nets"):
+    with pytest.raises(GancompError, match=r"no known generator \(encoder\.weight\); supported are ResNets and U-Nets"):
         detect(tmp_path / "net.pth")
 
 
@@ -220,10 +220,13 @@ def test_a_size_that_only_the_pickle_claims(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (lambda tensors: tensors.pop("model.4.weight"), "has no convolution where down1.0 should be"),
+        (lambda tensors: tensors.pop("model.4.weight"), "has no convolution for down1.0"),
         (lambda tensors: tensors.pop("model.4.bias"), None),
         (lambda tensors: tensors.pop("model.11.conv_block.5.weight"), "lacks blocks2.0.branch.5.weight"),
-        (lambda tensors: tensors.update({"model.99.weight": torch.zeros(1)}), "does not know: model.99.weight"),
+        (
+            lambda tensors: tensors.update({"model.99.weight": torch.zeros(1)}),
+            "unknown tensors for its layout: model.99.weight",
+        ),
         (lambda tensors: tensors.update({"model.4.weight": torch.zeros(3, 1, 3, 3)}), "3 channels at down1.0"),
         (lambda tensors: tensors.update({"model.4.weight": torch.zeros(2, 1, 5, 5)}), "down1.0.weight is (2, 1, 5, 5)"),
         (lambda tensors: tensors.update({"model.4.weight": torch.zeros(0, 1, 3, 3)}), "width down1 is 0"),

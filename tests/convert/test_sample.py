@@ -1,4 +1,4 @@
-"""A picture that the original's own code drew tells whether the import assumed the right things."""
+"""An output of the original code shows whether the assumptions of the import are right."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ def test_the_right_assumptions_pass(source: Path, name: str, capsys: pytest.Capt
         Image.open(drawn(network, source)).save(sample, quality=100, subsampling=0)
     convert(saved(network, source.with_name("G.pth")), out, (SIZE, SIZE), sample=(source, sample))
     assert out.is_file()
-    assert "the generator draws it too" in capsys.readouterr().out
+    assert "matches the generator's output" in capsys.readouterr().out
 
 
 def test_a_norm_that_is_not_the_originals_is_refused(source: Path) -> None:
     network = lively(Resnet((2,) * 8, 3, kind="none")).eval()
     file, out = saved(network, source.with_name("G.pth")), source.with_name("ours.safetensors")
-    with pytest.raises(GancompError, match=r"output\.png: is not what this generator draws .* instance norm"):
+    with pytest.raises(GancompError, match=r"output\.png: is not this generator's output .* instance norm"):
         convert(file, out, (SIZE, SIZE), norm="instance", sample=(source, drawn(network, source)))
     assert not out.exists()
 
@@ -70,5 +70,5 @@ def test_pictures_that_cannot_be_compared(source: Path) -> None:
     network = lively(Resnet((2,) * 8, 3)).eval()
     small = source.with_name("small.png")
     Image.open(source).resize((16, 16)).save(small)
-    with pytest.raises(GancompError, match=r"small\.png: is 16x16, and .*input\.png 32x32"):
+    with pytest.raises(GancompError, match=r"small\.png: is 16x16, but .*input\.png is 32x32"):
         convert(saved(network, source.with_name("G.pth")), source.with_name("o.safetensors"), sample=(source, small))

@@ -1,1 +1,1 @@
-"""The names under which others keep their networks, and gancomp's for the same tensors."""
+"""The tensor names of other projects' networks, mapped to gancomp's."""

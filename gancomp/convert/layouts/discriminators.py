@@ -1,6 +1,6 @@
 """PatchGANs, at one scale or several.
 
-pytorch-CycleGAN-and-pix2pix's are one Sequential with gancomp's own positions. SPADE's:
+pytorch-CycleGAN-and-pix2pix's is one Sequential with gancomp's positions. SPADE's:
 
 | there, scale s, layer l of `discriminator_{s}.model{l}` | here, in `scales.{s}.layers.{l}`                       |
 | :------------------------------------------------------ | :----------------------------------------------------- |
@@ -17,36 +17,36 @@ from gancomp.convert.reading import Refused, Tensors, some
 
 
 def recognise_discriminator(tensors: Tensors) -> tuple[Fields, Tensors]:
-    """A discriminator's shape (channels that it sees, ndf, layers, scales), and its tensors under gancomp's names.
+    """A discriminator's shape (input channels, ndf, layers, scales), and its tensors under gancomp's names.
 
-    `scales` is missing for the PatchGAN of pix2pix and CycleGAN. gancomp's own names are known too. Raises Refused for
-    any other, and where the norm is not instance norm, which gancomp's discriminators have.
+    The PatchGAN of pix2pix and CycleGAN has no `scales`. gancomp's own names are accepted too. Raises Refused for
+    any other, and for norms other than instance norm, the one of gancomp's discriminators.
     """
     if any(name.startswith(("discriminator_0.", "scales.0.")) for name in tensors):
         return _multiscale_discriminator(tensors)
     return _patch_discriminator(tensors)
 
 
-#: What to do with a discriminator that is not taken.
-_WITHOUT = "go without it; students then begin against a fresh one"
+#: The remedy for an unsupported discriminator.
+_WITHOUT = "leave it out; students then start with an untrained one"
 
 
 def _patch_discriminator(tensors: Tensors) -> tuple[Fields, Tensors]:
     if "net.0.weight" in tensors:
         raise Refused(
-            f"is a discriminator of single pixels (pix2pix's pixel), and those here judge patches: {_WITHOUT}"
+            f"is a discriminator of single pixels (pix2pix's pixel); only PatchGANs are supported: {_WITHOUT}"
         )
     places = sorted(int(match[1]) for name in tensors if (match := re.fullmatch(r"model\.(\d{1,3})\.weight", name)))
     if places[:1] != [0] or len(places) < 3:
         raise Refused(
-            f"has tensors of no known discriminator ({some(list(tensors))}); known are those of "
+            f"has tensors of no known discriminator ({some(list(tensors))}); supported are those of "
             "pytorch-CycleGAN-and-pix2pix and SPADE"
         )
     if "model.3.weight" in tensors:
-        raise Refused(f"is a discriminator with batch norm, and those here have instance norm: {_WITHOUT}")
+        raise Refused(f"is a discriminator with batch norm; only instance norm is supported: {_WITHOUT}")
     if "model.2.weight" in tensors and "model.2.bias" not in tensors:
         raise Refused(
-            f"is a discriminator without norm (no biases: pix2pix's none), and those here have one: {_WITHOUT}"
+            f"is a discriminator without norm (no biases: pix2pix's none); instance norm is required: {_WITHOUT}"
         )
     layers = len(places) - 2
     if places != [0, *(3 * layer - 1 for layer in range(1, layers + 2))]:

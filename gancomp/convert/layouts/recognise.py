@@ -1,4 +1,4 @@
-"""Whose generator a state dict is, by its tensors alone."""
+"""Recognise the layout of a generator's state dict by its tensors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gancomp.convert.reading import Refused, Tensors, some
 def recognise(tensors: Tensors) -> tuple[Fields, Tensors]:
     """The generator's fields, and its tensors under gancomp's names.
 
-    Raises Refused when the names are of no layout above, or the layout's own parts are missing.
+    Raises Refused if the names match no layout, or tensors of the layout are missing.
     """
     if any(name.startswith("head_0.") for name in tensors):
         return read_spade(tensors)
@@ -21,10 +21,10 @@ def recognise(tensors: Tensors) -> tuple[Fields, Tensors]:
     if blocks := residual_blocks_of(tensors):
         return read_resnet(tensors) if blocks[0] == 10 and not filters_of(tensors) else read_residual(tensors, blocks)
     if any(name.startswith(("model.0.", "discriminator_0.")) for name in tensors):
-        raise Refused("is a discriminator; where a generator is asked for, name the file with G in its name")
+        raise Refused("is a discriminator; pass the generator's file, which usually has G in its name")
     raise Refused(
-        f"has tensors of no known generator ({some(list(tensors))}); known are ResNets and U-Nets of "
+        f"has tensors of no known generator ({some(list(tensors))}); supported are ResNets and U-Nets of "
         "pytorch-CycleGAN-and-pix2pix and CUT, pix2pixHD's global generator, SPADE, and the generators of GAN "
-        "Compression. Any other is read with the function that builds it: --generator package.module:function "
+        "Compression. Any other needs the function that builds it: --generator package.module:function "
         "--weights FILE"
     )

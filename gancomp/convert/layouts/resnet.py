@@ -29,11 +29,13 @@ def read_resnet(tensors: Tensors) -> tuple[Fields, Tensors]:
     numbers = {int(match[1]) for name in tensors if (match := re.match(r"model\.(\d{1,4})\.conv_block\.", name))}
     blocks = len(numbers)
     if numbers != set(range(10, 10 + blocks)) or blocks < 3:
-        raise Refused(f"has {blocks} residual blocks from model.{min(numbers)} on; known are 3 or more from 10 on")
+        raise Refused(
+            f"has {blocks} residual blocks from model.{min(numbers)} on; 3 or more from model.10 on are supported"
+        )
     parts = {1: "stem.1", 2: "stem.2", 4: "down1.0", 5: "down1.1", 7: "down2.0", 8: "down2.1"}
     parts |= {10 + blocks: "up1.0", 11 + blocks: "up1.1", 13 + blocks: "output.0", 14 + blocks: "output.1"}
     parts |= {17 + blocks: "output.4"}
-    # Dropout takes a place between the first activation and the second padding.
+    # Dropout takes a position between the first activation and the second padding.
     second = 5 if any(name.startswith("model.10.conv_block.5.") for name in tensors) else 6
     places = {1: "1", 2: "2", second: "5", second + 1: "6"}
 
@@ -73,15 +75,15 @@ def read_resnet(tensors: Tensors) -> tuple[Fields, Tensors]:
 
 
 def _check_groups(tensors: Tensors, inner: str, blocks: int) -> None:
-    """Raises Refused where residual blocks of one group differ in their inner width."""
+    """Raises Refused if residual blocks of one group differ in their inner width."""
     third = blocks // 3
     for group, count in enumerate((third, third, blocks - 2 * third), start=1):
         found = [outputs_of(tensors, f"blocks{group}.{index}.{inner}") for index in range(count)]
         if len(set(found)) > 1:
             raise Refused(
-                f"has residual blocks of {', '.join(map(str, found))} channels in one group, as GAN Compression's "
-                "older (legacy) sub-networks have, and a group here has one width: take a newer sub-network, or "
-                "compress the generator that it was cut from"
+                f"has residual blocks of {', '.join(map(str, found))} channels in one group, like GAN Compression's "
+                "older (legacy) sub-networks, but a group needs one width: use a newer sub-network, or "
+                "compress the original generator"
             )
 
 
@@ -100,20 +102,20 @@ def filters_of(tensors: Tensors) -> list[int]:
 
 
 def read_residual(tensors: Tensors, blocks: Sequence[int]) -> tuple[Fields, Tensors]:
-    """What `gancomp.nets.residual` builds, by the names that it has too."""
+    """A generator that `gancomp.nets.residual` builds with the same tensor names."""
     first, last = blocks[0], blocks[-1]
     filters = filters_of(tensors)
     blurred_down, blurred_up = any(at < first for at in filters), any(at > last for at in filters)
     downs, rest = divmod(first - 4, 4 if blurred_down else 3)
     if rest or not 1 <= downs <= 5 or list(blocks) != list(range(first, last + 1)):
         raise Refused(
-            f"has residual blocks at {', '.join(map(str, blocks[:4]))} … of its Sequential, where no generator of CUT "
-            "or pix2pixHD has them"
+            f"has residual blocks at {', '.join(map(str, blocks[:4]))} … of its Sequential, unlike CUT's and "
+            "pix2pixHD's generators"
         )
     output = last + downs * (4 if blurred_up else 3) + 2
     norm, tensors = norm_of(tensors, "model.2", "model.1")
     kind = "affine" if norm.get("statistics") == "batch" else norm["norm"]
-    if kind == "affine":  # read as what it is
+    if kind == "affine":  # built as affine instance norm, without statistics
         tensors = {name: tensor for name, tensor in tensors.items() if "running_" not in name}
     return {
         "family": "module",

@@ -1,6 +1,5 @@
 """SPADE generators: GauGAN's, and GAN Compression's.
 
-
 | there                                             | here                                                        |
 | :------------------------------------------------ | :---------------------------------------------------------- |
 | `fc` · `conv_img`                                 | `fc` · `output`                                             |
@@ -9,7 +8,7 @@
 | `.norm_0.param_free_norm`                         | `.norm_0.norm` (likewise `norm_1`, `norm_s`)                |
 | `.norm_0.mlp_shared.0`, `.mlp_gamma`, `.mlp_beta` | `.norm_0.shared.0`, `.gamma`, `.beta`                       |
 | `.mlp_gamma.conv.0`, `.2`                         | separable: depthwise `.gamma.0`, pointwise `.gamma.2`       |
-| `.param_free_norm.running_mean`, `_var`           | separable: of the whole network's channels, the first kept  |
+| `.param_free_norm.running_mean`, `_var`           | separable: the leading ones of the whole network's channels |
 """
 
 from __future__ import annotations
@@ -29,10 +28,10 @@ _SPADE_NORM = {"param_free_norm": "norm", "mlp_shared": "shared", "mlp_gamma": "
 
 def read_spade(tensors: Tensors) -> tuple[Fields, Tensors]:
     if any(name.startswith("up_4.") for name in tensors):
-        raise Refused("doubles seven times (`most`, with up_4); known are `normal` and `more`")
+        raise Refused("doubles seven times (`most`, with up_4); supported are `normal` and `more`")
     if "fc.weight" in tensors and tensors["fc.weight"].ndim == 2:
         raise Refused(
-            "starts from a style vector (trained with --use_vae); known are generators that start from labels"
+            "starts from a style vector (trained with --use_vae); only generators that start from labels are supported"
         )
 
     def rename(name: str) -> str | None:
@@ -47,8 +46,8 @@ def read_spade(tensors: Tensors) -> tuple[Fields, Tensors]:
         inner, inputs = (outputs_of(renamed, f"up{number}.conv_0", side=side) for side in (0, 1))
         if inner > inputs:
             raise Refused(
-                f"widens from {inputs} to {inner} channels within up_{number - 1}, which no block here does: take a "
-                f"sub-network whose up_{number - 1} writes no more channels than it reads"
+                f"widens from {inputs} to {inner} channels within up_{number - 1}, which is not supported: use a "
+                f"sub-network whose up_{number - 1} has no more output channels than input channels"
             )
     norm = "batch" if "head.norm_0.norm.running_mean" in renamed else "instance"
     scales = {"fc": 16, "head.conv_0": 16, "middle1.conv_0": 16, "middle2.conv_0": 16}
@@ -67,14 +66,14 @@ def read_spade(tensors: Tensors) -> tuple[Fields, Tensors]:
 
 
 def _hidden(tensors: Tensors, widths: Sequence[int]) -> int | None:
-    """Hidden channels of the SPADE layers where all blocks have as many (SPADE's own has 128), and not 2c."""
+    """Hidden channels of the SPADE layers if equal in all blocks (128 in SPADE's own code) and not 2c; else None."""
     blocks = ("head", "middle1", "middle2", "up1", "up2", "up3", "up4")
     found = [outputs_of(tensors, f"{block}.norm_0.shared.0") for block in blocks]
     return found[0] if len(set(found)) == 1 and found != [2 * width for width in widths[1:]] else None
 
 
 def _with_own_statistics(tensors: Tensors) -> Tensors:
-    """GAN Compression's sub-networks keep the statistics of all of the whole network's channels, and read the first."""
+    """Cut statistics to the layer's channels: GAN Compression's sub-networks keep those of the whole network."""
     own = dict(tensors)
     for name in tensors:
         match = re.fullmatch(r"(.+)\.norm\.running_(?:mean|var)", name)
@@ -84,14 +83,14 @@ def _with_own_statistics(tensors: Tensors) -> Tensors:
 
 
 def _folded(tensors: Tensors) -> Tensors:
-    """Spectral norm, as PyTorch's first form keeps it, divided out: weight = weight_orig / σ, σ = uᵀ W v."""
+    """Fold the spectral norm of PyTorch's older API into the weights: weight = weight_orig / σ, σ = uᵀ W v."""
     folded = dict(tensors)
     for name in [name for name in tensors if name.endswith(".weight_orig")]:
         layer = name.removesuffix("_orig")
         weight = folded.pop(name)
         u, v = (folded.pop(f"{layer}_{side}", None) for side in "uv")
         if u is None or v is None or (u.numel(), v.numel()) != (len(weight), weight[:1].numel()):
-            raise Refused(f"{name} has no {layer}_u and {layer}_v that fit it, which its spectral norm needs")
+            raise Refused(f"{name} needs {layer}_u and {layer}_v of matching size for its spectral norm")
         folded[layer] = weight / torch.dot(u.flatten(), weight.flatten(1) @ v.flatten())
         if not torch.isfinite(folded[layer]).all():
             raise Refused(f"{name} has a spectral norm of zero")

@@ -1,8 +1,8 @@
 """pix2pix's U-Net.
 
-It nests: `model.model` is the outermost level; a level's `model` holds the next at 1 (outermost) or 3:
+Its levels are nested: `model.model` is the outermost; a level's `model` contains the next at 1 (outermost) or 3:
 
-| level              | down, norm | up, norm | (dropout, where there is any, comes last and shifts nothing) |
+| level              | down, norm | up, norm | (dropout, if any, comes last and shifts no position)         |
 | :----------------- | :--------- | :------- | :----------------------------------------------------------- |
 | outermost          | 0, none    | 3, none  | `down.0.conv`, `up.0.conv`                                   |
 | between            | 1, 2       | 5, 6     | `down.{i}.conv`, `.norm`, `up.{i}.conv`, `.norm`             |
@@ -39,8 +39,8 @@ def read_unet(tensors: Tensors) -> tuple[Fields, Tensors]:
     norm, renamed = norm_of(renamed, "up.1.norm", *(f"down.{level}.conv" for level in range(innermost + 1)))
     if norm["norm"] == "batch" and "down.0.conv.bias" in renamed:
         raise Refused(
-            "is a U-Net of affine instance norm (norms with scales, and convolutions with biases), which no U-Net of "
-            "pix2pix has, and none here: train it with --norm instance or batch"
+            "is a U-Net with affine instance norm (norms with scales, and convolutions with biases), which is not "
+            "supported: train it with --norm instance or batch"
         )
     return {
         "family": "unet",
