@@ -1,4 +1,4 @@
-"""Is the search right? Does the once-for-all network rank subnets as their training does, as Section 3.3 assumes?"""
+"""Rank agreement: does the once-for-all network rank subnets as their own training does (Section 3.3)?"""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ RESAMPLES = 2000
 
 
 def write_points(config: Config, path: Path) -> None:
-    """One line a subnet and metric: its score by the once-for-all network on train-2, and what training makes of it."""
+    """Write one line per subnet and metric: its score in the once-for-all network on train-2, and after training."""
     rows = []
     for subnet in RANKED:
         found = {stage: measure(config, f"{subnet}:{stage}") for stage in AGAINST}
@@ -54,7 +54,7 @@ def write_points(config: Config, path: Path) -> None:
 
 
 def kendall(a: Sequence[float], b: Sequence[float]) -> tuple[float, float, float]:
-    """Kendall's τ of two rankings and its 95% interval over draws of the pairs (NaN where all are tied)."""
+    """Kendall's τ of two rankings and its 95% bootstrap interval over the pairs (NaN if all are tied)."""
     first, second = np.asarray(a, float), np.asarray(b, float)
     draw = rng.generator(0, "kendall")
     taus = []
@@ -86,7 +86,7 @@ def agreements(points: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
 
 
 def optimism(config: Config) -> list[dict[str, str]]:
-    """What the winner scores on train-2, which chose it, and on validation, which did not, for every role."""
+    """The winner's scores on train-2, by which it was selected, and on validation, for every role."""
     rows = []
     for role in study_of(config).experiments:
         found = measure(config, f"{role}:subnet")
@@ -110,7 +110,7 @@ def optimism(config: Config) -> list[dict[str, str]]:
 
 
 def draw(path: Path) -> Figure | None:
-    """Validation scores against the once-for-all network's on train-2, with τ; None where nothing was run."""
+    """Validation scores against the once-for-all network's on train-2, with τ; None if nothing was run."""
     with path.open(newline="", encoding="utf-8") as stream:
         points = list(csv.DictReader(stream))
     if not points:
@@ -131,5 +131,5 @@ def draw(path: Path) -> Figure | None:
             axes[row][column].set_title(f"{told}\n{interval}")
             axes[row][column].set_ylabel(f"{metric.head} {metric.arrow}, validation")
             axes[row][column].set_xlabel(f"{metric.head} {metric.arrow}, train-2")
-    figure.supxlabel("across: in the once-for-all network; τ: Kendall's, with its 95% interval", fontsize=8)
+    figure.supxlabel("x axis: in the once-for-all network; τ: Kendall's, with its 95% interval", fontsize=8)
     return figure

@@ -1,4 +1,4 @@
-"""Figure 2: what conditional GANs cost beside networks that classify. Computed, not typed."""
+"""Figure 2: the computed costs of conditional GANs and of image classifiers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from gancomp.measure.macs import profile
 from gancomp.spec import GeneratorSpec
 
-#: torchvision's networks by the name that they are known by, at the size of picture that they take.
+#: torchvision's networks with their input sizes, by their usual names.
 CLASSIFIERS: dict[str, tuple[str, int]] = {
     "MobileNet-v3": ("mobilenet_v3_large", 224),
     "MobileNet-v2": ("mobilenet_v2", 224),
@@ -30,7 +30,7 @@ GENERATORS: dict[str, dict[str, Any]] = {
 
 
 def costs() -> list[dict[str, Any]]:
-    """Name, kind, MACs and parameters (exact: convolutions and linear layers) of each network for one picture."""
+    """Name, kind, size, MACs per picture (exact: convolutions and linear layers) and parameters of each network."""
     rows = []
     for name, (builder, size) in CLASSIFIERS.items():
         macs, params = count_classifier(builder, size)

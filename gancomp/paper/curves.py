@@ -1,4 +1,4 @@
-"""The paper's curves (Figures 5 to 8) over model sizes, from what the study ran: first a CSV, then a plot of it."""
+"""The paper's curves (Figures 5 to 8) over model sizes, from the study's runs: first a CSV, then its plot."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ COLUMNS = (
     *("panel", "series", "reference", "experiment", "stage", "metric", "params", "macs", "macs_paper"),
     *("value", "sd", "seeds", "seed_list", "data_hash", "code_version"),
 )
-#: What the paper calls the roles that a study fills.
+#: The paper's names of a study's roles.
 ROLES: Mapping[str, str] = {
     "horse2zebra": "horse→zebra",
     "edges2shoes": "edges→shoes",
@@ -34,26 +34,26 @@ ROLES: Mapping[str, str] = {
     "cityscapes": "cityscapes",
     "gaugan": "GauGAN, cityscapes",
 }
-#: Inches: one column of a paper.
+#: Width of a paper's column in inches.
 COLUMN = 3.3
-#: About so many letters of 8 points fill a column.
+#: Approximate letters of 8 points per column.
 LETTERS = 52
 LOOKS = (
     *((VERMILION, "o"), (BLUE, "s"), (GREEN, "D"), (ORANGE, "^"), (BLACK, "v")),
     *((SKY, "P"), (PURPLE, "X"), (GREY, "*")),
 )
-#: Fewer sizes are points, not a curve.
+#: Fewer sizes are drawn as points without a line.
 SIZES_OF_A_CURVE = 3
-#: A metric of pictures stands below the experiment's own, which may be tuned to.
+#: Metrics of generated pictures, shown below the experiment's own metric.
 BESIDE = ("fid", "kid")
 
 Point = Mapping[str, str]
 
 
 def place_title(config: Config, reference: str) -> str:
-    """What this run took in the place of *reference*, and whose place that is: `Outline → emoji (paper: edges→shoes)`.
+    """The title of the experiment at *reference*, with the paper's: `Outline → emoji (paper: edges→shoes)`.
 
-    GancompError if the study has no such role.
+    Raises GancompError if the study has no such role.
     """
     match, declared = REFERENCE.fullmatch(reference), study_of(config).experiments
     role = next((role for role in match["roles"].split("|") if role in declared), None) if match else None
@@ -64,7 +64,7 @@ def place_title(config: Config, reference: str) -> str:
 
 
 def write_points(config: Config, name: str, path: Path) -> None:
-    """The points of a figure that were run, as CSV: the experiment's metric, and every other that was measured."""
+    """Write the points of a figure that were run as CSV: the experiment's metric, and all others measured."""
     rows: list[dict[str, Any]] = []
     for panel in CURVES[name].panels.values():
         for series, places in panel.items():
@@ -76,7 +76,7 @@ def write_points(config: Config, name: str, path: Path) -> None:
 
 
 def points_of(config: Config, found: Measured, about: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-    """The rows of what was run in one place, *about* which panel, series and reference are known."""
+    """The CSV rows of one place; *about* has the columns panel, series and reference."""
     declared, records = config.experiments[found.experiment], found.evaluations
     if not records or found.cost is None:
         return
@@ -98,7 +98,7 @@ def points_of(config: Config, found: Measured, about: Mapping[str, str]) -> Iter
 
 
 def read_points(path: Path) -> list[Point]:
-    """The rows of a figure's CSV; GancompError if it is missing or lacks a column."""
+    """The rows of a figure's CSV. Raises GancompError if it is missing or lacks a column."""
     try:
         with path.open(newline="", encoding="utf-8") as stream:
             reader = csv.DictReader(stream)
@@ -111,9 +111,9 @@ def read_points(path: Path) -> list[Point]:
 
 
 def draw(path: Path) -> Figure | None:
-    """A figure from the CSV that `write_points` wrote and nothing else; None where it holds no point.
+    """The figure of a CSV from `write_points`; None if it has no points.
 
-    A panel (column) each data set; its own metric above, FID or KID below.
+    One column of panels per data set: its own metric above, FID or KID below.
     """
     points = read_points(path)
     if not points:
@@ -123,7 +123,7 @@ def draw(path: Path) -> Figure | None:
     metrics = {panel: _metrics(points, panel) for panel in panels}
     rows = max(map(len, metrics.values()))
     columns = _legend_columns(list(looks), len(panels))
-    names = max(2, math.ceil(len(looks) / columns))  # rows of the legend; two have room in any case
+    names = max(2, math.ceil(len(looks) / columns))  # rows of the legend; there is always room for two
     figure = Figure(figsize=(COLUMN * len(panels), 0.9 + 1.9 * rows + 0.17 * (names - 2)), layout="constrained")
     axes = figure.subplots(rows, len(panels), squeeze=False, sharex="col")
     scale, unit = _unit(points)
@@ -148,13 +148,13 @@ def draw(path: Path) -> Figure | None:
 
 
 def look(index: int) -> tuple[str, str]:
-    """Colour and marker of a series: once all colours are used, they come again with other markers."""
+    """Colour and marker of a series: colours repeat with other markers."""
     rounds, at = divmod(index, len(LOOKS))
     return LOOKS[at][0], LOOKS[(at + rounds) % len(LOOKS)][1]
 
 
 def _legend_columns(labels: Sequence[str], panels: int) -> int:
-    """As many as fit above the panels, three at most."""
+    """The number of legend columns that fit above the panels, at most three."""
     for columns in (3, 2):
         rows = math.ceil(len(labels) / columns)
         widest = [max(map(len, labels[at : at + rows])) for at in range(0, len(labels), rows)]
@@ -164,7 +164,7 @@ def _legend_columns(labels: Sequence[str], panels: int) -> int:
 
 
 def _metrics(points: Sequence[Point], panel: str) -> list[str]:
-    """The metric that the experiment is optimised for, which the CSV names first, and one of the pictures' own."""
+    """The experiment's metric, which comes first in the CSV, and one metric of generated pictures."""
     measured = list(dict.fromkeys(point["metric"] for point in points if point["panel"] == panel))
     return [measured[0], *[key for key in BESIDE if key in measured[1:]][:1]]
 
@@ -172,7 +172,7 @@ def _metrics(points: Sequence[Point], panel: str) -> list[str]:
 def _draw_panel(
     axes: Axes, points: Sequence[Point], looks: Mapping[str, tuple[str, str]], scale: float
 ) -> dict[str, Any]:
-    """All series of one metric; returns what the legend shows of each."""
+    """Draw all series of one metric; returns their legend handles."""
     metric = BY_KEY[points[0]["metric"]]
     handles: dict[str, Any] = {}
     for series in dict.fromkeys(point["series"] for point in points):
@@ -197,7 +197,7 @@ def _draw_panel(
 
 
 def _unit(points: Sequence[Point]) -> tuple[float, str]:
-    """Giga or mega, by the magnitude of the smallest."""
+    """Scale and name of the unit of MACs: giga or mega, by the smallest value."""
     macs = [int(point["macs"]) for point in points]
     return (1e9, "G") if min(macs) >= 0.1e9 and max(macs) >= 1e9 else (1e6, "M")
 
@@ -207,13 +207,13 @@ def _sizes(points: Sequence[Point]) -> int:
 
 
 def _note(points: Sequence[Point]) -> str:
-    """How many seeds stand behind a point, and which series have too few sizes to be curves."""
+    """The number of seeds per point, and the series with too few sizes for a curve."""
     seeds = sorted({int(point["seeds"]) for point in points})
     several = " or ".join(str(count) for count in seeds if count > 1)
     if not several:
         told = "One seed."
     else:
-        told = f"Bars: ± standard deviation over {several} seeds" + ("; without one, one seed." if 1 in seeds else ".")
+        told = f"Bars: ± standard deviation over {several} seeds" + ("; no bar: one seed." if 1 in seeds else ".")
     few = [
         series
         for series in dict.fromkeys(point["series"] for point in points)

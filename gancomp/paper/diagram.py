@@ -1,4 +1,4 @@
-"""Figure 3: the method, as the stages of the workflow and what each reads of which."""
+"""Figure 3: the method, as the stages of the workflow and their inputs."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from gancomp.config.study import study_of
 from gancomp.pipeline.stages import STAGES, UPSTREAM, stages_of, upstream_of
 from gancomp.report.style import BLUE, GREY, PAGE, VERMILION
 
-#: Stages that measure, and make no generator.
+#: Stages without a generator; left out.
 MEASURING = ("statistics", "judge")
-#: What the paper calls them; a stage that is not here stands under its own name alone.
+#: The paper's terms, shown below the stages' names.
 WORDS: Mapping[str, str] = {
     "dataset": "pictures",
     "original": "uncompressed",
@@ -30,22 +30,22 @@ WORDS: Mapping[str, str] = {
     "scratch": "baseline",
     "export": "one file",
 }
-#: What the comparison is about.
+#: Stages of the compressed generator, drawn in another colour.
 OURS = ("subnet", "finetune", "export")
 #: Inches between two columns, and between two rows.
 ACROSS, DOWN = PAGE / 9.2, 0.72
 
 
 def draw_method(config: Config) -> Figure:
-    """The stages left to right in the order in which they can run, an arrow to each from every stage that it reads.
+    """The stages from left to right in their order of execution, with arrows from their inputs.
 
-    They are those of the study's first compressed experiment, or without one all that there are.
+    Shows the stages of the study's first compressed experiment; without one, all stages.
     """
     return draw(edges_of(config))
 
 
 def edges_of(config: Config) -> dict[str, tuple[str, ...]]:
-    """Every stage that makes a generator or its data, and what it reads of the others, in the order of the workflow."""
+    """Every stage that makes a generator or its data, with the stages that it reads, in the order of the workflow."""
     compressed = (name for name in study_of(config).experiments.values() if config.experiments[name].compressed)
     experiment = next(compressed, None)
     had = [stage for stage in (stages_of(config, experiment) if experiment else STAGES) if stage not in MEASURING]
@@ -54,12 +54,12 @@ def edges_of(config: Config) -> dict[str, tuple[str, ...]]:
 
 
 def layout(edges: Mapping[str, Sequence[str]]) -> dict[str, tuple[int, int]]:
-    """Column and row of each stage: a column behind all that it reads; the longest way through lies in row 0, the
-    others below it."""
+    """Column and row of each stage: the column after those of its inputs; row 0 for the longest path, rows below for
+    other stages."""
     column: dict[str, int] = {}
     for stage, before in edges.items():
         column[stage] = 1 + max((column[one] for one in before), default=-1)
-    # Of two equally long ways, that through the stage which comes last: the teacher's, not the original's.
+    # Of equally long paths, the one through the later stage: the teacher, not the original.
     spine = [max(column, key=lambda stage: column[stage])]
     while before := [one for one in edges[spine[-1]] if column[one] == column[spine[-1]] - 1]:
         spine.append(before[-1])
@@ -72,7 +72,7 @@ def layout(edges: Mapping[str, Sequence[str]]) -> dict[str, tuple[int, int]]:
 
 
 def draw(edges: Mapping[str, Sequence[str]]) -> Figure:
-    """*edges*: each stage with those that it reads, which come before it."""
+    """Draw *edges*: each stage with the stages that it reads, which come before it."""
     place = layout(edges)
     columns, rows = (1 + max(at[axis] for at in place.values()) for axis in (0, 1))
     figure = Figure(figsize=(ACROSS * (columns + 0.2), DOWN * (rows + 0.5)))
@@ -90,14 +90,14 @@ def draw(edges: Mapping[str, Sequence[str]]) -> Figure:
     for stage, before in edges.items():
         for one in before:
             (left, above), (right, below) = place[one], place[stage]
-            # What would pass through the boxes between goes over them.
+            # An arrow over more than one column is bent around the boxes between.
             over = above == below and right - left > 1
             arrow = FancyArrowPatch(
                 (left, -above),
                 (right, -below),
                 arrowstyle="-|>",
                 mutation_scale=7,
-                zorder=4,  # boxes find their places as they are drawn, and arrows end at them
+                zorder=4,  # above the boxes, whose extents are known only when drawn
                 color=GREY,
                 linewidth=0.9,
                 connectionstyle=f"arc3,rad={-0.45 if over else 0}",

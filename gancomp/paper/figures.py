@@ -1,4 +1,4 @@
-"""The paper's figures from what the study ran; one of which nothing was run says so."""
+"""The paper's figures from the study's runs; a figure without runs is a placeholder."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from gancomp.report.style import BLUE, DPI, GREY, VERMILION, save, style
 
 
 def write_figure(config: Config, name: str) -> None:
-    """`{name}.svg` and `.png` in the study's folder, with `{name}.csv` where it shows numbers.
+    """Write `{name}.svg` and `.png` in the study's folder, with `{name}.csv` if it shows numbers.
 
-    What was not run is drawn as a picture that says so: a target has its file.
+    Without runs, writes a placeholder "not run", because the workflow expects the files.
     """
     stem = study_folder(config) / name
     if name in NUMBERED:
@@ -54,9 +54,9 @@ def _write_points(config: Config, name: str, path: Path) -> None:
 
 
 def redraw(name: str, path: Path) -> None:
-    """Draw a figure of numbers beside its CSV and from that alone; GancompError where the figure shows no numbers."""
+    """Draw a figure from its CSV alone, and save it beside it. Raises GancompError if the figure has no CSV."""
     if name not in NUMBERED:
-        raise GancompError(f"{name}: is not drawn from numbers; those are {', '.join(NUMBERED)}")
+        raise GancompError(f"{name}: is not drawn from a CSV; choose one of {', '.join(NUMBERED)}")
     with style():
         save(NUMBERED[name](path) or _not_run(name), path.with_suffix(""))
 
@@ -89,7 +89,7 @@ def draw_costs(path: Path) -> Figure:
         panel.xaxis.set_minor_formatter(NullFormatter())
         panel.margins(0.08)
     axes[0].set_yticks(range(len(rows)), names, fontsize=6.5)
-    figure.supxlabel("for one picture of the size told, exact count", fontsize=8)
+    figure.supxlabel("for one picture of the given size, exact count", fontsize=8)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return figure
 
@@ -100,7 +100,7 @@ def _size(printed: str) -> str:
     return f"{height}²" if height == width else f"{height}×{width}"
 
 
-#: Figures of numbers, each by what draws it from its CSV.
+#: Figures of numbers, with the functions that draw them from their CSV.
 NUMBERED: dict[str, Callable[[Path], Figure | None]] = {
     **dict.fromkeys(CURVES, curves.draw),
     **{"figure2": draw_costs, "agreement": agreement.draw},

@@ -1,4 +1,4 @@
-"""Picture grids (Figures 1, 4, 9 to 13): what the original, ours and the uniform narrow generator draw. No torch."""
+"""Picture grids (Figures 1, 4, 9 to 13): outputs of the original, ours and the uniform narrow one. No torch."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from gancomp.report.scoreboard import Scoreboard, read_scoreboard, reduction
 from gancomp.report.stage import folders_of
 from gancomp.report.style import DPI, PAGE
 
-#: Pictures of each data set: the teaser has one, an overview of several data sets few.
+#: Pictures per data set, in figures with several data sets.
 PICTURES = {"figure1": 1, "figure4": 2}
-#: Columns, where there is such a picture: there is no truth without pairs.
+#: Columns and their heads; pictures that do not exist are left out (no truth without pairs).
 COLUMNS = {"input": "input", "target": "truth", "original": "original", "finetune": "ours", "narrow": "uniform narrow"}
-#: Inches: above a block its title and heads, below the last one a line.
+#: Inches: above a block for its title and heads, below the last block for a line, at the sides.
 HEAD, FOOT, MARGIN = 0.75, 0.24, 0.04
-#: And for each line of heads beyond three.
+#: Inches for each line of heads beyond three.
 LINE = 0.12
 
 
 @dataclass(frozen=True)
 class Block:
-    """The pictures of one data set: its title, the sheet (h, w, 3), and for each column of it its centre in the sheet's
-    pixels and what stands over it."""
+    """The pictures of one data set: title, sheet (h, w, 3), and for each column its centre in the sheet's pixels and
+    its head."""
 
     title: str
     sheet: Pixels
@@ -40,9 +40,9 @@ class Block:
 
 
 def draw_grids(config: Config, name: str) -> tuple[Figure | None, float]:
-    """The grid *name* with a block a role that was run, and the resolution to save it at; None where none was.
+    """The grid *name* with one block per role that was run, and its resolution in dpi; None if none was run.
 
-    Pictures are the first of the validation set, not selected. GancompError names the file of a run that is missing.
+    Pictures are the first of the validation set, not selected. Raises GancompError for a missing file of a run.
     """
     blocks = [
         _block(config, f"{role}:finetune", found.experiment, PICTURES.get(name, MOST_ROWS))
@@ -61,13 +61,13 @@ def _block(config: Config, reference: str, experiment: str, pictures: int) -> Bl
     shown = [name for name in COLUMNS if name in strips]
     sheet, centres = contact_sheet([strips[name][:pictures] for name in shown])
     heads = [head(board, column, config.experiments[experiment].metric) for column in shown]
-    # A long sheet goes on in a second block of the same columns.
+    # A long sheet continues in a second block with the same columns.
     heads *= len(centres) // len(shown)
     return Block(place_title(config, reference), sheet, tuple(zip(centres, heads, strict=True)))
 
 
 def head(board: Scoreboard, column: str, key: str) -> str:
-    """What stands over a column: who made it, its exact MACs, × fewer than the original's, and its score by *key*."""
+    """The head of a column: its generator, exact MACs, × fewer than the original, and score in metric *key*."""
     record = board.evaluations.get(column)
     if record is None:
         return COLUMNS[column]
@@ -79,15 +79,15 @@ def head(board: Scoreboard, column: str, key: str) -> str:
 
 
 def draw_blocks(blocks: Sequence[Block], page: float = PAGE) -> tuple[Figure, float]:
-    """The blocks one below the other, *page* inches wide, and the resolution to save them at."""
+    """The blocks one below the other, *page* inches wide, and the resolution in dpi."""
     inner = page - 2 * MARGIN
     lines = max(words.count("\n") for block in blocks for _, words in block.heads)
     over = HEAD + LINE * max(0, lines - 2)
-    # Every data set's pictures fill the page's width, whatever their size.
+    # All sheets are scaled to the page's width.
     heights = [inner * block.sheet.shape[0] / block.sheet.shape[1] for block in blocks]
     full = sum(heights) + over * len(blocks) + FOOT
     pixel = max(block.sheet.shape[1] for block in blocks) / inner
-    dpi = pixel * math.ceil(DPI / pixel)  # whole pixels, and letters that can be read
+    dpi = pixel * math.ceil(DPI / pixel)  # an integer multiple of the pixels, and legible text
     figure = Figure(figsize=(page, full))
     top = full
     for block, height in zip(blocks, heights, strict=True):

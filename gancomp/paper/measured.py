@@ -1,4 +1,4 @@
-"""What this run measured in a place of the paper's tables and figures: mean and spread over seeds. Imports no torch."""
+"""This run's measurements at the places of the paper's tables and figures: mean and spread over seeds. No torch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gancomp.report.records import Cost, Evaluation
 
 @dataclass(frozen=True)
 class Value:
-    """A mean over seeds with its sample standard deviation, None of one seed."""
+    """A mean over seeds with its sample standard deviation, None for one seed."""
 
     mean: float
     sd: float | None
@@ -28,12 +28,12 @@ class Value:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Value:
-        """Raises statistics.StatisticsError of no value."""
+        """Raises statistics.StatisticsError if there are no values."""
         return cls(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None, len(values))
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """The 95% interval of the mean by Student's t; None of one seed."""
+        """The 95% interval of the mean by Student's t; None for one seed."""
         from scipy import stats
 
         if self.sd is None:
@@ -44,7 +44,7 @@ class Value:
 
 @dataclass(frozen=True)
 class Measured:
-    """One place: the experiment and stage that take it, the evaluations of each seed that was run, and the cost."""
+    """One place: its experiment and stage, the evaluations of the seeds that were run, and the cost."""
 
     experiment: str
     stage: str
@@ -52,7 +52,7 @@ class Measured:
     cost: Cost | None
 
     def value(self, metric: str) -> Value | None:
-        """The *metric* over the seeds; None where it was not measured."""
+        """The *metric* over the seeds; None if it was not measured."""
         values = [value for record in self.evaluations if (value := getattr(record, metric)) is not None]
         return Value.of(values) if values else None
 
@@ -63,26 +63,26 @@ class Measured:
 
 
 def files_of(config: Config, reference: str) -> list[Path]:
-    """The evaluation of each seed in a place, run or not; none where the study has nothing there."""
+    """The evaluation files of all seeds at a place, run or not; empty if the study has no experiment there."""
     found = resolve(config, reference)
     return evaluations_of(config, *found) if found else []
 
 
 def evaluations_of(config: Config, experiment: str, stage: str) -> list[Path]:
-    """The evaluation of *stage* at each seed of *experiment*, run or not."""
+    """The evaluation files of *stage* at all seeds of *experiment*, run or not."""
     return [folder(config, seed, stage) / "evaluation.json" for seed in replicas(config, experiment)]
 
 
 def measure(config: Config, reference: str) -> Measured | None:
-    """What was run in the place *reference*; None where the study has nothing there."""
+    """The measurements at the place *reference*; None if the study has no experiment there."""
     found = resolve(config, reference)
     return measured(config, *found) if found else None
 
 
 def measured(config: Config, experiment: str, stage: str) -> Measured:
-    """What was run of *stage* of *experiment*, at its seeds.
+    """The measurements of *stage* of *experiment* at its seeds.
 
-    Its cost is known without a run, but for the stages whose widths a search or a threshold chooses.
+    The cost is known without a run, except for stages whose widths a search or a threshold chooses.
     """
     files = [file for file in evaluations_of(config, experiment, stage) if file.is_file()]
     evaluations = tuple(read(file, Evaluation, stage) for file in files)

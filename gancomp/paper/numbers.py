@@ -13,8 +13,8 @@ from gancomp.config.strict import Strict
 
 
 class Row(Strict):
-    """One row of a table: what it is called, what takes its place here (`study.resolve`), and its cells as
-    printed; a cell that the paper's text lacks is absent."""
+    """One row of a table: group and label, the place of this run's counterpart (`study.resolve`), and its cells as
+    printed; cells that are empty in the paper are missing."""
 
     group: str
     label: str
@@ -23,7 +23,7 @@ class Row(Strict):
 
 
 class PaperTable(Strict):
-    """One of the paper's tables; *columns* are their heads by key."""
+    """One of the paper's tables; `columns` has the heads by key."""
 
     title: str
     columns: dict[str, str]
@@ -33,7 +33,7 @@ class PaperTable(Strict):
     @model_validator(mode="before")
     @classmethod
     def _cells_lie_in_their_row(cls, data: Any) -> Any:
-        """In the file, a row's cells stand beside its label."""
+        """In the file, a row's cells are keys beside its label."""
         rows = []
         for row in data["rows"]:
             about = {key: row[key] for key in ("group", "label", "run") if key in row}
@@ -56,6 +56,6 @@ def load_numbers() -> dict[str, PaperTable]:
 
 
 def number(printed: str) -> float:
-    """What a cell says: `56.8G` → 56.8e9, `0.70M` → 7e5, `72.4%` → 72.4; ValueError where it is no number."""
+    """The value of a cell: `56.8G` → 56.8e9, `0.70M` → 7e5, `72.4%` → 72.4. Raises ValueError for other text."""
     scale = {"G": 1e9, "M": 1e6, "%": 1.0}
     return float(printed[:-1]) * scale[printed[-1]] if printed[-1:] in scale else float(printed)

@@ -24,24 +24,24 @@ from gancomp.report.page import STYLE
 from gancomp.report.reading import require
 
 CAPTIONS: Mapping[str, str] = {
-    "figure1": "One picture of each data set: what the original, the compressed and a uniformly narrow generator draw.",
-    "figure2": "Conditional GANs cost far more for a picture than networks that classify one; parameters are alike.",
-    "figure3": "The method, as the stages of the workflow and what each reads; numbers are the paper's sections.",
+    "figure1": "One picture per data set: outputs of the original, the compressed and a uniformly narrow generator.",
+    "figure2": "Conditional GANs need far more MACs per picture than image classifiers; parameters are similar.",
+    "figure3": "The method, as the stages of the workflow and their inputs; numbers are the paper's sections.",
     "figure4": "The compressed generator beside its original and a uniformly narrow one of the same cost.",
     "figure5": "CycleGAN students over sizes, trained unpaired or on their teacher's output.",
-    "figure6": "From scratch, pruned and distilled, and found by the search, over sizes.",
+    "figure6": "Generators from scratch, pruned and distilled, and found by the search, over sizes.",
     "figure7a": "Figure 5's comparison, as an ablation.",
     "figure7b": "Generators with normal and with separable residual blocks, from scratch, over sizes.",
-    "figure8": "Matching the teacher's output, against training from scratch and the whole method.",
+    "figure8": "Distillation of the output alone, compared with training from scratch and the whole method.",
     "figure9": "More pictures in the place of horse→zebra.",
     "figure10": "More pictures in the place of edges→shoes.",
     "figure11": "More pictures in the place of map→aerial photo.",
     "figure12": "More pictures in the place of cityscapes (pix2pix).",
     "figure13": "More pictures in the place of cityscapes (GauGAN).",
-    "agreement": "Not in the paper: whether scores in the once-for-all network rank subnets as training them does. "
-    "τ is Kendall's, with its 95% interval over draws of the subnets.",
+    "agreement": "Not in the paper: whether scores in the once-for-all network rank subnets as training does. "
+    "τ is Kendall's, with its 95% bootstrap interval over the subnets.",
 }
-#: CSS pixels an inch: a figure's letters of 8 points come out a little smaller than the text's.
+#: CSS pixels per inch: a figure's letters of 8 points are then a little smaller than the text.
 INCH = 120
 PAGE_STYLE = f"""{STYLE}
 h1 {{ line-height: 1.25; }} article h1 {{ font-size: 1.15rem; margin-bottom: .5rem; }}
@@ -54,9 +54,9 @@ article td:not(:first-child) {{ white-space: nowrap; }}
 
 
 def write_page(config: Config) -> None:
-    """`paper.html` in the study's folder; GancompError names the table or figure that is missing.
+    """Write `paper.html` in the study's folder. Raises GancompError for a missing table or figure.
 
-    What the paper printed is tinted. A figure of which nothing was run is a line that says so.
+    The paper's numbers are tinted. A figure without runs is a line "not run".
     """
     study, folder = study_of(config), study_folder(config)
     title = html.escape(study.title or study.name)
@@ -64,9 +64,9 @@ def write_page(config: Config) -> None:
     links = "".join(f'<a href="#{name}">{_told(name)}</a>' for name in (*names, *TABLES))
     body = [
         f"<h1>{title}</h1>",
-        "<p>The tables and figures of GAN Compression (Li et al., CVPR 2020): the numbers that it prints, tinted, and "
-        "beside them those of this run. A cell of the paper that is empty is not in its text; what this study did not "
-        "run says so.</p>",
+        "<p>The tables and figures of GAN Compression (Li et al., CVPR 2020): its printed numbers, tinted, and beside "
+        "them those of this run. Numbers that the paper does not print are empty; what this study did not run is "
+        "marked.</p>",
         _rows(("in the place of", "this run", "data set", "picture"), _roles(config)),
         f"<nav>{links}</nav>",
         "<h2>Figures</h2>",
@@ -74,7 +74,7 @@ def write_page(config: Config) -> None:
         "<h2>Tables</h2>",
         *(_table(folder, name) for name in TABLES),
         "<h2>The winner's optimism</h2>",
-        "<p>Its scores on train-2, which chose it, and on validation, which did not.</p>",
+        "<p>Its scores on train-2, by which it was selected, and on validation.</p>",
         _rows(("experiment", "metric", "train-2", "validation", "difference"), _optimism(config)),
         "<h2>What was not run</h2>",
         _absent(config),
@@ -101,7 +101,7 @@ def _told(name: str) -> str:
 
 
 def _run_in(config: Config, name: str) -> bool:
-    """Whether the study ran anything of what *name* shows; what needs no run always is."""
+    """Whether the study ran anything that *name* shows; True if it needs no run."""
     places = scored_in(name)
     return not places or any(file.is_file() for place in places for file in files_of(config, place))
 
@@ -120,9 +120,9 @@ def _figure(config: Config, folder: Path, name: str) -> str:
 
 
 def _table(folder: Path, name: str) -> str:
-    """The table's Markdown as HTML, the paper's columns marked."""
+    """The table's Markdown as HTML, with the paper's columns marked."""
     text = require(folder / f"{name}.md", "paper").read_text(encoding="utf-8")
-    # js-default: tables are understood, HTML in the text is shown, not run.
+    # js-default: supports tables, and escapes HTML in the text.
     tokens = MarkdownIt("js-default").parse(text)
     printed: set[int] = set()
     column = 0
@@ -141,7 +141,7 @@ def _table(folder: Path, name: str) -> str:
 
 
 def _rows(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A plain table; `not run` where there is no row."""
+    """A plain table; `not run` if it has no rows."""
     lines = [f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows]
     if not lines:
         return '<p class="none">not run</p>'
@@ -168,7 +168,7 @@ def _optimism(config: Config) -> list[tuple[str, ...]]:
 
 
 def _absent(config: Config) -> str:
-    """How many scores each table and figure lacks, and for how many of them the study has no experiment."""
+    """The number of missing scores of each table and figure, and for how many the study has no experiment."""
     lines = []
     for name in (*TABLES, *sorted(FIGURES, key=_order)):
         places = dict.fromkeys(scored_in(name))

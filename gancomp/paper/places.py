@@ -1,4 +1,4 @@
-"""Which places of the study each table and figure shows (`study.resolve`). Imports neither torch nor plots."""
+"""The places of the study in each table and figure (`study.resolve`). Imports neither torch nor matplotlib."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from gancomp.paper.numbers import load_numbers
 from gancomp.report.scoreboard import COMPARED
 
 TABLES = tuple(f"table{number}" for number in range(1, 9))
-#: Tables that need no scores: one measures cost, one prints the configuration.
+#: Tables without scores: one of measured costs, one of the configuration.
 UNSCORED = ("table2", "table5")
 
-#: Whose pictures each grid shows, by role.
+#: The roles whose pictures each grid shows.
 GRIDS: dict[str, tuple[str, ...]] = {
     "figure1": ("horse2zebra", "edges2shoes", "gaugan"),
     "figure4": ("cityscapes", "edges2shoes", "horse2zebra"),
@@ -26,7 +26,7 @@ GRIDS: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Curves:
-    """A figure: its title, and for each of its panels the places (`gancomp.config.study.resolve`) of every series."""
+    """A figure: its title, and for each panel the places (`gancomp.config.study.resolve`) of every series."""
 
     title: str
     panels: Mapping[str, Mapping[str, Sequence[str]]]
@@ -77,16 +77,16 @@ CURVES: dict[str, Curves] = {
 }
 
 
-#: The subnets that rank agreement is measured on: the best of each window of MACs, in the first role that there is.
+#: The subnets for rank agreement: the best of each window of MACs, of the first role that the study has.
 RANKED = tuple(f"edges2shoes|cityscapes|maps.rank-{place}" for place in range(1, 9))
-#: The stages whose validation scores are held against the once-for-all network's on train-2.
+#: The stages whose validation scores are compared with the once-for-all network's on train-2.
 AGAINST = {"subnet": "itself, on validation", "finetune": "fine-tuned", "scratch": "from scratch"}
 
 FIGURES = (*GRIDS, *CURVES, "figure2", "figure3", "agreement")
 
 
 def scored_in(name: str) -> list[str]:
-    """The places whose scores the table or figure *name* shows."""
+    """The places whose scores are in the table or figure *name*."""
     if name in UNSCORED:
         return []
     if name in TABLES:
@@ -99,5 +99,5 @@ def scored_in(name: str) -> list[str]:
 
 
 def measured_in(name: str) -> list[str]:
-    """The places whose cost, measured, the table *name* shows."""
+    """The places whose measured cost is in the table *name*."""
     return [row.run for row in load_numbers()[name].rows if row.run] if name == "table2" else []

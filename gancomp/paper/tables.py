@@ -1,4 +1,4 @@
-"""The paper's tables, its numbers beside this run's: CSV to compute with, Markdown to read, LaTeX to print."""
+"""The paper's tables, its numbers beside this run's, as CSV, Markdown and LaTeX."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ CSV_COLUMNS = (
     *("table", "group", "row", "column", "source", "value", "sd", "seeds"),
     *("experiment", "stage", "seed_list", "data_hash", "code_version", "command"),
 )
-#: Metrics that stand beside the paper's own in every table of quality.
+#: Metrics shown besides the paper's in every table of quality.
 BESIDE = ("fid", "kid", "l1")
 
 
 @dataclass(frozen=True)
 class Line:
-    """One row as it is printed: the paper's cells, and this run's under heads of their own."""
+    """One printed row: the paper's cells, and this run's cells by head."""
 
     row: Row
     measured: Measured | None
@@ -39,7 +39,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of the paper with what was run here in its places."""
+    """A table of the paper with this run's results."""
 
     name: str
     paper: PaperTable
@@ -49,12 +49,12 @@ class Table:
 
 
 def study_folder(config: Config) -> Path:
-    """Where the study's tables and figures lie."""
+    """The folder of the study's tables and figures."""
     return paths.RESULTS / "studies" / study_of(config).name
 
 
 def write_table(config: Config, name: str) -> None:
-    """`{name}.csv`, `.md` and `.tex` in the study's folder."""
+    """Write `{name}.csv`, `.md` and `.tex` in the study's folder."""
     table = build(config, name)
     stem = study_folder(config) / name
     write_csv(stem.with_suffix(".csv"), CSV_COLUMNS, list(traced(table)))
@@ -63,7 +63,7 @@ def write_table(config: Config, name: str) -> None:
 
 
 def build(config: Config, name: str) -> Table:
-    """The table *name* (`table1` … `table8`) as the study fills it."""
+    """The table *name* (`table1` … `table8`) with the study's results."""
     paper = load_numbers()[name]
     lines = []
     originals: dict[str, Measured | None] = {}
@@ -76,7 +76,7 @@ def build(config: Config, name: str) -> Table:
 
 
 def _own_cells(config: Config, name: str, row: Row, found: Measured | None, first: Measured | None) -> dict[str, str]:
-    """This run's cells of one row. What others did, and what the study has no place for, stays empty or says so."""
+    """This run's cells of one row: none for other authors' methods, "not run" if the study has no experiment."""
     if row.run is None:
         return {}
     if found is None:
@@ -103,7 +103,7 @@ def _own_cells(config: Config, name: str, row: Row, found: Measured | None, firs
 
 
 def _preference(found: Measured) -> str:
-    """The share of votes for this stage's pictures, with its 95% interval."""
+    """The share of votes for this stage's pictures, with its 95% interval and the number of votes."""
     counted = preference(found.experiment)
     if counted is None:
         return NOT_RUN
@@ -173,7 +173,7 @@ def _measured_cost(found: Measured) -> dict[str, str]:
 
 
 def text(metric: Metric, value: Value) -> str:
-    """Mean, with the standard deviation over seeds where there are several."""
+    """Mean, with the standard deviation if there are several seeds."""
     spread = f" ± {metric.text(value.sd)}" if value.sd is not None else ""
     return metric.text(value.mean) + spread
 
@@ -194,7 +194,7 @@ def _notes(config: Config, name: str, lines: Sequence[Line]) -> Iterator[str]:
 
 
 def traced(table: Table) -> Iterator[dict[str, str]]:
-    """Each number with where it comes from, one a line."""
+    """One row per number, with its source."""
     for line in table.lines:
         where = {"table": table.name, "group": line.row.group, "row": line.row.label}
         for column, value in line.row.cells.items():
@@ -236,7 +236,7 @@ def traced(table: Table) -> Iterator[dict[str, str]]:
 
 
 def _cells(table: Table) -> tuple[list[str], list[list[str]]]:
-    """Heads and rows; the paper's columns say so."""
+    """Heads and rows; heads of the paper's columns end in "(paper)"."""
     heads = ["", *(f"{head} (paper)" for head in table.paper.columns.values()), *table.heads]
     rows, group = [], None
     for line in table.lines:
@@ -249,7 +249,7 @@ def _cells(table: Table) -> tuple[list[str], list[list[str]]]:
 
 
 def markdown(table: Table) -> str:
-    """A table for GitHub, its notes below."""
+    """A table in GitHub's Markdown, with its notes below."""
     heads, rows = _cells(table)
 
     def line(cells: Sequence[str]) -> str:
@@ -271,12 +271,12 @@ _LATEX = {
 
 
 def escaped(text: str) -> str:
-    """*text* as LaTeX prints it."""
+    """*text* escaped for LaTeX."""
     return "".join(_LATEX.get(character, character) for character in text)
 
 
 def latex(table: Table) -> str:
-    """A tabular with booktabs' rules."""
+    """A LaTeX tabular with rules of booktabs."""
     heads, rows = _cells(table)
     body = []
     for row in rows:

@@ -1,7 +1,7 @@
 """The human preference test of Table 8: a page that asks which of two pictures looks more real, and the count of votes.
 
-The page itself does not know which picture is whose: per pair, the two are called `p` and `q` by a coin, and the coins
-lie in `key.json`, which stays with those who count.
+The page does not contain which picture is whose: in each pair, the two are randomly called `p` and `q`, and the
+assignment is in `key.json`, which voters do not get.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from gancomp.report.records import Count, Positive, Record
 if TYPE_CHECKING:
     from gancomp.train.device import Device
 
-#: Whose pictures are compared: ours and the uniform narrow baseline, as in the paper.
+#: The compared stages: ours and the uniform narrow baseline, as in the paper.
 OURS, BASELINE = "finetune", "narrow"
 PICTURES = 50
-#: A file of votes is text of a few kilobytes.
+#: Limit for a file of votes, which has a few kilobytes.
 MOST_BYTES = 1_000_000
 TEMPLATE = Path(__file__).with_name("votes.html")
 
@@ -42,7 +42,7 @@ Pixels = np.ndarray
 
 
 class Key(Record):
-    """`vote/key.json`: for each pair of the page *page*, the picture's name and which side is ours."""
+    """`vote/key.json`: for each pair of the page `page`, the picture's name and which side is ours."""
 
     page: str
     experiment: str
@@ -54,12 +54,12 @@ class Key(Record):
     @model_validator(mode="after")
     def _one_coin_a_picture(self) -> Key:
         if len(self.ours) != len(self.pictures):
-            raise ValueError(f"ours: {len(self.ours)} coins for {len(self.pictures)} pictures")
+            raise ValueError(f"ours: {len(self.ours)} entries for {len(self.pictures)} pictures")
         return self
 
 
 class Vote(Record):
-    """One answer: the pair, the picture that was chosen, which of the two stood left, and how long it took."""
+    """One answer: the pair, the chosen picture, the one shown on the left, and the time in seconds."""
 
     pair: Count
     chosen: Side
@@ -68,7 +68,7 @@ class Vote(Record):
 
 
 class Ballot(Record):
-    """What the page saves: the votes of one person."""
+    """The file that the page saves: the votes of one person."""
 
     page: str
     voter: Annotated[str, Field(pattern=r"[0-9a-f]{8,64}")]
@@ -82,9 +82,9 @@ class Ballot(Record):
 
 
 class Preference(Record):
-    """`vote/votes.json`: how many of the *votes* preferred ours, and Wilson's 95% interval of that share.
+    """`vote/votes.json`: how many of the `votes` preferred ours, and Wilson's 95% interval of that share.
 
-    *left* is the share of votes for whatever stood left: far from a half, people did not look.
+    `left` is the share of votes for the picture on the left; far from 0.5, people did not compare.
     """
 
     page: str
@@ -101,12 +101,12 @@ class Preference(Record):
 
 
 def folder(experiment: str) -> Path:
-    """Where an experiment's page, key and votes lie."""
+    """The folder of an experiment's page, key and votes."""
     return paths.stage(experiment, "vote")
 
 
 def preference(experiment: str) -> Preference | None:
-    """What people preferred; None where no votes were counted."""
+    """The counted votes of *experiment*; None if no votes were counted."""
     path = folder(experiment) / "votes.json"
     return read(path, Preference, "votes") if path.is_file() else None
 
@@ -115,9 +115,9 @@ def preference(experiment: str) -> Preference | None:
 
 
 def write_vote_page(config: Config, experiment: str, pictures: int = PICTURES, device: Device = "auto") -> None:
-    """`vote/page.html` and `vote/key.json`: *pictures* pairs, evenly spread over the validation set.
+    """Write `vote/page.html` and `vote/key.json`: *pictures* pairs, evenly spaced in the validation set.
 
-    GancompError if a generator was not trained, or if votes were counted already for a page of other pictures.
+    Raises GancompError if a generator was not trained, or if votes were already counted for a page of other pictures.
     """
     import torch
 
@@ -137,7 +137,7 @@ def write_vote_page(config: Config, experiment: str, pictures: int = PICTURES, d
     def drawn(stage: str) -> Pixels:
         generator = load_generator(model_of(config, experiment, stage), where)
         make = maker(generator, shown, where)
-        # One by one: how pictures are batched does not change the page.
+        # One picture at a time, so that the page does not depend on a batch size.
         return to_rgb(np.concatenate([make(given[place : place + 1]) for place in range(count)]))
 
     coins: tuple[Side, ...] = tuple(
@@ -147,7 +147,7 @@ def write_vote_page(config: Config, experiment: str, pictures: int = PICTURES, d
     counted = preference(experiment)
     if counted and counted.page != page:
         path = folder(experiment) / "votes.json"
-        raise GancompError(f"{path}: holds votes on other pictures; move it away before you make a new page")
+        raise GancompError(f"{path}: contains votes on other pictures; move it before you make a new page")
     key = Key(
         page=page,
         experiment=experiment,
@@ -161,7 +161,7 @@ def write_vote_page(config: Config, experiment: str, pictures: int = PICTURES, d
 
 
 def page_of(inputs: Pixels, ours: Pixels, theirs: Pixels, coins: Sequence[Side]) -> tuple[str, str]:
-    """The page's name, a hash of its pictures, and its text; all pictures uint8 (n, h, w, 3)."""
+    """The page's name (a hash of its pictures) and its HTML; all pictures uint8 (n, h, w, 3)."""
     pairs = []
     for given, own, other, coin in zip(inputs, ours, theirs, coins, strict=True):
         p, q = (own, other) if coin == "p" else (other, own)
@@ -181,10 +181,10 @@ def _data(picture: Pixels) -> str:
 
 
 def count_votes(experiment: str, files: Sequence[Path]) -> Preference:
-    """Count *files* as the page saved them and write `vote/votes.json`.
+    """Count the page's saved *files* and write `vote/votes.json`.
 
-    Of several files of one person the one with the most votes counts. GancompError names the file that is no ballot of
-    this page; nothing is written then.
+    Of several files of one person the one with the most votes counts. Raises GancompError, before anything is written,
+    for a file that is not a ballot of this page.
     """
     key = read(folder(experiment) / "key.json", Key, "vote-page")
     ballots: dict[str, Ballot] = {}
@@ -195,7 +195,7 @@ def count_votes(experiment: str, files: Sequence[Path]) -> Preference:
             ballots[ballot.voter] = ballot
     votes = [vote for ballot in ballots.values() for vote in ballot.votes]
     if not votes:
-        raise GancompError("no votes: name the files that the page saved, votes-*.json")
+        raise GancompError("no votes: pass the files that the page saved, votes-*.json")
     for_ours = sum(vote.chosen == key.ours[vote.pair] for vote in votes)
     low, high = wilson(for_ours, len(votes))
     counted = Preference(
@@ -216,10 +216,10 @@ def count_votes(experiment: str, files: Sequence[Path]) -> Preference:
 
 
 def read_ballot(path: Path, key: Key) -> Ballot:
-    """One file of votes, which comes from outside; GancompError names what is wrong with it."""
+    """Read one file of votes, which is untrusted. Raises GancompError with what is wrong in it."""
     try:
         if path.stat().st_size > MOST_BYTES:
-            raise GancompError(f"{path}: {path.stat().st_size:,} bytes are no file of votes")
+            raise GancompError(f"{path}: has {path.stat().st_size:,} bytes, too many for a file of votes")
         data: Any = json.loads(path.read_text(encoding="utf-8"))
         ballot = Ballot.model_validate(data)
     except OSError as error:
@@ -231,7 +231,7 @@ def read_ballot(path: Path, key: Key) -> Ballot:
             f"{path}: {where + ': ' if where else ''}{fault['msg'].removeprefix('Value error, ')}"
         ) from None
     except (ValueError, RecursionError):
-        raise GancompError(f"{path}: is not the JSON that the page saves") from None
+        raise GancompError(f"{path}: is not JSON as the page saves it") from None
     if ballot.page != key.page:
         raise GancompError(f"{path}: votes on the page {ballot.page!r}, but that of {key.experiment} is {key.page!r}")
     if beyond := [vote.pair for vote in ballot.votes if vote.pair >= len(key.pictures)]:
@@ -240,7 +240,7 @@ def read_ballot(path: Path, key: Key) -> Ballot:
 
 
 def wilson(successes: int, count: int) -> tuple[float, float]:
-    """Wilson's 95% interval of a share. It takes votes for independent: with few people it is too narrow."""
+    """Wilson's 95% interval of a share. It assumes independent votes: with few people it is too narrow."""
     from scipy.stats import binomtest
 
     interval = binomtest(successes, count).proportion_ci(0.95, method="wilson")

@@ -1,4 +1,4 @@
-"""What the winner scores where it was chosen, and where it was not."""
+"""The winner's scores on train-2 and on validation."""
 
 from __future__ import annotations
 

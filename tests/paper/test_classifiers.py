@@ -1,4 +1,4 @@
-"""What classification networks and conditional GANs cost, Figure 2."""
+"""Costs of image classifiers and conditional GANs, Figure 2."""
 
 from __future__ import annotations
 

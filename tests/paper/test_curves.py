@@ -1,4 +1,4 @@
-"""Curves over sizes: drawn from their CSV alone, every series and data set told apart, and honest about few sizes."""
+"""Curves over sizes: drawn from their CSV alone, distinct series and data sets, no lines through few sizes."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_bars_are_there_for_several_seeds_alone(tmp_path: Path) -> None:
     heights = [path.vertices[1][1] - path.vertices[0][1] if len(path.vertices) else math.nan
                for path in bars.get_paths()]  # fmt: skip
     assert [height for height in heights if not math.isnan(height)] == [pytest.approx(4)]
-    assert "over 3 seeds; without one, one seed" in figure.get_supxlabel().replace("\n", " ")
+    assert "over 3 seeds; no bar: one seed" in figure.get_supxlabel().replace("\n", " ")
     alone = drawn(tmp_path / "points.csv", *points[1:])
     assert "One seed." in alone.get_supxlabel()
 

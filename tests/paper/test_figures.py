@@ -1,4 +1,4 @@
-"""Figures of costs and of the method; what was not run says so, and numbers are redrawn from their CSV alone."""
+"""Figures of costs and of the method; placeholders without runs; figures redrawn from their CSV alone."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_what_was_not_run_is_a_picture_that_says_so(config: Config, name: str) -
 
 def test_every_figure_of_numbers_has_something_to_draw_it() -> None:
     assert set(FIGURES) - set(NUMBERED) == {*GRIDS, "figure3"}
-    with pytest.raises(GancompError, match="figure1: is not drawn from numbers; those are figure5"):
+    with pytest.raises(GancompError, match="figure1: is not drawn from a CSV; choose one of figure5"):
         redraw("figure1", Path("figure1.csv"))
 
 
@@ -103,11 +103,11 @@ def test_the_method_has_the_edges_of_the_workflow() -> None:
 
 
 def test_the_method_follows_the_configuration() -> None:
-    """The shorter pipeline: the original teaches, and nothing is distilled before the once-for-all network."""
+    """The shorter pipeline: the original is the teacher, without distillation before the once-for-all network."""
     edges = edges_of(made(teacher="original", distill=None))
     assert not {"teacher", "distill"} & edges.keys()
     assert set(edges["supernet"]) == {"dataset", "original"}
-    assert "teacher" in edges_of(made({})), "without an experiment it is that of the workflow"
+    assert "teacher" in edges_of(made({})), "without an experiment all stages are drawn"
 
 
 @pytest.mark.parametrize("own", [{}, {"teacher": "original", "distill": None}])

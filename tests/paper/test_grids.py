@@ -1,4 +1,4 @@
-"""Picture grids: whose pictures, at what cost and score, and pixels as the generators drew them."""
+"""Picture grids: heads with cost and score, and unchanged pixels of the generators' outputs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The paper's numbers agree with each other, but for what its footnotes own up to."""
+"""The paper's numbers are consistent with each other, except as its footnotes say."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page: the paper's numbers are told from this run's, what is missing is named, and nothing in it runs."""
+"""The page: the paper's numbers are distinct from this run's, missing parts are listed, and no script runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The paper's tables: its numbers and this run's are told apart, and every number has a source."""
+"""The paper's tables: its numbers are distinct from this run's, and every number has a source."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ def test_redrawing_needs_the_csv_alone_and_gives_the_same_bytes(config: Config) 
 
 
 def test_the_page_holds_every_table_and_figure(config: Config) -> None:
-    """Even where next to nothing was run: it then says so."""
+    """Even if almost nothing was run."""
     for name in TABLES:
         write_table(config, name)
     for name in FIGURES:

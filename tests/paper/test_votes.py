@@ -1,4 +1,4 @@
-"""The preference test: what the page keeps to itself, what it saves in a browser, how votes are counted."""
+"""The preference test: the page does not reveal whose pictures are shown, saves votes in a browser; counting votes."""
 
 from __future__ import annotations
 
@@ -72,8 +72,8 @@ def test_a_person_who_saves_twice_counts_once(key: Key) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("not JSON", "not the JSON"),
-        ("[" * 100_000, "not the JSON"),
+        ("not JSON", "not JSON as"),
+        ("[" * 100_000, "not JSON as"),
         ("[]", "valid dictionary"),
         (json.dumps({"page": PAGE, "voter": "<script>", "votes": []}), "voter"),
         (json.dumps({"page": "another", "voter": "0a" * 8, "votes": []}), "the page 'another'"),
@@ -135,7 +135,7 @@ def test_the_page_of_an_experiment(workspace: Workspace) -> None:
     key = json.loads((folder(name) / "key.json").read_text())
     assert len(key["pictures"]) == len(key["ours"]) == 2
     count_votes(name, [ballot("votes.json", [vote(0, "p")], page=key["page"])])
-    with pytest.raises(GancompError, match="holds votes on other pictures"):
+    with pytest.raises(GancompError, match="contains votes on other pictures"):
         write_vote_page(config, name, pictures=1, device="cpu")
     assert (folder(name) / "page.html").read_bytes() == made
 
