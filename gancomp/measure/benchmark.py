@@ -18,12 +18,9 @@ from gancomp.pipeline.files import write_json
 from gancomp.pipeline.places import model_of
 from gancomp.pipeline.progress import Progress
 from gancomp.pipeline.provenance import provenance
-from gancomp.pipeline.stages import stages_of
+from gancomp.pipeline.stages import MEASURED, stages_of
 from gancomp.report.records import Benchmark, BenchmarkRow
 from gancomp.train.device import Device
-
-#: The generators whose architectures differ; with and without fine-tuning is the same one.
-MEASURED = ("original", "narrow", "finetune")
 
 
 def benchmark(config: Config, experiment: str, device: Device = "auto") -> None:

@@ -36,8 +36,7 @@ from gancomp.nets.discriminators import build_discriminator
 from gancomp.objectives.perceptual import BACKBONES
 from gancomp.objectives.recipes import TAUGHT, weights_of
 from gancomp.pipeline import paths
-from gancomp.pipeline.signatures import SECTION
-from gancomp.pipeline.stages import generator_spec, stages_of
+from gancomp.pipeline.stages import READS, generator_spec, stages_of
 from gancomp.search.candidates import GROUP, candidates
 from gancomp.spec import GeneratorSpec
 
@@ -104,7 +103,7 @@ class Reckoning:
             return self._scores()
         if stage in ("search", "subnet", "export"):
             return Cost(stage)
-        training = getattr(self.settings, SECTION.get(stage, stage))
+        training = getattr(self.settings, READS[stage].section)
         if checkpoint := getattr(training, "checkpoint", None):
             spec = generator_spec(self.config, self.experiment, "original" if stage == "original" else "teacher")
             return Cost(stage, disk=SAVED * profile(spec).params, about=f"taken from {checkpoint}")
@@ -113,10 +112,10 @@ class Reckoning:
     # --- training --------------------------------------------------------------------------------
 
     def _training(self, stage: str, training: Training) -> Cost:
-        taught = stage in ("distill", "supernet", "finetune")
-        pictures = self.counts["train-1"] + (0 if stage in ("distill", "supernet") else self.counts["train-2"])
+        reads = READS[stage]
+        pictures = sum(self.counts[split] for split in reads.splits)
         steps = total_steps(training, pictures)
-        passes = tuple(self._student(stage, training) if taught else self._from_scratch(stage))
+        passes = tuple(self._student(stage, training) if reads.taught else self._from_scratch(stage))
         height, width = self.dataset.size
         decoded = min(2 << 30, pictures * height * width * (self.dataset.output_channels + 3))
         learned = sum(one.params for one in passes if one.trained)

@@ -10,7 +10,7 @@ from matplotlib.text import Text
 
 from gancomp.config.settings import Config
 from gancomp.config.study import study_of
-from gancomp.pipeline.stages import STAGES, UPSTREAM, stages_of, upstream_of
+from gancomp.pipeline.stages import READS, STAGES, stages_of, upstream_of
 from gancomp.report.style import BLUE, GREY, PAGE, VERMILION
 
 #: Stages without a generator; left out.
@@ -49,7 +49,7 @@ def edges_of(config: Config) -> dict[str, tuple[str, ...]]:
     compressed = (name for name in study_of(config).experiments.values() if config.experiments[name].compressed)
     experiment = next(compressed, None)
     had = [stage for stage in (stages_of(config, experiment) if experiment else STAGES) if stage not in MEASURING]
-    reads = {stage: upstream_of(config, experiment, stage) if experiment else UPSTREAM[stage] for stage in had}
+    reads = {stage: upstream_of(config, experiment, stage) if experiment else READS[stage].stages for stage in had}
     return {stage: tuple(before for before in reads[stage] if before in had) for stage in had}
 
 

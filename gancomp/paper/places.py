@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gancomp.paper.numbers import load_numbers
-from gancomp.report.scoreboard import COMPARED
+from gancomp.pipeline.stages import COMPARED
 
 TABLES = tuple(f"table{number}" for number in range(1, 9))
 #: Tables without scores: one of measured costs, one of the configuration.

@@ -10,23 +10,14 @@ from gancomp.config.experiment import Experiment
 from gancomp.config.objective import Objective
 from gancomp.config.settings import Config
 from gancomp.config.strict import Strict
-from gancomp.pipeline.stages import STAGES, generator_spec, upstream_of
+from gancomp.pipeline.stages import READS, STAGES, generator_spec, upstream_of
 from gancomp.spec import GeneratorSpec
 
 #: Raised when a stage's code changes what it computes, so that old files are made anew.
 STAGE_VERSION: dict[str, int] = dict.fromkeys(STAGES, 1) | {"scores": 2}
 
-#: What a stage reads of its experiment besides the section of its own name.
-#: The section of the configuration that a stage reads, where it is not that of its own name.
-SECTION = {"scratch": "narrow"}
-#: What a stage that trains without a teacher does not read of the sections that it shares with students.
+#: Keys of the objective that only the training of students reads.
 _OF_STUDENTS = {"lambda_distill", "distillation", "terms", "omgd", "pseudo_pairs"}
-UNUSED: dict[str, dict[str, set[str]]] = {
-    "original": {"objective": _OF_STUDENTS, "generator": {"block"}},
-    "narrow": {"objective": _OF_STUDENTS, "generator": {"block"}},
-    "teacher": {"objective": _OF_STUDENTS},
-    "scratch": {"objective": _OF_STUDENTS},
-}
 #: Keys of a data set that came later, and their defaults, at which what was made before them stands.
 NEWER_OF_DATA = {"target_channels": 3, "range": None, "target_range": None}
 #: What chooses among the scored subnets, and nothing of what is scored.
@@ -78,29 +69,30 @@ def _own_settings(config: Config, experiment: str, stage: str) -> dict[str, Any]
         # Without a limit of latency as before there was one: what was chosen then stands.
         absent = {"latency"} if declared.search.latency is None else set[str]()
         return {"search": declared.search.model_dump(mode="json", include=OF_SELECTION - absent)}
-    own = {}
-    for key in (*_SHARED_BY_TRAINING, SECTION.get(stage, stage)):
+    own, reads = {}, READS[stage]
+    for key in (*_SHARED_BY_TRAINING, reads.section):
         value = _calibration(declared) if key == "calibration" else getattr(declared, key)
-        exclude = set(UNUSED.get(stage, {}).get(key) or ())
+        exclude = {"block"} if reads.dense and key == "generator" else set[str]()
         # As before there were such choices.
         newer = ("statistics", "key", "hidden", "network", "builder", "snapshots")
         exclude |= {name for name in newer if getattr(value, name, "") is None}
         if isinstance(value, Objective):
-            value, unread = _read_of_objective(declared, stage)
+            value, unread = _read_of_objective(declared, taught=reads.taught)
             exclude |= unread
         own[key] = value.model_dump(mode="json", exclude=exclude) if isinstance(value, Strict) else value
     return own
 
 
-def _read_of_objective(declared: Experiment, stage: str) -> tuple[Objective, set[str]]:
-    """The objective as *stage* reads it, and the keys that it does not read, or that have said nothing since before
-    they were there."""
+def _read_of_objective(declared: Experiment, *, taught: bool) -> tuple[Objective, set[str]]:
+    """The objective as a stage reads it, *taught* or not, and the keys to leave out: those that it does not read, and
+    those without effect, which older versions did not have."""
     objective = declared.objective
-    unread = {"omgd"} if objective.distillation != "omgd" else set[str]()
+    unread = set[str]() if taught else set(_OF_STUDENTS)
+    if objective.distillation != "omgd":
+        unread.add("omgd")
     if not objective.terms:
         unread.add("terms")
-    of_students = stage in ("distill", "supernet", "finetune")
-    if declared.model != "gaugan" and not (of_students and objective.looks):
+    if declared.model != "gaugan" and not (taught and objective.looks):
         objective = objective.model_copy(update={"perceptual": Objective().perceptual})
     return objective, unread
 

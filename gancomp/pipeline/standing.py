@@ -6,7 +6,7 @@ import csv
 import os
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -15,18 +15,14 @@ from gancomp.config.settings import Config
 from gancomp.config.training import Training, total_steps
 from gancomp.data.manifest import NAME as MANIFEST
 from gancomp.data.manifest import load_manifest
-from gancomp.data.settings import Split
 from gancomp.errors import GancompError
 from gancomp.pipeline import paths
 from gancomp.pipeline.checkpoints import read_header
 from gancomp.pipeline.places import owner
-from gancomp.pipeline.signatures import SECTION, signature
-from gancomp.pipeline.stages import stages_of
+from gancomp.pipeline.signatures import signature
+from gancomp.pipeline.stages import COMPARED, READS, TRAININGS, stages_of
 
 #: Stages that train, those whose generators are scored, and those that learn from train-1 alone.
-TRAININGS = ("original", "teacher", "distill", "supernet", "finetune", "narrow", "scratch")
-SCORED = ("original", "narrow", "subnet", "finetune")
-_ON_TRAIN_1 = ("distill", "supernet")
 #: Columns of a log that are no losses.
 _COUNTS = ("step", "images", "lr", "images_per_second", "elapsed_seconds")
 #: A training of another machine that has written nothing for so long has most likely ended.
@@ -174,10 +170,9 @@ def _total(config: Config, experiment: str, stage: str) -> int | None:
     if not (root / MANIFEST).is_file():
         return None
     manifest = load_manifest(root)
-    splits: Sequence[Split] = ("train-1",) if stage in _ON_TRAIN_1 else ("train-1", "train-2")
     sides = (manifest.splits, {**manifest.splits, **manifest.splits_b})
-    pictures = max(sum(len(side[split]) for split in splits) for side in sides)
-    training = getattr(config.experiments[experiment], SECTION.get(stage, stage))
+    pictures = max(sum(len(side[split]) for split in READS[stage].splits) for side in sides)
+    training = getattr(config.experiments[experiment], READS[stage].section)
     assert isinstance(training, Training)
     return total_steps(training, pictures) * training.batch
 
@@ -211,7 +206,7 @@ def _search(config: Config, experiment: str) -> Standing:
 
 def _scores(config: Config, experiment: str) -> Standing:
     had = stages_of(config, experiment)
-    folders = [paths.stage(owner(config, experiment, stage), stage) for stage in SCORED if stage in had]
+    folders = [paths.stage(owner(config, experiment, stage), stage) for stage in COMPARED if stage in had]
     folders.append(paths.stage(experiment, "reference"))
     scored = sum((folder / "evaluation.json").is_file() for folder in folders)
     state: State = "done" if scored == len(folders) else "waiting"

@@ -8,14 +8,10 @@ from pathlib import Path
 
 from gancomp.config.values import Metric
 from gancomp.errors import GancompError
+from gancomp.pipeline.stages import COMPARED, TRAININGS
 from gancomp.report.reading import read
 from gancomp.report.records import Evaluation, Reference
 from gancomp.spec import format_widths
-
-#: The generators that the report compares, in the order of the paper's Table 1.
-COMPARED: tuple[str, ...] = ("original", "narrow", "subnet", "finetune")
-#: The stages that train, in order.
-TRAINED: tuple[str, ...] = ("original", "teacher", "distill", "supernet", "finetune", "narrow")
 
 
 @dataclass(frozen=True)
@@ -36,7 +32,9 @@ class Folders:
 
     @property
     def trained(self) -> tuple[str, ...]:
-        had = [stage for stage in TRAINED if not self.owners or stage in self.owners]
+        # The winner from scratch is no part of an experiment's report.
+        reported = [stage for stage in TRAININGS if stage != "scratch"]
+        had = [stage for stage in reported if not self.owners or stage in self.owners]
         return tuple(had) if self.compressed else ("original",)
 
     def file(self, stage: str, name: str) -> Path:

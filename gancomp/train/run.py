@@ -18,7 +18,6 @@ from gancomp.config.settings import Config
 from gancomp.config.training import ImportableTraining, Training
 from gancomp.data.calibration import calibration_batches
 from gancomp.data.datasets import Pictures
-from gancomp.data.settings import Split
 from gancomp.elastic.calibrate import calibrate, has_batch_statistics
 from gancomp.errors import GancompError
 from gancomp.measure.evaluate import spread
@@ -34,8 +33,8 @@ from gancomp.pipeline.checkpoints import read_header, save_tensors
 from gancomp.pipeline.files import file_sha256, write_csv, write_json, write_text
 from gancomp.pipeline.places import file_of, model_of
 from gancomp.pipeline.provenance import provenance
-from gancomp.pipeline.signatures import SECTION, signature, stage_settings
-from gancomp.pipeline.stages import stages_of
+from gancomp.pipeline.signatures import signature, stage_settings
+from gancomp.pipeline.stages import READS, stages_of
 from gancomp.report.reading import read
 from gancomp.report.searched import Selection
 from gancomp.search.candidates import supernet_of
@@ -60,7 +59,7 @@ LEFT_ON_THE_WAY = (paths.SNAPSHOTS, paths.SAMPLES)
 class StageRun:
     """One stage of one experiment: its settings, its folders, its device and its pictures."""
 
-    def __init__(self, config: Config, experiment: str, stage: str, machine: Machine, splits: Sequence[Split]) -> None:
+    def __init__(self, config: Config, experiment: str, stage: str, machine: Machine) -> None:
         self.config, self.experiment, self.stage = config, experiment, stage
         self.settings: Experiment = config.experiments[experiment]
         if stage not in stages_of(config, experiment):
@@ -79,7 +78,7 @@ class StageRun:
             count_attempt(self.resume_folder, stage)
         self.fabric = make_fabric(self.settings.precision, machine.device, machine.devices or config.devices)
         self.root = paths.dataset(self.settings.dataset)
-        self.pictures = Pictures(self.root, splits, self.dataset.direction)
+        self.pictures = Pictures(self.root, READS[stage].splits, self.dataset.direction)
 
     @property
     def _lock(self) -> Path:
@@ -101,7 +100,7 @@ class StageRun:
     @property
     def training(self) -> Training:
         """The stage's section of the configuration."""
-        section: Training = getattr(self.settings, SECTION.get(self.stage, self.stage))
+        section: Training = getattr(self.settings, READS[self.stage].section)
         return section
 
     def upstream(self, stage: str, name: str = "model.safetensors") -> Path:

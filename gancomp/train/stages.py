@@ -48,19 +48,19 @@ ANY_MACHINE = Machine()
 
 def train_original(config: Config, experiment: str, machine: Machine = ANY_MACHINE) -> None:
     """The uncompressed generator, with dense blocks."""
-    run = StageRun(config, experiment, "original", machine, ("train-1", "train-2"))
+    run = StageRun(config, experiment, "original", machine)
     _from_scratch_or_elsewhere(run, generator_spec(config, experiment, "original"))
 
 
 def train_teacher(config: Config, experiment: str, machine: Machine = ANY_MACHINE) -> None:
     """The MobileNet-style generator, with separable blocks, that students learn from."""
-    run = StageRun(config, experiment, "teacher", machine, ("train-1", "train-2"))
+    run = StageRun(config, experiment, "teacher", machine)
     _from_scratch_or_elsewhere(run, generator_spec(config, experiment, "teacher"))
 
 
 def train_narrow(config: Config, experiment: str, machine: Machine = ANY_MACHINE) -> None:
     """The baseline: a uniform, dense, narrow generator with about the winner's MACs."""
-    run = StageRun(config, experiment, "narrow", machine, ("train-1", "train-2"))
+    run = StageRun(config, experiment, "narrow", machine)
     selection = run.selection()
     original = generator_spec(config, experiment, "original")
     _from_scratch(run, uniform_of_about(original, selection.winner.macs))
@@ -68,7 +68,7 @@ def train_narrow(config: Config, experiment: str, machine: Machine = ANY_MACHINE
 
 def train_scratch(config: Config, experiment: str, machine: Machine = ANY_MACHINE) -> None:
     """The winner's widths trained from scratch, to evaluate the search."""
-    run = StageRun(config, experiment, "scratch", machine, ("train-1", "train-2"))
+    run = StageRun(config, experiment, "scratch", machine)
     selection = run.selection()
     _from_scratch(run, generator_spec(config, experiment, "distill").with_widths(selection.winner.widths))
 
@@ -134,7 +134,7 @@ def _import(run: StageRun, spec: GeneratorSpec, checkpoint: Path, settings: Impo
 
 def train_distilled(config: Config, experiment: str, machine: Machine = ANY_MACHINE) -> None:
     """The student: the teacher's strongest filters, or those above a threshold, then trained by Eq. 4."""
-    run = StageRun(config, experiment, "distill", machine, ("train-1",))
+    run = StageRun(config, experiment, "distill", machine)
     settings = run.training
     assert isinstance(settings, DistillTraining)
     teacher = load_generator(run.upstream("teacher"))
@@ -169,7 +169,7 @@ def _above_threshold(run: StageRun, settings: Threshold, teacher: Generator) -> 
 
 def train_supernet(config: Config, experiment: str, machine: Machine = ANY_MACHINE) -> None:
     """The once-for-all network: each step trains a newly sampled subnet (Section 3.3)."""
-    run = StageRun(config, experiment, "supernet", machine, ("train-1",))
+    run = StageRun(config, experiment, "supernet", machine)
     settings = run.training
     assert isinstance(settings, SupernetTraining)
     teacher = load_generator(run.upstream("teacher"))
@@ -210,7 +210,7 @@ def train_supernet(config: Config, experiment: str, machine: Machine = ANY_MACHI
 
 def train_finetuned(config: Config, experiment: str, machine: Machine = ANY_MACHINE) -> None:
     """The winner, fine-tuned by Eq. 4 at its own widths on all training pictures."""
-    run = StageRun(config, experiment, "finetune", machine, ("train-1", "train-2"))
+    run = StageRun(config, experiment, "finetune", machine)
     teacher = load_generator(run.upstream("teacher"))
     train_student(run, load_student(run, "subnet", teacher), teacher, "subnet")
 
@@ -243,7 +243,7 @@ def extract_winner(config: Config, experiment: str, machine: Machine = ANY_MACHI
 
     Its BatchNorm statistics are re-estimated, as when it was scored.
     """
-    run = StageRun(config, experiment, "subnet", machine, ("train-1",))
+    run = StageRun(config, experiment, "subnet", machine)
     selection = run.selection()
     teacher = load_generator(run.upstream("teacher"))
     student = load_student(run, "supernet", teacher)

@@ -14,7 +14,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from gancomp.pipeline.files import read_json, write_json
-from gancomp.report.scoreboard import COMPARED, Folders, Subject
+from gancomp.pipeline.stages import COMPARED
+from gancomp.report.scoreboard import Folders, Subject
 from gancomp.report.searched import SEARCH_COLUMNS
 
 EXPERIMENT = "made-up"

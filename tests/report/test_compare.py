@@ -15,11 +15,11 @@ from gancomp.config.loading import merge, parse
 from gancomp.config.settings import Config
 from gancomp.config.study import runs_of
 from gancomp.errors import GancompError
+from gancomp.pipeline.stages import COMPARED
 from gancomp.report.compare.entries import entries_of
 from gancomp.report.compare.pictures import blocks_of
 from gancomp.report.compare.table import markdown
 from gancomp.report.compare.write import write_side_by_side
-from gancomp.report.scoreboard import COMPARED
 from tests.config.test_settings import PLAIN
 
 from .made_up_results import build_results, edit_json

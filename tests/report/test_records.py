@@ -11,9 +11,10 @@ import pytest
 
 from gancomp.errors import GancompError
 from gancomp.pipeline.files import read_csv, write_csv
+from gancomp.pipeline.stages import COMPARED
 from gancomp.report.reading import read, read_log
 from gancomp.report.records import Benchmark, Evaluation, Reference, Scores, SupernetMetrics
-from gancomp.report.scoreboard import COMPARED, Folders, label, read_scoreboard
+from gancomp.report.scoreboard import Folders, label, read_scoreboard
 from gancomp.report.searched import LATER_COLUMNS, PLAIN_COLUMNS, read_search
 
 from .made_up_results import EXPERIMENT, edit_json, make_alone

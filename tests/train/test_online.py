@@ -268,7 +268,7 @@ def test_turns_continue_as_if_never_stopped(unpaired: Workspace, monkeypatch: py
 
 
 def test_teachers_are_scored_on_train_2(unpaired: Workspace) -> None:
-    run = StageRun(unpaired.config(objective=ALTERNATING), EXPERIMENT, "distill", Machine("cpu"), ("train-1",))
+    run = StageRun(unpaired.config(objective=ALTERNATING), EXPERIMENT, "distill", Machine("cpu"))
     teachers = [load_generator(unpaired.stage(stage) / "model.safetensors") for stage in ("original", "teacher")]
     scores = [fid_of_teachers(run)(teacher) for teacher in teachers]
     assert scores[0] != scores[1]

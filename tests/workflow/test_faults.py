@@ -16,7 +16,7 @@ import yaml
 from tiny_run import DATASET, SETTINGS, write_pictures
 
 from gancomp.pipeline.files import read_json
-from gancomp.pipeline.stages import STAGES, UPSTREAM
+from gancomp.pipeline.stages import READS, STAGES
 from tests.workflow.conftest import ROOT, Workspace
 
 DAY = 86_400
@@ -99,7 +99,7 @@ def stages_run_by(jobs: dict[str, int]) -> set[str]:
 
 
 def following(stage: str) -> set[str]:
-    direct = {other for other, reads in UPSTREAM.items() if stage in reads}
+    direct = {other for other, reads in READS.items() if stage in reads.stages}
     return direct.union(*map(following, direct))
 
 

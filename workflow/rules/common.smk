@@ -20,14 +20,12 @@ from gancomp.paper.measured import files_of
 from gancomp.paper.places import FIGURES, GRIDS, TABLES, measured_in, scored_in
 from gancomp.config.loading import load, merged
 from gancomp.pipeline.signatures import STAGE_VERSION, signature
-from gancomp.pipeline.stages import STAGES, stages_of
+from gancomp.pipeline.stages import COMPARED, MEASURED, STAGES, TRAININGS, stages_of
 from gancomp.pipeline.places import folder, owner
 from gancomp.config.study import JOINT, resolve, runs_of
 from gancomp.errors import GancompError
 
-COMPARED = ("original", "narrow", "subnet", "finetune")  # the generators that tables and figures compare
-MEASURED = ("original", "narrow", "finetune")  # those whose architectures differ
-TRAINED = ("original", "teacher", "distill", "supernet", "finetune", "narrow")
+TRAINED = tuple(stage for stage in TRAININGS if stage != "scratch")
 SCORED = (*COMPARED, "teacher", "distill", "scratch")  # all that can be evaluated
 # Two jobs that compute never share a core; more than 8 help none of these networks.
 HEAVY = min(workflow.cores, 8)

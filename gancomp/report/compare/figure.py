@@ -14,9 +14,9 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from gancomp.config.settings import Config
 from gancomp.paper.curves import look
+from gancomp.pipeline.stages import COMPARED
 from gancomp.report.compare.entries import NAMES, Entry
 from gancomp.report.metrics import BY_KEY, Metric
-from gancomp.report.scoreboard import COMPARED
 from gancomp.report.style import GREY, MARKERS, PAGE
 
 

@@ -10,12 +10,13 @@ import numpy as np
 from gancomp.metrics.permutation import p_value
 from gancomp.paper.measured import Measured, Value
 from gancomp.paper.tables import text
+from gancomp.pipeline.stages import COMPARED
 from gancomp.report.compare.entries import NAMES, Entry, has
 from gancomp.report.comparison import difference
 from gancomp.report.metrics import BY_KEY, Metric, beside, led_by
 from gancomp.report.records import MEAN, REAL, Scores
 from gancomp.report.rows import BLANK, quantity, significant, table_line, times
-from gancomp.report.scoreboard import COMPARED, reduction
+from gancomp.report.scoreboard import reduction
 
 
 def markdown(entries: Sequence[Entry], metric: str) -> list[str]:

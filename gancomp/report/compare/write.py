@@ -10,6 +10,7 @@ from typing import Any
 from gancomp.config.settings import Config
 from gancomp.paper.grids import draw_blocks
 from gancomp.pipeline.files import write_csv, write_text
+from gancomp.pipeline.stages import COMPARED
 from gancomp.report.compare.entries import NAMES, Entry, entries_of, folder_of
 from gancomp.report.compare.figure import quality
 from gancomp.report.compare.pictures import blocks_of, width_of
@@ -19,7 +20,6 @@ from gancomp.report.page import as_html, document, figure, footer
 from gancomp.report.reading import read
 from gancomp.report.records import Benchmark
 from gancomp.report.rows import BLANK, table_line
-from gancomp.report.scoreboard import COMPARED
 from gancomp.report.stage import folders_of
 from gancomp.report.style import save, style
 from gancomp.report.tables import CSV_COLUMNS, csv_row, table_rows
