@@ -15,7 +15,7 @@ from gancomp.pipeline.signatures import signature
 from gancomp.search.scores import load_supernet
 from gancomp.search.widths import widths_in_space
 from gancomp.spec import Widths, format_widths
-from gancomp.train.device import make_fabric
+from gancomp.train.device import single_device
 
 
 def export_widths(config: Config, experiment: str, text: str, out: Path | None = None) -> Path:
@@ -37,8 +37,8 @@ def cut_out(config: Config, experiment: str, widths: Widths) -> Generator:
     dataset, root = config.datasets[settings.dataset], paths.dataset(settings.dataset)
     subnet = extract(load_supernet(config, experiment), widths)
     if has_batch_statistics(subnet):
-        fabric = make_fabric(settings.precision)
-        batches = calibration_batches(root, dataset, settings.calibration, settings.seed, fabric.device)
-        with fabric.autocast():
-            calibrate(subnet.to(fabric.device), batches())
+        machine = single_device(settings.precision)
+        batches = calibration_batches(root, dataset, settings.calibration, settings.seed, machine.device)
+        with machine.autocast():
+            calibrate(subnet.to(machine.device), batches())
     return subnet

@@ -11,16 +11,15 @@ from pathlib import Path
 
 import psutil
 import torch
-from lightning_fabric import Fabric
 
 from gancomp.config.searching import budget_macs
 from gancomp.config.settings import Config
 from gancomp.errors import GancompError
 from gancomp.measure.passes import RESUMED, SAVED, UNCERTAINTY, Cost
 from gancomp.measure.reckoning import Reckoning, counts_of
-from gancomp.measure.speed import Speed, machine, measure
+from gancomp.measure.speed import Speed, described, measure
 from gancomp.pipeline import paths
-from gancomp.train.device import make_fabric
+from gancomp.train.device import SingleDevice, single_device
 
 
 def estimate(config: Config, experiment: str, counts: Mapping[str, int] | None = None, seconds: float = 2) -> str:
@@ -28,9 +27,9 @@ def estimate(config: Config, experiment: str, counts: Mapping[str, int] | None =
 
     Raises GancompError where the pictures cannot be counted and no *counts* of train-1, train-2 and val are given.
     """
-    fabric = make_fabric(config.experiments[experiment].precision)
+    on = single_device(config.experiments[experiment].precision)
     reckoning = Reckoning(config, experiment, counts or counts_of(config, experiment))
-    costs, speeds = _measured(reckoning, fabric, seconds)
+    costs, speeds = _measured(reckoning, on, seconds)
     settings = config.experiments[experiment]
     rows: list[tuple[str, ...]] = [("stage", "pictures", "epochs", "MACs", "time", "memory", "disk", "")]
     rows += [_row(cost, speeds) for cost in costs]
@@ -44,7 +43,7 @@ def estimate(config: Config, experiment: str, counts: Mapping[str, int] | None =
         lines += [f"  budget {settings.search.budget}: at most {_scaled(budget)} exact MACs a picture"]
     lines += ["  " + line for line in _aligned(rows)]
     lines += [
-        f"  Time on {machine(fabric)}, from {seconds:g} s of steps as busy as it is now.",
+        f"  Time on {described(on)}, from {seconds:g} s of steps as busy as it is now.",
         "  Memory is rough. Disk: checkpoints, pictures (at most), one resume state; not what is downloaded.",
         "  A stage that is there already, of these settings, costs nothing.",
     ]
@@ -55,8 +54,8 @@ def refuse_without_room(config: Config, experiment: str, seconds: float = 1) -> 
     """Raises GancompError where a run of *experiment* needs more disk than is free, or one of its stages more memory
     than there is, as `estimate` has them. What the run has left here already needs no more room.
     """
-    fabric = make_fabric(config.experiments[experiment].precision)
-    costs, speeds = _measured(Reckoning(config, experiment, counts_of(config, experiment)), fabric, seconds)
+    on = single_device(config.experiments[experiment].precision)
+    costs, speeds = _measured(Reckoning(config, experiment, counts_of(config, experiment)), on, seconds)
     folders = (paths.dataset(config.experiments[experiment].dataset), paths.RESULTS / experiment)
     there = sum(path.stat().st_size for folder in folders for path in folder.rglob("*") if path.is_file())
     disk, free = _disk(costs) - there, shutil.disk_usage(paths.RESULTS if paths.RESULTS.exists() else Path()).free
@@ -66,8 +65,8 @@ def refuse_without_room(config: Config, experiment: str, seconds: float = 1) -> 
             "room, or run it on a larger disk"
         )
     largest = max(costs, key=lambda cost: cost.held(speeds))
-    on_gpu = fabric.device.type == "cuda"
-    memory = torch.cuda.mem_get_info(fabric.device)[1] if on_gpu else psutil.virtual_memory().total
+    on_gpu = on.device.type == "cuda"
+    memory = torch.cuda.mem_get_info(on.device)[1] if on_gpu else psutil.virtual_memory().total
     if (most := largest.held(speeds)) > memory:
         raise GancompError(
             f"{experiment}: the stage {largest.stage!r} needs about {_scaled(most, 'B')} of memory, and "
@@ -76,14 +75,14 @@ def refuse_without_room(config: Config, experiment: str, seconds: float = 1) -> 
         )
 
 
-def _measured(reckoning: Reckoning, fabric: Fabric, seconds: float) -> tuple[list[Cost], dict[str, Speed]]:
+def _measured(reckoning: Reckoning, on: SingleDevice, seconds: float) -> tuple[list[Cost], dict[str, Speed]]:
     """The stages, and the speed of each network that they run, from a measurement of some *seconds*."""
     costs = list(reckoning.costs())
     used = {one.network for cost in costs for one in cost.passes}
     chunk = reckoning.settings.search.chunk
     batches = {one.network: cost.batch or chunk for cost in costs for one in cost.passes}
     return costs, {
-        name: measure(reckoning.networks[name], batches[name], fabric, seconds / len(used)) for name in sorted(used)
+        name: measure(reckoning.networks[name], batches[name], on, seconds / len(used)) for name in sorted(used)
     }
 
 

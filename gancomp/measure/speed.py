@@ -7,13 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from gancomp.nets.layers import lay_out
 from gancomp.pipeline.provenance import processor
+from gancomp.train.device import SingleDevice
 
 #: MACs of a measured pass, at most where pictures and batches can be made smaller: a fraction of a second.
 MACS = {"cpu": 3e9, "cuda": 3e11}
@@ -39,11 +39,11 @@ class Speed:
     activations: float
 
 
-def measure(network: Network, batch: int, fabric: Fabric, seconds: float) -> Speed:
+def measure(network: Network, batch: int, on: SingleDevice, seconds: float) -> Speed:
     """Run *network* on batches of *batch*, and smaller ones where that is slow, for about *seconds* and twice at least;
     the fastest counts. A training step is forward, backward and Adam, and counts three passes.
     """
-    batch, size = _affordable(network, batch, MACS[fabric.device.type])
+    batch, size = _affordable(network, batch, MACS[on.device.type])
     macs = batch * _macs(network, size)
     module = network.build(size)
     if next(module.parameters()).is_meta:
@@ -51,18 +51,18 @@ def measure(network: Network, batch: int, fabric: Fabric, seconds: float) -> Spe
         for parameter in module.parameters():
             nn.init.zeros_(parameter)
     lay_out(module)
-    module = module.to(fabric.device).train(network.trained)
-    x = torch.rand(batch, network.channels, *size, device=fabric.device)
+    module = module.to(on.device).train(network.trained)
+    x = torch.rand(batch, network.channels, *size, device=on.device)
     optimizer = torch.optim.Adam(module.parameters()) if network.trained else None
 
     def step() -> float:
         began = time.perf_counter()
-        _pass(module, x, fabric, optimizer)
+        _pass(module, x, on, optimizer)
         if x.is_cuda:
             torch.cuda.synchronize()
         return time.perf_counter() - began
 
-    kept = _kept(lambda: _pass(module, x, fabric, optimizer))  # also the first pass, which chooses kernels
+    kept = _kept(lambda: _pass(module, x, on, optimizer))  # also the first pass, which chooses kernels
     ends, times = time.perf_counter() + seconds, [step()]
     while time.perf_counter() < ends:
         times.append(step())
@@ -71,16 +71,16 @@ def measure(network: Network, batch: int, fabric: Fabric, seconds: float) -> Spe
     return Speed(min(times) / (passes * macs), kept * whole / batch)
 
 
-def machine(fabric: Fabric) -> str:
+def described(on: SingleDevice) -> str:
     """The device, its threads and the precision, in a few words."""
-    digits = "bf16" if "bf16" in str(fabric._precision.precision) else "fp32"
-    if fabric.device.type == "cuda":
+    digits = "bf16" if on.bf16 else "fp32"
+    if on.device.type == "cuda":
         return f"{torch.cuda.get_device_name()} in {digits}"
     return f"{processor()} (threads: {torch.get_num_threads()}) in {digits}"
 
 
-def _pass(module: nn.Module, x: Tensor, fabric: Fabric, optimizer: torch.optim.Optimizer | None) -> None:
-    with torch.set_grad_enabled(optimizer is not None), fabric.autocast():
+def _pass(module: nn.Module, x: Tensor, on: SingleDevice, optimizer: torch.optim.Optimizer | None) -> None:
+    with torch.set_grad_enabled(optimizer is not None), on.autocast():
         made = [leaf.float().mean() for leaf in tree_leaves(module(x))]
     if optimizer:
         optimizer.zero_grad()

@@ -39,7 +39,7 @@ from gancomp.search.evolution import Candidates, evolve
 from gancomp.search.select import cost_of, ranked, write_scores
 from gancomp.search.tree import TreeWalk
 from gancomp.spec import format_widths
-from gancomp.train.device import Device, make_fabric
+from gancomp.train.device import Device, single_device
 from gancomp.train.stopping import EXIT_STATUS, Allotted
 
 
@@ -62,12 +62,12 @@ def score(
     settings = config.experiments[experiment]
     dataset = config.datasets[settings.dataset]
     root = paths.dataset(settings.dataset)
-    fabric = make_fabric(settings.precision, device)
+    machine = single_device(settings.precision, device)
     pictures = Pictures(root, ("train-2",), dataset.direction)
     inception = Inception(paths.INCEPTION, precision=settings.precision, device=device)
     reference = load_statistics(root / "statistics.safetensors", "train-2", inception.key, pictures.data_hash)
-    judge = usable_judge(dataset, root, fabric.device) if settings.metric == "miou" else None
-    lpips = Lpips(paths.LPIPS, fabric.device) if settings.metric == "lpips" else None
+    judge = usable_judge(dataset, root, machine.device) if settings.metric == "miou" else None
+    lpips = Lpips(paths.LPIPS, machine.device) if settings.metric == "lpips" else None
     looks = {}
     if settings.metric == "fid_clean":
         clean = Inception(paths.INCEPTION, precision=settings.precision, device=device, resizing="clean")
@@ -85,8 +85,8 @@ def score(
         )
     weights = draws(count, settings.search.bootstrap if stride == 1 else 0, settings.seed)
     walk = TreeWalk(
-        generator.to(fabric.device).eval(),
-        calibration_batches(root, dataset, settings.calibration, settings.seed, fabric.device),
+        generator.to(machine.device).eval(),
+        calibration_batches(root, dataset, settings.calibration, settings.seed, machine.device),
     )
 
     with Progress(f"search {experiment}", len(subnets) * len(scored), "images") as progress:
@@ -95,10 +95,10 @@ def score(
             for start in range(0, len(scored), chunk):
                 indices = scored[start : start + chunk]
                 truth = scorer.truth(indices)
-                x = pictures.encode(pictures.inputs(indices)).to(fabric.device)
-                with fabric.autocast():
+                x = pictures.encode(pictures.inputs(indices)).to(machine.device)
+                with machine.autocast():
                     for tally, (_, out) in zip(tallies, walk(group, x), strict=True):
-                        with torch.autocast(fabric.device.type, enabled=False):  # a judge has a precision of its own
+                        with torch.autocast(machine.device.type, enabled=False):  # a judge has a precision of its own
                             tally.add(pictures.decode(out), truth)
                         progress.advance(len(indices))
             for subnet, tally in zip(group, tallies, strict=True):

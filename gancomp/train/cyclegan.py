@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -19,6 +19,9 @@ from gancomp.nets.generator import Generator
 from gancomp.nets.layers import lay_out
 from gancomp.objectives.gan import discriminator_loss, generator_loss
 from gancomp.train.optim import adams
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 Generate = Callable[[Tensor], Tensor]
 

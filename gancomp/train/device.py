@@ -1,4 +1,4 @@
-"""Devices and precision, by Lightning Fabric."""
+"""Devices and precision: for trainings by Lightning Fabric, for everything else by torch alone."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ import fcntl
 import os
 import tempfile
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, TYPE_CHECKING, Literal
 
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.plugins.environments.lightning import LightningEnvironment
-from lightning_fabric.strategies.ddp import DDPStrategy
 
 from gancomp.config.values import Precision
 from gancomp.errors import GancompError
 from gancomp.pipeline.provenance import processor_has_bf16
+
+if TYPE_CHECKING:  # takes as long to import as torch
+    from lightning_fabric import Fabric
 
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -42,17 +43,43 @@ def has_bf16(device: Device = "auto") -> bool:
     return processor_has_bf16()
 
 
+@dataclass(frozen=True)
+class SingleDevice:
+    """One device and its precision, without Fabric: for everything but the trainings."""
+
+    device: torch.device
+    bf16: bool
+
+    def autocast(self) -> AbstractContextManager[object]:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
+
+
+def single_device(precision: Precision, device: Device = "auto") -> SingleDevice:
+    """A device with the same autocast to bf16 as `make_fabric` sets up."""
+    return SingleDevice(take_device(device), _set_precision(precision, device))
+
+
+def _set_precision(precision: Precision, device: Device) -> bool:
+    """Whether to autocast to bf16."""
+    bf16 = precision == "bf16" or (precision == "auto" and has_bf16(device))
+    # `precision: 32` means it: TF32 would be a third precision under its name, and autotuning changes the last bits.
+    torch.backends.cudnn.benchmark = torch.backends.cudnn.allow_tf32 = bf16
+    return bf16
+
+
 def make_fabric(precision: Precision, device: Device = "auto", devices: int = 1) -> Fabric:
     """Set up *devices* devices, each with its own process, which this call starts (the same command, one rank
     each); and autocast to bf16 if *precision* says so or `auto` finds it fast.
 
     Raises GancompError if there are fewer GPUs.
     """
+    from lightning_fabric import Fabric
+    from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+    from lightning_fabric.strategies.ddp import DDPStrategy
+
     found = take_device(device, devices).type
     accelerator = found if device == "auto" else device
-    bf16 = precision == "bf16" or (precision == "auto" and has_bf16(device))
-    # `precision: 32` means it: TF32 would be a third precision under its name, and autotuning changes the last bits.
-    torch.backends.cudnn.benchmark = torch.backends.cudnn.allow_tf32 = bf16
+    bf16 = _set_precision(precision, device)
     fabric = Fabric(
         accelerator=accelerator,
         devices=devices,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from gancomp.config.objective import Objective
@@ -20,6 +20,9 @@ from gancomp.objectives.gan import (
     split,
 )
 from gancomp.train.optim import adams
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 #: Adam's, with the two learning rates.
 BETAS = (0.0, 0.9)

@@ -6,11 +6,10 @@ import hashlib
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -40,6 +39,9 @@ from gancomp.pipeline.signatures import STAGE_VERSION
 from gancomp.train.device import Device, make_fabric
 from gancomp.train.loop import fit
 from gancomp.train.state import forget_state
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 SEED = 0
 WEIGHT_DECAY = 0.05

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -23,6 +23,9 @@ from gancomp.objectives.terms import Lesson, Taught, compose
 from gancomp.train.cyclegan import CycleGan, Reverse
 from gancomp.train.optim import adams
 from gancomp.train.student import ChooseWidths, Look, Teacher, own_widths, weighed
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 #: Worse than any teacher's score, and finite, as required of everything that a training saves.
 WORST = 1e9

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -13,6 +14,9 @@ from gancomp.nets.generator import Generator
 from gancomp.nets.layers import lay_out
 from gancomp.objectives.gan import conditional, discriminator_loss, generator_loss
 from gancomp.train.optim import adams
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 class Pix2pix:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -24,6 +23,9 @@ from gancomp.objectives.terms import Lesson, Taught, compose
 from gancomp.train.cyclegan import CycleGan, Reverse
 from gancomp.train.gaugan import Compare, GauGan
 from gancomp.train.optim import adams
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 #: Samples the widths that a step trains; None means the student's own.
 ChooseWidths = Callable[[np.random.Generator], Sequence[Widths | None]]

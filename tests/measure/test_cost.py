@@ -37,6 +37,7 @@ from gancomp.objectives.recipes import maps_of
 from gancomp.pipeline.stages import generator_spec, stages_of
 from gancomp.spec import GeneratorSpec
 from gancomp.train.cyclegan import CycleGan, Reverse
+from gancomp.train.device import single_device
 from gancomp.train.gaugan import GauGan
 from gancomp.train.loop import Recipe
 from gancomp.train.online import OnlineStudent
@@ -248,7 +249,7 @@ def test_networks_are_measured_at_a_size_that_takes_no_time() -> None:
         sizes.append(size)
         return nn.Sequential(nn.Conv2d(3, 128, 3, padding=1), nn.Conv2d(128, 128, 3, padding=1))
 
-    speed = measure(Network(build, 3, (512, 512), 64, trained=True), 1, Fabric(accelerator="cpu"), 0)
+    speed = measure(Network(build, 3, (512, 512), 64, trained=True), 1, single_device("32", "cpu"), 0)
     assert sizes[-1] == (128, 128)
     assert speed.seconds > 0
     assert speed.activations == pytest.approx(4 * (3 + 128) * 512**2, rel=0.05)

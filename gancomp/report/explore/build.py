@@ -41,7 +41,7 @@ from gancomp.search.select import pareto_front, read_replicates, tied_with
 from gancomp.search.subnet_latency import latency_path, read_latency
 from gancomp.search.tree import TreeWalk
 from gancomp.spec import Widths
-from gancomp.train.device import Device, make_fabric
+from gancomp.train.device import Device, single_device
 
 PAGE = Path(__file__).with_name("page")
 #: The library that draws the plot, a package of npm by its hash.
@@ -194,8 +194,8 @@ def pictures_of(
     """What the page shows: some validation pictures, their truth where it is known, and what each generator makes."""
     settings = config.experiments[experiment]
     dataset, root = config.datasets[settings.dataset], paths.dataset(settings.dataset)
-    fabric = make_fabric(settings.precision, device)
-    where = fabric.device
+    machine = single_device(settings.precision, device)
+    where = machine.device
     shown = Pictures(root, ("val",), dataset.direction)
     samples = spread(len(shown))
     inputs = shown.inputs(samples)
