@@ -75,63 +75,85 @@ def narrowed(program: Any, shapes: Mapping[str, Sequence[int]]) -> Any:
 
     Raises Uncuttable where it has an operation whose channels do not follow from those.
     """
-    import onnx
-    from onnx import numpy_helper
+    return _Cut(program, shapes).program
 
-    constants = {one.name: numpy_helper.to_array(one) for one in program.graph.initializer}
-    made = onnx.ModelProto()
-    made.CopyFrom(program)
-    graph = made.graph
-    del graph.initializer[:], graph.value_info[:]
-    channels = {one.name: one.type.tensor_type.shape.dim[1].dim_value for one in graph.input}
-    kept: set[str] = set()
 
-    def keep(node: Any, at: int, array: NDArray[Any]) -> None:
-        """Let input *at* of *node* be *array*: under a name of its own, since others may read it at other widths."""
-        name = f"{node.input[at]} {'x'.join(map(str, array.shape if array.dtype.kind == 'f' else array))}"
-        node.input[at] = name
-        if name not in kept:
-            kept.add(name)
-            graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+class _Cut:
+    """A copy of *whole* in which every operation reads leading blocks of its constants."""
 
-    def vector(node: Any, at: int, count: int) -> None:
-        array = constants.get(node.input[at])
-        if array is None or array.ndim != 1 or len(array) < count:
-            raise Uncuttable(f"{node.op_type}: {node.input[at]}")
-        keep(node, at, array[:count])
+    def __init__(self, whole: Any, shapes: Mapping[str, Sequence[int]]) -> None:
+        import onnx
+        from onnx import numpy_helper
 
-    for node in graph.node:
+        self._constants = {one.name: numpy_helper.to_array(one) for one in whole.graph.initializer}
+        self._shapes = shapes
+        self.program = onnx.ModelProto()
+        self.program.CopyFrom(whole)
+        self._graph = self.program.graph
+        del self._graph.initializer[:], self._graph.value_info[:]
+        self._kept: set[str] = set()
+        #: Channels of each activation.
+        self._channels: dict[str, int] = {
+            one.name: one.type.tensor_type.shape.dim[1].dim_value for one in self._graph.input
+        }
+        for node in self._graph.node:
+            self._channels[node.output[0]] = self._cut(node)
+
+    def _cut(self, node: Any) -> int:
+        """Narrow the constants of *node*; returns the channels that it writes."""
         if node.op_type in _CONVOLVE:
-            name = node.input[1]
-            whole, shape = constants.get(name), shapes.get(name)
-            if whole is None or shape is None:
-                raise Uncuttable(f"{node.op_type}: {name}")
-            keep(node, 1, whole[tuple(slice(side) for side in shape)])
-            groups = next(one for one in node.attribute if one.name == "group")
-            if groups.i > 1:
-                groups.i = channels[node.input[0]]
-            count = shape[0] if node.op_type == "Conv" else shape[1] * groups.i
-            if len(node.input) > 2 and node.input[2]:
-                vector(node, 2, count)
-        elif node.op_type in _NORMALISE:
-            count = channels[node.input[0]]
+            return self._convolution(node)
+        if node.op_type in _NORMALISE:
+            count = self._channels[node.input[0]]
             for at in range(1, len(node.input)):
-                vector(node, at, count)
-        elif node.op_type in _KEEP | _JOIN:
-            count = max(channels.get(name, 0) for name in node.input)
-            for at, name in enumerate(node.input):
-                if name in constants:
-                    array = constants[name]
-                    if node.op_type in _JOIN and array.size != 1:
-                        raise Uncuttable(f"{node.op_type}: {name}")
-                    if node.op_type == "Resize" and at == 3:  # the sizes of its output, one of which are channels
-                        array = np.array([array[0], count, *array[2:]])
-                    keep(node, at, array)
-        elif node.op_type == "Concat":
+                self._vector(node, at, count)
+            return count
+        if node.op_type in _KEEP | _JOIN:
+            return self._elementwise(node)
+        if node.op_type == "Concat":
             if next(one.i for one in node.attribute if one.name == "axis") != 1:
                 raise Uncuttable("Concat of other dimensions")
-            count = sum(channels[name] for name in node.input)
-        else:
-            raise Uncuttable(node.op_type)
-        channels[node.output[0]] = count
-    return made
+            return sum(self._channels[name] for name in node.input)
+        raise Uncuttable(node.op_type)
+
+    def _convolution(self, node: Any) -> int:
+        name = node.input[1]
+        whole, shape = self._constants.get(name), self._shapes.get(name)
+        if whole is None or shape is None:
+            raise Uncuttable(f"{node.op_type}: {name}")
+        self._set(node, 1, whole[tuple(slice(side) for side in shape)])
+        groups = next(one for one in node.attribute if one.name == "group")
+        if groups.i > 1:
+            groups.i = self._channels[node.input[0]]
+        count = shape[0] if node.op_type == "Conv" else shape[1] * groups.i
+        if len(node.input) > 2 and node.input[2]:
+            self._vector(node, 2, count)
+        return int(count)
+
+    def _elementwise(self, node: Any) -> int:
+        count = max(self._channels.get(name, 0) for name in node.input)
+        for at, name in enumerate(node.input):
+            if name in self._constants:
+                array = self._constants[name]
+                if node.op_type in _JOIN and array.size != 1:
+                    raise Uncuttable(f"{node.op_type}: {name}")
+                if node.op_type == "Resize" and at == 3:  # the sizes of its output, one of which are channels
+                    array = np.array([array[0], count, *array[2:]])
+                self._set(node, at, array)
+        return count
+
+    def _vector(self, node: Any, at: int, count: int) -> None:
+        array = self._constants.get(node.input[at])
+        if array is None or array.ndim != 1 or len(array) < count:
+            raise Uncuttable(f"{node.op_type}: {node.input[at]}")
+        self._set(node, at, array[:count])
+
+    def _set(self, node: Any, at: int, array: NDArray[Any]) -> None:
+        """Let input *at* of *node* be *array*: under a separate name, since others may read it at other widths."""
+        from onnx import numpy_helper
+
+        name = f"{node.input[at]} {'x'.join(map(str, array.shape if array.dtype.kind == 'f' else array))}"
+        node.input[at] = name
+        if name not in self._kept:
+            self._kept.add(name)
+            self._graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
