@@ -1,4 +1,9 @@
-"""Untrusted archives, .zip and .tar.gz: read member by member within limits, or unpacked as plain files."""
+"""Untrusted archives, .zip and .tar.gz: read member by member within limits, or unpacked as plain files.
+
+zipfile and tarfile read them. Added here is what tarfile's data filter does not do, and zipfile has nothing for:
+limits of the number of entries, of their sizes and of their compression; refusal instead of changed names and kinds;
+and unpacking that continues after an interruption.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Downloads: mirrors in order, resumed after interruptions, verified, and renamed only when complete."""
+"""Downloads: mirrors in order, resumed after interruptions, verified, and renamed only when complete.
+
+Not by pooch: it starts an interrupted file again from its first byte (the data sets here have up to 2 GB), knows one
+address for a file, and limits neither the size nor where a redirect may lead.
+"""
 
 from __future__ import annotations
 
