@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from gancomp import rng
 from gancomp.metrics.frechet import FEW, Features, Statistics
+from gancomp.metrics.gaussian import SCALE, gaussian_matrix
 from gancomp.metrics.kernel import kernel_matrix
 
 Weights = NDArray[np.float64]
@@ -125,6 +126,24 @@ def kernel_replicates(features: Features, reference: Statistics, weights: Weight
     pairs = np.square(weights.sum(axis=1)) - np.square(weights).sum(axis=1)
     own = np.einsum("bi,ij,bj->b", weights, within, weights, optimize=True) / pairs
     replicates: Values = own + reference.kernel_term - 2 * (weights @ across) / weights.sum(axis=1)
+    return replicates
+
+
+def gaussian_shares(features: Features, reference: Statistics) -> Values:
+    """What each picture of *features* (n, d) adds to their `gaussian_distance`, to first order (n,)."""
+    own: Values = gaussian_matrix(features, features).mean(axis=1)
+    across: Values = gaussian_matrix(features, reference.features).mean(axis=1)
+    shares: Values = SCALE * (2 * own - own.mean() + reference.gaussian_term - 2 * across)
+    return shares
+
+
+def gaussian_replicates(features: Features, reference: Statistics, weights: Weights) -> Values:
+    """The `gaussian_distance` of each draw of *features* (n, d) to *reference*."""
+    within = gaussian_matrix(features, features)
+    across = gaussian_matrix(features, reference.features).mean(axis=1)
+    drawn = weights / weights.sum(axis=1, keepdims=True)
+    own = np.einsum("bi,ij,bj->b", drawn, within, drawn, optimize=True)
+    replicates: Values = SCALE * (own + reference.gaussian_term - 2 * drawn @ across)
     return replicates
 
 

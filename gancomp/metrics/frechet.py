@@ -10,6 +10,7 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
+from gancomp.metrics.gaussian import gaussian_within
 from gancomp.metrics.kernel import kernel_within
 from gancomp.metrics.neighbours import Balls
 from gancomp.metrics.sliced import ranked_along
@@ -79,6 +80,11 @@ class Statistics:
     def kernel_term(self) -> float:
         """The kernel distance's term of this set alone."""
         return kernel_within(self.features)
+
+    @cached_property
+    def gaussian_term(self) -> float:
+        """The same of the distance with a Gaussian kernel."""
+        return gaussian_within(self.features)
 
 
 def frechet_distance(features: Features, reference: Statistics) -> float:
