@@ -9,7 +9,13 @@ from typing import Any
 from gancomp.errors import GancompError
 
 #: The extra that each module comes with, as in pyproject.toml.
-EXTRAS = {"huggingface_hub": "hub", "openvino": "openvino", "tensorboard": "tensorboard", "av": "video"}
+EXTRAS = {
+    "transformers": "features",
+    "huggingface_hub": "hub",
+    "openvino": "openvino",
+    "tensorboard": "tensorboard",
+    "av": "video",
+}
 
 
 def installed(module: str) -> bool:

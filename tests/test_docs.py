@@ -82,6 +82,7 @@ def test_the_run_book_goes_through_every_stage() -> None:
         ("docs/checkpoints.md", 1),
         ("docs/study.md", 1),
         ("docs/deploy.md", 1),
+        ("docs/metrics.md", 1),
     ],
 )
 def test_yaml_is_a_valid_configuration(page: str, count: int) -> None:

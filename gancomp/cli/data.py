@@ -40,20 +40,27 @@ def statistics(
     set_: Overrides = "{}",
     device: DeviceOption = Device.auto,
 ) -> None:
-    """Compute the Inception features of the real targets, for every FID."""
+    """Compute the features of the real targets, for every FID and what is measured like it."""
     config = read_config(configfile, set_)
     known_dataset(config, name)
+    from gancomp.metrics.embedding import Embedding
+    from gancomp.metrics.given import given_on
     from gancomp.metrics.inception import Inception
-    from gancomp.metrics.statistics import write_statistics
+    from gancomp.metrics.statistics import Extractor, write_statistics
     from gancomp.pipeline import paths
+    from gancomp.train.device import take_device
 
-    networks = {}
+    given, taken = given_on(config, name), take_device(device.value)
+    networks: dict[str, Extractor] = {}
     for precision in config.precisions_of(name):
         network = Inception(paths.INCEPTION, precision=precision, device=device.value)
         networks[network.key] = network
     for precision in config.clean_precisions_of(name):
         network = Inception(paths.INCEPTION, precision=precision, device=device.value, resizing="clean")
         networks[network.key] = network
+    for weights in given:
+        embedding = Embedding(weights, taken)
+        networks[embedding.key] = embedding
     root = paths.dataset(name)
     write_statistics(root, list(networks.values()), root / "statistics.safetensors")
 

@@ -6,7 +6,7 @@ from pydantic import (
     ValidationError,
 )
 
-from gancomp.config.experiment import Discriminator, Experiment
+from gancomp.config.experiment import Discriminator, Experiment, MetricWeights
 from gancomp.config.searching import budget_macs
 from gancomp.config.training import GeneratorTraining, ImportableTraining, SupernetTraining
 from gancomp.config.values import KIND_OF_MODEL, OF_PAIRS
@@ -89,6 +89,11 @@ def check_model(where: str, experiment: Experiment, dataset: DatasetBase) -> Non
         raise ValueError(f"{where}.metric: fid_clean needs {where}.fid_clean: true, by which real pictures are seen so")
     if experiment.metric == "lpips" and not experiment.lpips:
         raise ValueError(f"{where}.metric: lpips needs {where}.lpips: true, which fetches its networks")
+    if experiment.metric in MetricWeights.model_fields and experiment.metric not in experiment.metric_weights.folders:
+        raise ValueError(
+            f"{where}.metric: {experiment.metric} needs {where}.metric_weights.{experiment.metric}, the folder of its "
+            "network's weights, which nothing fetches"
+        )
 
 
 def _check_objective(where: str, experiment: Experiment) -> None:

@@ -108,6 +108,30 @@ class Benchmark(Strict):
     threads: PositiveInt | None = Field(None, description="threads of the runtime; all physical cores if unset")
 
 
+Folder = Annotated[str, Field(min_length=1)]
+
+
+class MetricWeights(Strict):
+    """Folders of weights that nothing fetches. A metric is measured where its folder is given."""
+
+    dists: Folder | None = Field(
+        None, description="DISTS: vgg16-397923af.pth of torchvision and weights.pt of DISTS's authors, or .safetensors"
+    )
+    fd_dinov2: Folder | None = Field(
+        None, description="FD-DINOv2: config.json and model.safetensors of facebook/dinov2-large, -base or -small"
+    )
+    cmmd: Folder | None = Field(
+        None,
+        description="CMMD: config.json and model.safetensors (or pytorch_model.bin) of "
+        "openai/clip-vit-large-patch14-336",
+    )
+
+    @property
+    def folders(self) -> dict[str, str]:
+        """Those that are given, by metric."""
+        return {metric: folder for metric, folder in self if folder is not None}
+
+
 #: The stages of a compression. An experiment that declares none only trains its original; without supernet it ends with
 #: the distilled student, without distill it trains the once-for-all network from the teacher.
 COMPRESSION = ("teacher", "distill", "supernet")
@@ -133,6 +157,7 @@ class Experiment(Strict):
         False, description="also measure FID with clean-fid's resizing, by a second run of Inception over every picture"
     )
     lpips: bool = Field(False, description="also measure LPIPS, whose backbone is fetched (about 240 MB)")
+    metric_weights: MetricWeights = MetricWeights()
     seed: Seed = 0
     precision: Annotated[Precision, BeforeValidator(as_text)] = Field(
         "auto", description="auto: bf16 where the processor supports it; 32: for exactness"

@@ -34,6 +34,9 @@ Metric = Literal[
     "ssim",
     "psnr",
     "lpips",
+    "dists",
+    "fd_dinov2",
+    "cmmd",
     "miou",
     "precision",
     "recall",
@@ -43,6 +46,6 @@ Metric = Literal[
 #: Metrics for which higher is better; for all others lower is.
 HIGHER_IS_BETTER: frozenset[str] = frozenset({"ssim", "psnr", "miou", "precision", "recall", "density", "coverage"})
 #: Metrics that compare each picture with its own target.
-OF_PAIRS: frozenset[str] = frozenset({"l1", "ssim", "psnr", "lpips"})
+OF_PAIRS: frozenset[str] = frozenset({"l1", "ssim", "psnr", "lpips", "dists"})
 #: The kind of data set that each model learns from.
 KIND_OF_MODEL: dict[str, Kind] = {"pix2pix": "pairs", "cyclegan": "unpaired", "gaugan": "labels"}

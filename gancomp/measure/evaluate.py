@@ -15,10 +15,12 @@ from gancomp.config.settings import Config
 from gancomp.data.datasets import Pictures, Pixels, to_rgb
 from gancomp.measure.macs import profile
 from gancomp.metrics.bootstrap import draws, interval
-from gancomp.metrics.frechet import Statistics, frechet_distance
+from gancomp.metrics.frechet import Statistics
+from gancomp.metrics.given import given_weights
 from gancomp.metrics.inception import Inception
+from gancomp.metrics.looks import given_comparisons, given_looks
 from gancomp.metrics.lpips import Lpips
-from gancomp.metrics.scoring import Look, Scorer, Tally, feature_replicates, feature_scores
+from gancomp.metrics.scoring import Compare, Look, Scorer, Tally, feature_replicates, feature_scores
 from gancomp.metrics.segmentation import load_judge
 from gancomp.metrics.statistics import load_real_pair, load_real_pair_of_search, load_statistics
 from gancomp.nets import Generator, load_generator
@@ -52,12 +54,14 @@ class Validation:
         self.root = paths.dataset(self.settings.dataset)
         self.device = take_device(device)
         self.absent: dict[str, str] = {}
+        self.given = given_weights(config, experiment)
         self.pictures = Pictures(self.root, ("val",), self.dataset.direction)
         self.inception = Inception(paths.INCEPTION, precision=self.settings.precision, device=device)
         reference = load_statistics(self.statistics, "val", self.inception.key, self.pictures.data_hash)
         self.judge = self._judge_metrics()
         judge = load_judge(self.dataset, self.root, self.device) if self.judge and self.judge.usable else None
-        self.scorer = Scorer(self.pictures, reference, self.inception, judge, self._lpips(), looks=self._looks(device))
+        looks, compared = self._looks(device), self._compared()
+        self.scorer = Scorer(self.pictures, reference, self.inception, judge, compared, looks=looks)
 
     @property
     def statistics(self) -> Path:
@@ -65,10 +69,12 @@ class Validation:
 
     def _looks(self, device: Device) -> dict[str, Look]:
         """What sees pictures otherwise than FID, where the experiment asks for it."""
-        if not self.settings.fid_clean:
-            return {}
-        clean = Inception(paths.INCEPTION, precision=self.settings.precision, device=device, resizing="clean")
-        return {"fid_clean": Look(clean, load_statistics(self.statistics, "val", clean.key, self.pictures.data_hash))}
+        data_hash = self.pictures.data_hash
+        looks = given_looks(self.given.values(), self.statistics, "val", data_hash, self.device)
+        if self.settings.fid_clean:
+            clean = Inception(paths.INCEPTION, precision=self.settings.precision, device=device, resizing="clean")
+            looks["fid_clean"] = Look(clean, load_statistics(self.statistics, "val", clean.key, data_hash))
+        return looks
 
     def _judge_metrics(self) -> JudgeMetrics | None:
         """What is known of the data set's judge, where it has one."""
@@ -85,17 +91,20 @@ class Validation:
             )
         return metrics
 
-    def _lpips(self) -> Lpips | None:
+    def _compared(self) -> dict[str, Compare]:
+        """What compares pictures with their truth by a network, where the experiment asks for it."""
         if not self.pictures.paired:
-            self.absent["l1"] = "L1, PSNR, SSIM and LPIPS need the truth of a picture, and these are unpaired."
-        elif not self.settings.lpips:
+            self.absent["l1"] = "L1, PSNR, SSIM, LPIPS and DISTS need the truth of a picture, and these are unpaired."
+            return {}
+        compared = given_comparisons(self.given.values(), self.device)
+        if not self.settings.lpips:
             self.absent["lpips"] = "LPIPS is not measured: the experiment does not ask for it (lpips: true)."
         elif paths.LPIPS.is_file():
-            return Lpips(paths.LPIPS, self.device)
+            compared["lpips"] = Lpips(paths.LPIPS, self.device)
         else:
             reason = " ".join(str(read_json(paths.LPIPS.with_name("status.json"))["reason"]).split())
             self.absent["lpips"] = f"LPIPS is not measured: its backbone is not at hand ({reason})."
-        return None
+        return compared
 
     def score(self, make: MakePictures, title: str) -> tuple[Tally, Images]:
         """*make*(inputs) measured against the real targets, and the samples' pictures."""
@@ -111,7 +120,9 @@ class Validation:
 
     def about(self) -> dict[str, Any]:
         """What every record of scores says besides them."""
-        used = {"inception": self.inception.key}
+        used: dict[str, Any] = {"inception": self.inception.key}
+        if self.given:
+            used["weights"] = {metric: given.sha256 for metric, given in self.given.items()}
         if self.scorer.judge:
             used["judge"] = file_sha256(self.root / "judge" / "model.safetensors")
         return {
@@ -222,7 +233,7 @@ def evaluate_reference(config: Config, experiment: str, device: Device = "auto")
 def real_against_real(validation: Validation) -> Scores:
     """What real pictures score: by their features against other real ones, and what the judge reads off them."""
     key, looks = validation.inception.key, validation.scorer.looks
-    looked = {metric: frechet_distance(*validation.real_pair(look.extractor.key)) for metric, look in looks.items()}
+    looked = {metric: look.distance.of(*validation.real_pair(look.extractor.key)) for metric, look in looks.items()}
     return Scores(
         **feature_scores(*validation.real_pair(key)),
         **looked,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,11 +15,14 @@ from gancomp.metrics.bootstrap import (
     Weights,
     frechet_replicates,
     frechet_shares,
+    gaussian_replicates,
+    gaussian_shares,
     kernel_replicates,
     kernel_shares,
     mean_replicates,
 )
 from gancomp.metrics.frechet import Features, Statistics, frechet_distance
+from gancomp.metrics.gaussian import gaussian_distance
 from gancomp.metrics.infinity import LEAST, frechet_infinity, infinity_shares
 from gancomp.metrics.kernel import kernel_distance
 from gancomp.metrics.neighbours import NEIGHBOURS, neighbourhood
@@ -31,9 +34,10 @@ from gancomp.report.records import Scores
 
 if TYPE_CHECKING:
     from gancomp.data.datasets import Pictures
-    from gancomp.metrics.lpips import Lpips
 
 Images = Pixels
+#: From RGB pictures (n, h, w, 3) and their truth to distances (n,).
+Compare = Callable[[NDArray[np.uint8], NDArray[np.uint8]], NDArray[np.float32]]
 
 #: What may cost more than all else, and can be left out.
 COSTLY: frozenset[str] = frozenset({"ssim", "fid_infinity"})
@@ -98,18 +102,33 @@ class Truth:
 
 
 @dataclass(frozen=True)
+class Distance:
+    """A distance of features (n, d) to those of real pictures, what each picture adds to it, and its draws."""
+
+    of: Callable[[Features, Statistics], float]
+    shares: Callable[[Features, Statistics], Values]
+    replicates: Callable[[Features, Statistics, Weights], Values]
+
+
+FRECHET = Distance(frechet_distance, frechet_shares, frechet_replicates)
+GAUSSIAN = Distance(gaussian_distance, gaussian_shares, gaussian_replicates)
+
+
+@dataclass(frozen=True)
 class Look:
-    """Another way to see pictures: what makes features of them, and those of the real ones."""
+    """Another way to see pictures: what makes features of them, those of the real ones, and how they are compared."""
 
     extractor: Extractor
     reference: Statistics
+    distance: Distance = FRECHET
 
 
 class Scorer:
     """Measures what generators make of the inputs of *pictures*, against the real pictures in *reference*.
 
-    L1, PSNR, SSIM and LPIPS need pairs, and mIoU a *judge*; scores for which something is missing are None. *costly*
-    says which of `COSTLY` are measured. *looks* has by metric what Fréchet distances of other features need.
+    L1, PSNR, SSIM and *compared* need pairs, and mIoU a *judge*; scores for which something is missing are None.
+    *compared* has by metric what compares a picture with its truth, *looks* what distances of other features need.
+    *costly* says which of `COSTLY` are measured.
     """
 
     def __init__(
@@ -118,13 +137,13 @@ class Scorer:
         reference: Statistics,
         inception: Extractor,
         judge: Judge | None = None,
-        lpips: Lpips | None = None,
+        compared: Mapping[str, Compare] | None = None,
         costly: Container[str] = COSTLY,
         looks: Mapping[str, Look] | None = None,
     ) -> None:
-        self.looks = dict(looks or {})
+        self.looks, self.compared = dict(looks or {}), dict(compared or {})
         self.pictures, self.reference = pictures, reference
-        self.inception, self.judge, self.lpips = inception, judge, lpips
+        self.inception, self.judge = inception, judge
         self.costly, self.ssim = costly, "ssim" in costly and has_ssim(*pictures.size)
 
     def truth(self, indices: Sequence[int]) -> Truth:
@@ -166,8 +185,8 @@ class Tally:
             self._append("psnr", psnr_each(made, truth.targets))
             if scorer.ssim:
                 self._append("ssim", ssim_each(made, truth.targets))
-            if scorer.lpips:
-                self._append("lpips", scorer.lpips(to_rgb(made), to_rgb(truth.targets)).astype(np.float64))
+            for metric, compare in scorer.compared.items():
+                self._append(metric, compare(to_rgb(made), to_rgb(truth.targets)).astype(np.float64))
         if scorer.judge and truth.labels is not None:
             self._confusion += scorer.judge.score(to_rgb(made), truth.labels)
 
@@ -180,10 +199,9 @@ class Tally:
         return np.concatenate(self._features)
 
     @property
-    def looked(self) -> dict[str, tuple[NDArray[np.float32], Statistics]]:
-        """By metric the other features of all pictures, (n, d), and those of the real ones."""
-        looks = self._scorer.looks
-        return {metric: (np.concatenate(parts), looks[metric].reference) for metric, parts in self._looked.items()}
+    def looked(self) -> dict[str, tuple[Look, NDArray[np.float32]]]:
+        """By metric another way to see pictures, and its features of all of them, (n, d)."""
+        return {metric: (self._scorer.looks[metric], np.concatenate(parts)) for metric, parts in self._looked.items()}
 
     @property
     def each(self) -> dict[str, NDArray[np.float64]]:
@@ -195,7 +213,7 @@ class Tally:
         scorer = self._scorer
         return Scores(
             **feature_scores(self.features, scorer.reference, scorer.costly),
-            **{metric: frechet_distance(*seen) for metric, seen in self.looked.items()},
+            **{metric: look.distance.of(seen, look.reference) for metric, (look, seen) in self.looked.items()},
             miou=mean_iou(self._confusion) if scorer.judge else None,
             **{metric: float(values.mean()) for metric, values in self.each.items()},
         )
@@ -203,12 +221,15 @@ class Tally:
     def shares(self) -> dict[str, Values]:
         """What each picture adds (n,) to the scores that are means over pictures, or to first order are."""
         scorer = self._scorer
-        looked = {metric: frechet_shares(*seen) for metric, seen in self.looked.items()}
+        looked = {metric: look.distance.shares(seen, look.reference) for metric, (look, seen) in self.looked.items()}
         return feature_shares(self.features, scorer.reference, scorer.costly) | looked | self.each
 
     def replicates(self, weights: Weights) -> dict[str, Values]:
         """The scores in each draw of the pictures (`gancomp.metrics.bootstrap`), but for mIoU and recall."""
         scorer = self._scorer
         of_pairs = {metric: mean_replicates(values, weights) for metric, values in self.each.items()}
-        looked = {metric: frechet_replicates(*seen, weights) for metric, seen in self.looked.items()}
+        looked = {
+            metric: look.distance.replicates(seen, look.reference, weights)
+            for metric, (look, seen) in self.looked.items()
+        }
         return feature_replicates(self.features, scorer.reference, weights, scorer.costly) | looked | of_pairs

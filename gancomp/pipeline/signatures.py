@@ -64,6 +64,8 @@ def _own_settings(config: Config, experiment: str, stage: str) -> dict[str, Any]
             "seed": declared.seed,
             "precision": declared.precision,
             "metric": declared.metric,
+            # Only of the metric that chooses: another one's weights change no score of the search.
+            **({"weights": given} if (given := declared.metric_weights.folders.get(declared.metric)) else {}),
         }
     if stage == "search":
         # Without a limit of latency as before there was one: what was chosen then stands.

@@ -33,8 +33,9 @@ class Scores(Record):
     mean structural similarity, `psnr` the mean of the pictures' ratios in dB; None where the truth is not known.
     `miou` is a share, what a judge reads off the pictures; None without a judge. `precision`, `recall`, `density` and
     `coverage` are of 5 nearest neighbours among Inception's features. `fid_infinity` is FID at the end of a line over
-    1/n, `swd` the sliced Wasserstein distance of the same features, `fid_clean` FID with clean-fid's resizing. Files of
-    earlier versions lack the last nine.
+    1/n, `swd` the sliced Wasserstein distance of the same features, `fid_clean` FID with clean-fid's resizing. `dists`,
+    `fd_dinov2` and `cmmd` (times 1,000, as published) are by networks whose weights were given. Files of earlier
+    versions lack the last twelve.
     """
 
     fid: float
@@ -51,6 +52,9 @@ class Scores(Record):
     fid_infinity: Score = None
     swd: Score = None
     fid_clean: Score = None
+    dists: Score = None
+    fd_dinov2: Score = None
+    cmmd: Score = None
 
 
 class Cost(Record):

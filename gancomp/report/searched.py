@@ -44,6 +44,12 @@ class SubnetRow(Cost, Scores):
     swd_high: Score = None
     fid_clean_low: Score = None
     fid_clean_high: Score = None
+    dists_low: Score = None
+    dists_high: Score = None
+    fd_dinov2_low: Score = None
+    fd_dinov2_high: Score = None
+    cmmd_low: Score = None
+    cmmd_high: Score = None
 
 
 def _ends(*metrics: str) -> tuple[str, ...]:
@@ -60,6 +66,8 @@ LATER_COLUMNS: tuple[str, ...] = (
     *_ends("fid_infinity", "swd"),
     "fid_clean",
     *_ends("fid_clean"),
+    *("dists", "fd_dinov2", "cmmd"),
+    *_ends("dists", "fd_dinov2", "cmmd"),
 )
 SEARCH_COLUMNS: tuple[str, ...] = (*PLAIN_COLUMNS, *LATER_COLUMNS)
 #: `scores/space.csv` also has the median and the quartiles of the latency of one picture, in ms.

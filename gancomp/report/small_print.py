@@ -61,6 +61,14 @@ _ABOUT = {
     "fid_clean": "FID (clean) is FID of pictures that are resized as clean-fid does, bicubic and antialiased.",
     "l1": "L1 is the mean absolute difference as a share of the 8-bit range.",
     "lpips": "LPIPS is the mean perceptual distance (AlexNet).",
+    "dists": "DISTS is the mean distance of structure and texture (VGG16), at most 256 pixels on the shorter side.",
+    "fd_dinov2": (
+        "FD-DINOv2 is the Fréchet distance of DINOv2's class tokens, of pictures at 224² (bicubic, antialiased)."
+    ),
+    "cmmd": (
+        "CMMD is 1,000 times the squared MMD (Gaussian kernel, σ 10, biased) of CLIP's features of length 1, of the "
+        "square in the middle, bicubic and antialiased."
+    ),
     "ssim": "SSIM is the mean structural similarity (Gaussian window of 11 × 11, σ 1.5, mean over channels).",
     "psnr": "PSNR is the mean of the pictures' ratios.",
     "precision": (

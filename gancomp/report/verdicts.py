@@ -44,7 +44,7 @@ class Pair:
     def change(self) -> str:
         """`L1 +0.0056 (+9.2%)`: distances between pictures relative to theirs too."""
         difference = f"{self.metric.head} {self.metric.change(self.mine - self.theirs)}"
-        if self.metric.key not in ("l1", "lpips") or self.theirs <= 0:
+        if self.metric.key not in ("l1", "lpips", "dists") or self.theirs <= 0:
             return difference
         return f"{difference} ({(self.mine / self.theirs - 1) * 100:+.1f}%)".replace("-", "−")
 

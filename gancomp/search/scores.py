@@ -18,9 +18,11 @@ from gancomp.data.settings import DatasetBase
 from gancomp.elastic.space import Subnet
 from gancomp.errors import GancompError
 from gancomp.metrics.bootstrap import Values, draws, interval
+from gancomp.metrics.given import given_weights
 from gancomp.metrics.inception import Inception
+from gancomp.metrics.looks import given_comparisons, given_looks
 from gancomp.metrics.lpips import Lpips
-from gancomp.metrics.scoring import LEAST_PICTURES, Look, Scorer
+from gancomp.metrics.scoring import LEAST_PICTURES, Compare, Look, Scorer
 from gancomp.metrics.segmentation import Judge, load_judge
 from gancomp.metrics.statistics import load_statistics
 from gancomp.nets import load_generator
@@ -55,9 +57,9 @@ def score(
     """Score *subnets* of the once-for-all *generator*, in order, with 95% intervals from draws of the pictures.
     With a *stride* only one picture in *stride* counts, and there are no intervals.
 
-    What looks at Inception's features always, L1 and PSNR where train-2 holds pairs, and SSIM, LPIPS, mIoU, FID∞ and
-    clean-fid's FID, which may cost more than all else, where they are the metric that chooses. Raises GancompError when
-    what measures is missing, or a judge is not good enough to choose by.
+    What looks at Inception's features always, L1 and PSNR where train-2 holds pairs, and all others, which may cost
+    more than all else, where they are the metric that chooses. Raises GancompError when what measures is missing, or a
+    judge is not good enough to choose by.
     """
     settings = config.experiments[experiment]
     dataset = config.datasets[settings.dataset]
@@ -67,13 +69,8 @@ def score(
     inception = Inception(paths.INCEPTION, precision=settings.precision, device=device)
     reference = load_statistics(root / "statistics.safetensors", "train-2", inception.key, pictures.data_hash)
     judge = usable_judge(dataset, root, machine.device) if settings.metric == "miou" else None
-    lpips = Lpips(paths.LPIPS, machine.device) if settings.metric == "lpips" else None
-    looks = {}
-    if settings.metric == "fid_clean":
-        clean = Inception(paths.INCEPTION, precision=settings.precision, device=device, resizing="clean")
-        seen = load_statistics(root / "statistics.safetensors", "train-2", clean.key, pictures.data_hash)
-        looks["fid_clean"] = Look(clean, seen)
-    scorer = Scorer(pictures, reference, inception, judge, lpips, {settings.metric}, looks)
+    looks, compared = _asked(config, experiment, pictures, device, machine.device)
+    scorer = Scorer(pictures, reference, inception, judge, compared, {settings.metric}, looks)
     count, chunk = min(len(pictures), settings.search.images), settings.search.chunk
     # Names may follow what the pictures show. A smaller stride keeps what a larger one has drawn.
     scored = sorted(rng.sample(settings.seed, "pictures of the search", len(pictures), math.ceil(count / stride)))
@@ -113,6 +110,23 @@ def score(
                     **intervals(scores, replicates),
                     replicates=tuple(replicates.get(settings.metric, ())),
                 )
+
+
+def _asked(
+    config: Config, experiment: str, pictures: Pictures, device: Device, taken: torch.device
+) -> tuple[dict[str, Look], dict[str, Compare]]:
+    """What sees pictures otherwise than FID, and what compares them with their truth, of the metric that chooses."""
+    settings = config.experiments[experiment]
+    statistics = paths.dataset(settings.dataset) / "statistics.safetensors"
+    given = [one for metric, one in given_weights(config, experiment).items() if metric == settings.metric]
+    looks = given_looks(given, statistics, "train-2", pictures.data_hash, taken)
+    compared = given_comparisons(given, taken)
+    if settings.metric == "lpips":
+        compared["lpips"] = Lpips(paths.LPIPS, taken)
+    if settings.metric == "fid_clean":
+        clean = Inception(paths.INCEPTION, precision=settings.precision, device=device, resizing="clean")
+        looks["fid_clean"] = Look(clean, load_statistics(statistics, "train-2", clean.key, pictures.data_hash))
+    return looks, compared
 
 
 def intervals(scores: Scores, replicates: Mapping[str, Values]) -> dict[str, float]:

@@ -230,6 +230,18 @@ ALONE: dict[str, Any] = {"teacher": None, "distill": None, "supernet": None}
         ),
         ({}, {"metric": "fid_clean"}, r"mine\.metric: fid_clean needs .*fid_clean: true"),
         ({}, {"metric": "lpips"}, r"mine\.metric: lpips needs .*lpips: true"),
+        ({}, {"metric": "cmmd"}, r"mine\.metric: cmmd needs experiments\.mine\.metric_weights\.cmmd, the folder"),
+        (
+            {},
+            {"metric": "fd_dinov2", "metric_weights": {"cmmd": "clip"}},
+            r"mine\.metric: fd_dinov2 needs experiments\.mine\.metric_weights\.fd_dinov2",
+        ),
+        ({}, {"metric_weights": {"cmmd": ""}}, r"mine\.metric_weights\.cmmd: .*at least 1 character"),
+        (
+            {"source": "folders", "a": "a", "b": "b"},
+            {"model": "cyclegan", "metric": "dists", "metric_weights": {"dists": "dists"}},
+            r"mine\.metric: dists needs a target for each picture",
+        ),
         ({}, {"teacher": {"block": "dense"}}, r"distill\.prune: the teacher is dense and the student separable"),
         (
             {},

@@ -290,7 +290,8 @@ def test_unpaired_pictures_against_the_targets_declared(
     if targets == "all":
         real = frechet_distance(zebras[val], Statistics.from_features(zebras[training]))
         assert reference.rows[REAL].fid == pytest.approx(real, rel=1e-5), "no picture on both sides"
-    assert reference.absent == {"l1": "L1, PSNR, SSIM and LPIPS need the truth of a picture, and these are unpaired."}
+    told = "L1, PSNR, SSIM, LPIPS and DISTS need the truth of a picture, and these are unpaired."
+    assert reference.absent == {"l1": told}
     assert (made.stage("reference") / "targets.png").is_file()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import pytest
@@ -11,7 +10,6 @@ from tiny_run import FakeInception
 from untrained import prepare
 
 from gancomp.metrics.frechet import frechet_distance
-from gancomp.metrics.lpips import Lpips
 from gancomp.metrics.scoring import Scorer
 from gancomp.metrics.segmentation import load_judge, mean_iou
 from gancomp.metrics.statistics import load_statistics
@@ -35,7 +33,7 @@ def test_parts_do_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     pictures, inception = made.pictures("val"), FakeInception()
     reference = load_statistics(made.root / "statistics.safetensors", "val", inception.key)
     judge = load_judge(made.config().datasets["maps"], made.root)
-    scorer = Scorer(pictures, reference, inception, judge, cast(Lpips, lpips))
+    scorer = Scorer(pictures, reference, inception, judge, {"lpips": lpips})
     everything = range(len(pictures))
     fakes = np.random.default_rng(1).integers(0, 256, (len(pictures), 64, 64, 3), dtype=np.uint8)
     whole = scored(scorer, fakes)
@@ -55,7 +53,7 @@ def test_without_truth_or_judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     made = prepare("cyclegan", tmp_path, monkeypatch)
     pictures, inception = made.pictures("val"), FakeInception()
     reference = load_statistics(made.root / "statistics.safetensors", "val", inception.key)
-    scorer = Scorer(pictures, reference, inception, None, cast(Lpips, lpips))
+    scorer = Scorer(pictures, reference, inception, None, {"lpips": lpips})
     assert scorer.truth([0]).targets is scorer.truth([0]).labels is None
     scores = scored(scorer, pictures.inputs(range(len(pictures))), 2)
     assert (scores.l1, scores.lpips, scores.miou) == (None, None, None)

@@ -79,7 +79,7 @@ def test_search_rows_are_typed_and_faults_are_located(results: Path) -> None:
     lines = path.read_text().splitlines()
     lines[3] = lines[3].rsplit(",", 1)[0] + ",nan"
     path.write_text("\n".join(lines))
-    with pytest.raises(GancompError, match=r"search\.csv, line 4: fid_clean_high: .*finite"):
+    with pytest.raises(GancompError, match=r"search\.csv, line 4: cmmd_high: .*finite"):
         read_search(path)
 
 

@@ -102,10 +102,11 @@ def test_search_csv_of_the_experiment(finished: Workspace) -> None:
         "psnr,ssim,lpips,precision,recall,density,coverage,psnr_low,psnr_high,ssim_low,ssim_high,lpips_low,lpips_high,"
         "precision_low,precision_high,density_low,density_high,coverage_low,coverage_high,"
         "fid_infinity,swd,fid_infinity_low,fid_infinity_high,swd_low,swd_high,"
-        "fid_clean,fid_clean_low,fid_clean_high,crc32"
+        "fid_clean,fid_clean_low,fid_clean_high,"
+        "dists,fd_dinov2,cmmd,dists_low,dists_high,fd_dinov2_low,fd_dinov2_high,cmmd_low,cmmd_high,crc32"
     )
-    dear = {(row.ssim, row.lpips, row.miou, row.fid_infinity, row.fid_clean) for row in rows}
-    assert dear == {(None,) * 5}, "they cost more than all else"
+    dear = {(row.ssim, row.lpips, row.miou, row.fid_infinity, row.fid_clean, row.cmmd) for row in rows}
+    assert dear == {(None,) * 6}, "they cost more than all else"
     assert all(row.psnr and row.swd and row.precision is not None and row.coverage is not None for row in rows)
 
 

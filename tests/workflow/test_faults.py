@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 from tiny_run import DATASET, SETTINGS, write_pictures
+from tiny_run import EXPERIMENT as EXPERIMENT_OF_OWN
 
 from gancomp.pipeline.files import read_json
 from gancomp.pipeline.stages import READS, STAGES
@@ -131,6 +133,22 @@ def test_odd_paths(tmp_path: Path) -> None:
     planned = workspace.plan("models", "--configfile", other.name).commands
     trained = [shlex.split(command) for command in planned if command.startswith("gancomp supernet")]
     assert [words[words.index("--configfile") + 3] for words in trained] == [other.name]
+
+
+def test_weights_that_are_not_there_stop_the_plan(tmp_path: Path) -> None:
+    """With the key; where they are there, they are what the jobs that look through them need."""
+    workspace = own_pictures(tmp_path / "own", "pictures")
+    given = {"experiments": {EXPERIMENT_OF_OWN: {"metric_weights": {"cmmd": "clip"}}}}
+    (workspace.folder / "given.yaml").write_text(yaml.safe_dump(given))
+    files = "--configfile", "config.yaml", "given.yaml"
+    refused = workspace.snakemake("--dry-run", *files)
+    assert refused.status == 1
+    assert f"experiments.{EXPERIMENT_OF_OWN}.metric_weights.cmmd: clip: no file config.json there" in refused.text
+    (workspace.folder / "clip").mkdir()
+    (workspace.folder / "clip" / "config.json").write_text('{"model_type": "clip"}')
+    (workspace.folder / "clip" / "model.safetensors").touch()
+    needs = re.findall(r"^rule (\w+):\n    input: .*clip/config.json, clip/model", workspace.plan(*files).text, re.M)
+    assert set(needs) == {"statistics", "evaluate", "reference"}
 
 
 @pytest.fixture

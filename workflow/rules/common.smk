@@ -16,6 +16,7 @@ from gancomp.pipeline.files import write_text
 from gancomp.report.times import benchmark_files
 from gancomp.report.comparison import files_of as compared_files, folder_of as comparison_folder
 from gancomp.deploy.demo.web_runtime import FILES as WEB_RUNTIME_FILES
+from gancomp.metrics.given import given_on, given_weights
 from gancomp.paper.measured import files_of
 from gancomp.paper.places import FIGURES, GRIDS, TABLES, measured_in, scored_in
 from gancomp.config.loading import load, merged
@@ -251,6 +252,37 @@ def lpips_files(wildcards):
 def lpips_to_choose_by(wildcards):
     """Input function: whether LPIPS can be measured, where it is what the search chooses by."""
     return lpips_files(wildcards) if CONFIG.experiments[wildcards.experiment].metric == "lpips" else []
+
+
+def given(find, name):
+    """What *find* returns of the weights that the configuration gives for metrics; a missing file stops the plan."""
+    try:
+        return find(CONFIG, name)
+    except GancompError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def given_files(wildcards):
+    """Input function: the weights of metrics that nothing fetches, where the experiment gives them."""
+    found = given(given_weights, wildcards.experiment).values()
+    return [local(str(file)) for weights in found for file in weights.files]
+
+
+def given_to_choose_by(wildcards):
+    """Input function: those of the metric that the search chooses by."""
+    chosen = given(given_weights, wildcards.experiment).get(CONFIG.experiments[wildcards.experiment].metric)
+    return [local(str(file)) for file in chosen.files] if chosen else []
+
+
+@cache
+def features_of(dataset):
+    """The given weights that make features of the pictures of *dataset*."""
+    return given(given_on, dataset)
+
+
+def weights_of_features(wildcards):
+    """Input function: their files."""
+    return [local(str(file)) for weights in features_of(wildcards.dataset) for file in weights.files]
 
 
 def shard_files(wildcards):

@@ -38,6 +38,7 @@ rule statistics:
     input:
         "data/{dataset}/manifest.json",
         "data/inception/weights.safetensors",
+        weights_of_features,
     output:
         "data/{dataset}/statistics.safetensors",
     log:
@@ -52,6 +53,7 @@ rule statistics:
         precisions=lambda wildcards: " ".join(
             CONFIG.precisions_of(wildcards.dataset)
             + [f"{precision}-clean" for precision in CONFIG.clean_precisions_of(wildcards.dataset)]
+            + [f"{given.metric} {given.folder}" for given in features_of(wildcards.dataset)]
         ),
         options=options,
     shell:

@@ -8,6 +8,7 @@ rule evaluate:
         inception="data/inception/weights.safetensors",
         judge=judge_files,
         lpips=lpips_files,
+        weights=given_files,
     output:
         "results/{experiment}/{stage}/evaluation.json",
         "results/{experiment}/{stage}/samples.png",
@@ -34,6 +35,7 @@ rule reference:
         inception="data/inception/weights.safetensors",
         judge=judge_files,
         lpips=lpips_files,
+        weights=given_files,
     output:
         "results/{experiment}/reference/evaluation.json",
         "results/{experiment}/reference/inputs.png",

@@ -7,6 +7,7 @@ rule search:
         statistics=from_data("statistics.safetensors"),
         judge=judge_files,
         lpips=lpips_to_choose_by,
+        weights=given_to_choose_by,
         inception="data/inception/weights.safetensors",
     output:
         "results/{experiment}/scores/shards/{shard}.csv",
@@ -57,6 +58,7 @@ rule evolve:
         statistics=from_data("statistics.safetensors"),
         judge=judge_files,
         lpips=lpips_to_choose_by,
+        weights=given_to_choose_by,
         inception="data/inception/weights.safetensors",
     output:
         "results/{experiment}/scores/search.csv",
@@ -86,6 +88,7 @@ rule halve:
         statistics=from_data("statistics.safetensors"),
         judge=judge_files,
         lpips=lpips_to_choose_by,
+        weights=given_to_choose_by,
         inception="data/inception/weights.safetensors",
     output:
         "results/{experiment}/scores/search.csv",
