@@ -1,4 +1,4 @@
-"""Methods side by side at several sizes: scores over seeds, paired differences, what training cost, and a figure."""
+"""Compare methods at several sizes: scores over seeds, paired differences, costs of training, and a figure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gancomp.pipeline.stages import stages_of
 from gancomp.report.metrics import BY_KEY
 from gancomp.report.rows import quantity, table_line
 
-#: What the tables show of every generator, where it was measured.
+#: Metrics in the tables, if measured.
 SHOWN = ("kid", "fid", "l1", "miou")
 COLUMNS = (
     *("method", "size", "experiment", "stage", "seed", "params", "macs", "macs_paper", *SHOWN),
@@ -26,16 +26,16 @@ COLUMNS = (
 )
 
 NOTE = (
-    "Mean ± sample standard deviation over seeds. Training MACs: pictures × MACs of a pass forward and of two back, of "
-    "all that is trained or searched beside the original. Best on validation: of the generators that were kept on the "
-    "way (`snapshots`), the best score on the very pictures that give it, as papers report."
+    "Mean ± sample standard deviation over seeds. Training MACs: pictures × MACs of a forward pass and two backward, "
+    "for all that is trained or searched besides the original. Best on validation: the best score of all `snapshots`, "
+    "selected on the same pictures, as papers report."
 )
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A method at one size: what was measured of it, and the MACs of all trainings and searches that it takes beyond
-    the original's, None where nobody counted the pictures."""
+    """A method at one size: its measurements, and the MACs of all its trainings and searches except the original's,
+    None if the number of pictures is not known."""
 
     method: str
     size: int
@@ -44,11 +44,11 @@ class Entry:
 
 
 def comparison_of(config: Config) -> Comparison:
-    """The declared comparison; GancompError if there is none, or it names what does not exist."""
+    """The declared comparison. Raises GancompError if there is none, or it names an unknown experiment or stage."""
     declared = config.comparison
     if declared is None:
         raise GancompError(
-            "comparison: the configuration declares none; add one over it, such as --configfile config/comparison.yaml"
+            "comparison: missing in the configuration; add one, such as --configfile config/comparison.yaml"
         )
     for place in declared.places:
         split(config, place)
@@ -56,7 +56,7 @@ def comparison_of(config: Config) -> Comparison:
 
 
 def split(config: Config, place: str) -> tuple[str, str]:
-    """EXPERIMENT:STAGE as the two; GancompError naming what does not exist."""
+    """Split EXPERIMENT:STAGE. Raises GancompError if either does not exist."""
     experiment, _, stage = place.rpartition(":")
     if experiment not in config.experiments:
         raise GancompError(
@@ -68,7 +68,7 @@ def split(config: Config, place: str) -> tuple[str, str]:
 
 
 def files_of(config: Config) -> list[Path]:
-    """Every evaluation that the comparison shows."""
+    """All evaluation files of the comparison."""
     return [file for place in comparison_of(config).places for file in evaluations_of(config, *split(config, place))]
 
 
@@ -77,7 +77,7 @@ def folder_of(config: Config) -> Path:
 
 
 def write_comparison(config: Config) -> None:
-    """`runs.csv` (every seed), `points.csv`, `table.md` and `quality.{svg,png}` in the comparison's folder."""
+    """Write `runs.csv` (every seed), `points.csv`, `table.md`, `quality.{svg,png}` in the comparison's folder."""
     from gancomp.paper import curves
     from gancomp.report.style import save, style
 
@@ -101,8 +101,8 @@ def write_comparison(config: Config) -> None:
             save(figure, folder / "quality")
 
 
-#: What trains or searches for a generator of each stage, beside the original. One from scratch, at searched widths,
-#: costs what a narrow one does, within the budget.
+#: The stages that train or search for a generator of each stage, except the original. One from scratch, at searched
+#: widths, costs as much as a narrow one, within the budget.
 _STUDENT = ("teacher", "distill")
 _SEARCHED = (*_STUDENT, "supernet", "scores")
 TRAINED_FOR: Mapping[str, tuple[str, ...]] = {
@@ -116,7 +116,7 @@ TRAINED_FOR: Mapping[str, tuple[str, ...]] = {
 
 
 def _training_macs(config: Config, experiment: str, stage: str) -> float | None:
-    """MACs of what trains and searches for the generator of *stage*, beside the original."""
+    """MACs of all trainings and searches for the generator of *stage*, except the original's."""
     from gancomp.measure.reckoning import Reckoning, counts_of
 
     try:
@@ -127,7 +127,7 @@ def _training_macs(config: Config, experiment: str, stage: str) -> float | None:
 
 
 def _runs(original: Measured, entries: Sequence[Entry]) -> Iterator[dict[str, Any]]:
-    """A row for each seed of each generator."""
+    """One row per seed of each generator."""
     every = [("original", "", original, None), *((e.method, e.size, e.found, e.training_macs) for e in entries)]
     for method, size, found, training in every:
         for record in found.evaluations:
@@ -153,7 +153,7 @@ def _runs(original: Measured, entries: Sequence[Entry]) -> Iterator[dict[str, An
 
 
 def markdown(declared: Comparison, original: Measured, entries: Sequence[Entry]) -> str:
-    """Scores and costs by size, and every method's paired difference from the first one and from the original."""
+    """Scores and costs by size, and every method's paired differences from the first one and from the original."""
     whole = statistics.fmean(record.macs for record in original.evaluations)
     shown = [key for key in SHOWN if original.value(key)]
     heads = [f"{BY_KEY[key].head} {BY_KEY[key].arrow}" for key in shown]

@@ -1,4 +1,4 @@
-"""Logs and sample pictures of an experiment's trainings as TensorBoard's event files."""
+"""Write logs and sample pictures of an experiment's trainings as TensorBoard event files."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 def write_events(config: Config, experiment: str, *, follow: bool, every: float) -> Path:
-    """Write `results/EXPERIMENT/tensorboard/STAGE/` anew, what is logged so far, and return the folder of all; with
-    *follow* also what comes, until all is done.
+    """Write `results/EXPERIMENT/tensorboard/STAGE/`, replacing it, from the logs so far, and return the folder of all
+    stages. With *follow*, keep adding new entries until all stages are done.
 
-    A step of TensorBoard's is a picture seen. Raises GancompError where TensorBoard is not installed.
+    TensorBoard's step is the number of pictures seen. Raises GancompError if TensorBoard is not installed.
     """
     extra("tensorboard")
     root = paths.RESULTS / experiment / "tensorboard"
@@ -44,7 +44,7 @@ def write_events(config: Config, experiment: str, *, follow: bool, every: float)
 
 
 class Events:
-    """One training's event file, to which is added what is new."""
+    """The event file of one training."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -53,8 +53,7 @@ class Events:
         self._strips: set[str] = set()
 
     def add(self, one: Standing) -> None:
-        """The rows and strips of *one* that are not there yet. What a resumed training does again takes the place of
-        what was lost."""
+        """Add the new rows and strips of *one*. Rows that a resumed training repeats replace the earlier ones."""
         from torch.utils.tensorboard import SummaryWriter
 
         log, folder = one.log, one.folder

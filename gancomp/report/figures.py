@@ -1,4 +1,4 @@
-"""Trade-off, losses and picture grid as SVG and PNG, drawn from what the stages wrote; equal input, equal bytes."""
+"""Trade-off, losses and picture grid as SVG and PNG, from the stages' files; equal input gives equal bytes."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from gancomp.report.tradeoff import tradeoff
 
 
 def write_figures(folders: Folders) -> None:
-    """Write `figures/{tradeoff,losses,grid}.{svg,png}` of an experiment from what its stages wrote; there is no
-    trade-off where nothing is compressed.
+    """Write `figures/{tradeoff,losses,grid}.{svg,png}` of an experiment from its stages' files; the trade-off only if
+    the experiment compresses.
 
-    Raises GancompError naming the file, and the stage to run, when one is missing or wrong; all are read before the
+    Raises GancompError with the file, and the stage to run, if one is missing or invalid; all are read before the
     first figure is written.
     """
     board = read_scoreboard(folders)

@@ -1,4 +1,4 @@
-"""Validation pictures side by side: input, target, and what each generator makes."""
+"""Validation pictures side by side: input, target, and each generator's output."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from gancomp.report.style import PAGE
 Pixels = NDArray[np.uint8]
 
 
-#: A picture's width: at most so many inches on the page, at least so many pixels.
+#: A picture's maximum width on the page in inches, and minimum width in pixels.
 TILE_INCHES, TILE_PIXELS = 1.1, 192
 ROWS_A_BLOCK, MOST_ROWS = 6, 12
-#: Pictures so many times wider than tall fill a page without a second block.
+#: Width over height from which pictures fill a page without a second block.
 WIDE = 1.5
 
 
 def picture_columns(folders: Folders, board: Scoreboard) -> dict[str, Pixels]:
-    """The strips of the grid's columns as (n, h, w, 3), each from its own vertical strip of n pictures.
+    """The strips of the grid's columns as (n, h, w, 3), each read from a vertical strip of n pictures.
 
-    There is a column of targets only where they are the truth of these inputs.
+    The column of targets exists only if they are the truth of these inputs.
     """
     height, width = board.evaluations["original"].spec.size
     shape = (len(board.reference.samples), height, width, 3)
@@ -56,7 +56,7 @@ def _read_strip(path: Path, shape: tuple[int, int, int, int], stage: str) -> Pix
 
 
 def grid(columns: Mapping[str, Pixels], board: Scoreboard) -> tuple[Figure, float]:
-    """Pictures (rows) as every generator draws them (columns), and the resolution at which a pixel is a pixel."""
+    """The outputs of every generator (columns) for pictures (rows), and the resolution in dpi without resampling."""
     sheet, centres = contact_sheet(list(columns.values()))
     height, width, _ = sheet.shape
     tile = centres[1] - centres[0]
@@ -81,7 +81,7 @@ def grid(columns: Mapping[str, Pixels], board: Scoreboard) -> tuple[Figure, floa
 def contact_sheet(strips: Sequence[Pixels]) -> tuple[Pixels, list[float]]:
     """The strips, each (n, h, w, 3), side by side as one picture, and the centre of each column in its pixels.
 
-    Beyond six rows, pictures that are not wide continue in a second block to the right, which suits a page better.
+    Beyond six rows, pictures that are not wide continue in a second block to the right, which fits a page better.
     """
     count, height, width, _ = strips[0].shape
     count = min(count, MOST_ROWS)
@@ -101,15 +101,15 @@ def contact_sheet(strips: Sequence[Pixels]) -> tuple[Pixels, list[float]]:
             centres.append(left + wide / 2)
             for row, picture in enumerate(strip[block * rows : min((block + 1) * rows, count)]):
                 top = line + row * (tall + line)
-                # A grey frame shows where a white picture ends (tiles lie one line apart, so frames share it);
-                # nearest neighbour keeps every pixel a square.
+                # A grey frame shows the edge of a white picture (neighbours share a line);
+                # nearest neighbour keeps pixels square.
                 sheet[top - line : top + tall + line, left - line : left + wide + line] = 0xD0
                 sheet[top : top + tall, left : left + wide] = picture.repeat(factor, axis=0).repeat(factor, axis=1)
     return sheet, centres
 
 
 def _heads(columns: Mapping[str, Pixels], board: Scoreboard) -> list[str]:
-    """What stands over each column: who made it, its exact MACs and how many times fewer they are."""
+    """The head of each column: its generator, exact MACs and × fewer than the original."""
     names = {
         "original": "original",
         "narrow": "uniform\nnarrow",

@@ -1,4 +1,4 @@
-"""A generator's width groups as a table and as a drawing. Imports no torch."""
+"""A generator's width groups as a table and as a figure. Imports no torch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COLUMNS = ("made first by", "channels", "width", "tensors", "MACs", "energy")
 
 
 def groups_table(groups: Sequence[Listed]) -> str:
-    """One line a group, the frozen ones below with their reasons."""
+    """One line per group, the frozen ones below with their reasons."""
     rows = [
         (
             group.name,
@@ -39,17 +39,17 @@ def groups_table(groups: Sequence[Listed]) -> str:
     return "\n".join(
         [
             *lines,
-            "MACs: the share of all exact multiply-accumulates that the group is a factor of (most are of two groups).",
-            "energy: the share of its filters' L1 norms that the stronger half has; 50% says that all are alike.",
+            "MACs: the share of all exact multiply-accumulates in layers of the group (most layers have two groups).",
+            "energy: the share of the stronger half of its filters in the sum of L1 norms; 50% if all are equal.",
         ]
     )
 
 
 def draw_groups(groups: Sequence[Listed], stem: Path, title: str) -> None:
-    """Channels, share of MACs and, where weights are known, energy of every group, as *stem* in SVG and PNG."""
+    """Draw channels, share of MACs and, if weights are known, energy of every group, as *stem* in SVG and PNG."""
     columns = {
         "Channels": [float(group.channels) for group in groups],
-        "Exact MACs that it is a factor of (%)": [100 * group.macs for group in groups],
+        "Exact MACs of its layers (%)": [100 * group.macs for group in groups],
     }
     if any(group.energy is not None for group in groups):
         columns["L1 norm in the stronger half (%)"] = [100 * (group.energy or 0) for group in groups]

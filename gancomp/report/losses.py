@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from gancomp.report.style import BLUE, GREY, PAGE, SKY
 
-#: How the figures call the stages that train.
+#: Titles of the stages that train.
 STAGES: Mapping[str, str] = {
     "original": "Original",
     "teacher": "Teacher",
@@ -48,7 +48,7 @@ LOSSES: Mapping[str, str] = {
 def losses(logs: Mapping[str, tuple[list[float], dict[str, list[float]]]]) -> Figure:
     """Every loss (rows) of every training (columns) against images seen: raw faint, running mean on top.
 
-    A log without rows is that of a generator which was imported instead.
+    A log without rows belongs to an imported generator.
     """
     present = {name for _, terms in logs.values() for name in terms}
     names = [name for name in LOSSES if name in present] + sorted(present - LOSSES.keys()) or [""]
@@ -82,7 +82,7 @@ def _draw_loss(axes: Axes, images: NDArray[np.float64], values: NDArray[np.float
 
 
 def running_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Centred mean over a tenth of the run, of what lies within it near the ends; same length as *values*."""
+    """Centred mean over a tenth of the run, over a shorter window near the ends; same length as *values*."""
     half = len(values) // 20
     sums = np.concatenate([[0.0], np.cumsum(values)])
     at = np.arange(len(values))
@@ -92,7 +92,7 @@ def running_mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _frame_row(row: Sequence[Axes], series: Sequence[NDArray[np.float64]]) -> None:
-    """One scale for all trainings, which first steps and single spikes do not stretch."""
+    """Set one scale for all trainings, ignoring first steps and single spikes."""
     values = [part for part in series if len(part)]
     if not values:
         return

@@ -1,4 +1,4 @@
-"""The quality metrics: what each is called, how it is written, and which way is better. Imports no torch."""
+"""The quality metrics: name, number format, and direction. Imports no torch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gancomp.config.values import HIGHER_IS_BETTER
 class Metric:
     """One metric: its key in records and configuration, its name, its column of `table.csv`, and its printed scale.
 
-    One that is not *main* has its place in a second table, unless it is what chose.
+    A metric that is not `main` is shown in a second table, unless it is the experiment's metric.
     """
 
     key: str
@@ -25,7 +25,7 @@ class Metric:
 
     @property
     def arrow(self) -> str:
-        """Which way is better."""
+        """Arrow in the direction that is better."""
         return "↑" if self.key in HIGHER_IS_BETTER else "↓"
 
     @property
@@ -38,24 +38,24 @@ class Metric:
 
     @property
     def head(self) -> str:
-        """The name with the scale that values are printed at, such as `KID × 10³`."""
+        """The name with the scale of printed values, such as `KID × 10³`."""
         return f"{self.name} {self.unit}".strip()
 
     def of(self, record: Any) -> float | None:
-        """The value that *record* holds (a `Scores` or a subnet's row), None where it was not measured."""
+        """The value in *record* (a `Scores` or a subnet's row), None if it was not measured."""
         value: float | None = getattr(record, self.key, None)
         return value
 
     def cost(self, value: float) -> float:
-        """*value*, or its negative: less is better, whatever the metric."""
+        """*value*, negated if higher is better, so that less is better."""
         return -value if self.key in HIGHER_IS_BETTER else value
 
     def text(self, value: float) -> str:
-        """*value* as tables print it."""
+        """*value* as printed in tables."""
         return f"{value * self.scale:.{self.decimals}f}".replace("-", "−")
 
     def change(self, difference: float) -> str:
-        """A difference of two values, always with its sign."""
+        """A difference of two values as printed, always with a sign."""
         return f"{difference * self.scale:+.{self.decimals}f}".replace("-", "−")
 
 
@@ -82,7 +82,7 @@ BY_KEY = {metric.key: metric for metric in METRICS}
 
 
 def led_by(key: str) -> list[Metric]:
-    """The main metrics, that of *key*, which may be any, first."""
+    """The metric *key*, which may be any, then the other main metrics."""
     return [BY_KEY[key], *(metric for metric in METRICS if metric.main and metric.key != key)]
 
 

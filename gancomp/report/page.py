@@ -16,8 +16,8 @@ from gancomp.report.reading import require
 from gancomp.report.rows import times
 from gancomp.report.verdicts import UNLEARNED
 
-#: Figures of the page: file, heading, description for those who cannot see it.
-GRID = ("grid.png", "Pictures", "Validation pictures: input, target, and what each generator makes of the input")
+#: Figures of the page: file, heading, alternative text.
+GRID = ("grid.png", "Pictures", "Validation pictures: input, target, and each generator's output")
 TRADEOFF = ("tradeoff.svg", "Quality against cost", "Quality against MACs: every subnet, the Pareto front, the winner")
 LOSSES = ("losses.svg", "Losses", "Losses of every training against images seen")
 
@@ -39,11 +39,10 @@ footer { margin-top: 2.5rem; border-top: 1px solid var(--line); padding-top: .6r
 
 
 def write_page(results: Path, experiment: str, compressed: bool = True) -> None:
-    """Write `report.html` of *experiment* from its table and figures; it needs no other file and no network.
+    """Write `report.html` of *experiment* from its table and figures, as one file that needs no network.
 
-    There is a trade-off to show only where something is *compressed*, and what to take away from it only where the
-    original has learned its task: else the table's warning stands in its place. Raises GancompError naming the stage to
-    run when one is missing.
+    The trade-off and key figures are shown only if *compressed*; if the original has not learned its task, the table's
+    warning replaces the key figures. Raises GancompError with the stage to run if a file is missing.
     """
     folder = results / experiment
     table = require(folder / "tables" / "table.md", "tables").read_text(encoding="utf-8")
@@ -61,7 +60,7 @@ def write_page(results: Path, experiment: str, compressed: bool = True) -> None:
 
 
 def document(title: str, sections: Sequence[str], style: str = "") -> str:
-    """A page under the heading *title*, of *sections* that are HTML already, with what *style* adds to `STYLE`."""
+    """An HTML page with heading *title*, *sections* in HTML, and *style* appended to `STYLE`."""
     head = html.escape(title)
     return (
         f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
@@ -71,13 +70,13 @@ def document(title: str, sections: Sequence[str], style: str = "") -> str:
 
 
 def as_html(markdown: str) -> str:
-    """*markdown* as HTML: tables are understood and scroll, HTML in the text is shown, not run."""
+    """*markdown* as HTML: tables scroll, and HTML in the text is escaped."""
     body: str = MarkdownIt("js-default").render(markdown)
     return body.replace("<table>", '<div class="table"><table>').replace("</table>", "</table></div>")
 
 
 def _facts(rows: list[dict[str, str]]) -> str:
-    """What a reader in a hurry takes away: the last generator, ours, against the first, the original."""
+    """The key figures: the last generator, ours, against the first, the original."""
     original, ours = rows[0], [row for row in rows if row["macs_exact"]][-1]
     parameters = int(original["parameters"]) / int(ours["parameters"])
     told = [
@@ -102,7 +101,7 @@ def footer(text: str) -> str:
 
 
 def figure(folder: Path, name: str, heading: str, description: str) -> str:
-    """The picture *name* of *folder*, within the page, under *heading*."""
+    """The picture *name* in *folder*, embedded into the page, under *heading*."""
     content = require(folder / name, "figures").read_bytes()
     kind = "svg+xml" if name.endswith(".svg") else "png"
     data = base64.b64encode(content).decode()

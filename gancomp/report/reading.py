@@ -1,4 +1,4 @@
-"""Records and logs, read and checked."""
+"""Read and validate records and logs."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ RecordType = TypeVar("RecordType", bound=Record)
 
 
 def require(path: Path, stage: str) -> Path:
-    """*path* if it is a file; GancompError naming the *stage* to run otherwise."""
+    """Return *path* if it is a file; else raises GancompError with the *stage* to run."""
     if not path.is_file():
         raise GancompError(f"{path}: missing; run the stage {stage!r} first (snakemake {path})")
     return path
 
 
 def read(path: Path, kind: type[RecordType], stage: str) -> RecordType:
-    """One JSON file as *kind*; GancompError naming file, key and *stage* when it is missing or wrong."""
+    """Read a JSON file as *kind*. Raises GancompError with file, key and *stage* if it is missing or invalid."""
     return validated(read_json(require(path, stage)), kind, str(path), stage)
 
 
@@ -41,14 +41,14 @@ def validated(data: Any, kind: type[RecordType], where: str, stage: str) -> Reco
         ) from None
 
 
-#: Columns of `log.csv` that are no losses.
+#: Columns of `log.csv` that are not losses.
 NOT_LOSSES: frozenset[str] = frozenset(
     {"step", "epoch", "images", "lr", "images_per_second", "elapsed_seconds", "eta_seconds"}
 )
 
 
 def read_log(path: Path, stage: str) -> tuple[list[float], dict[str, list[float]]]:
-    """Images seen and every loss of a training's `log.csv`; GancompError on a value that is no finite number."""
+    """Images seen and every loss of a training's `log.csv`. Raises GancompError for values that are not finite."""
     with require(path, stage).open(newline="", encoding="utf-8") as stream:
         reader = csv.DictReader(stream)
         columns: Sequence[str] = reader.fieldnames or ()
@@ -69,5 +69,5 @@ def _finite(text: str | None, where: str, stage: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise GancompError(f"{where}: {text!r} is no finite number; the training went wrong, run {stage!r} again")
+        raise GancompError(f"{where}: {text!r} is not a finite number: the training diverged; run {stage!r} again")
     return value

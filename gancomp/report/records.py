@@ -1,4 +1,4 @@
-"""What stages write of what they measured, and tables and figures read. Imports no torch."""
+"""Records of measurements, which stages write and tables and figures read. Imports no torch."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from gancomp.config.values import HIGHER_IS_BETTER
 from gancomp.spec import GeneratorSpec, Widths
 
 REAL, COPIED, PAINTED, MEAN = "real against real", "input copied", "class colours", "mean colour"
-#: What a generator must beat to have learned: the input itself, or of label maps each class in its mean colour.
+#: Baselines that a trained generator must beat: the input itself, or for label maps each class in its mean colour.
 BASELINES: tuple[str, ...] = (COPIED, PAINTED)
 
-#: A score, None (in CSV an empty cell) where it was not measured.
+#: A score; None (an empty cell in CSV) if it was not measured.
 Score = Annotated[float | None, BeforeValidator(lambda value: None if value == "" else value)]
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
 
 
 class Record(BaseModel):
-    """A frozen model of one JSON file: unknown keys, NaN and infinities are refused."""
+    """A frozen model of a JSON file: unknown keys, NaN and infinities are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Scores(Record):
-    """Quality against real pictures; `gancomp.report.metrics` says which way each is better.
+    """Quality against real pictures; `gancomp.report.metrics` has the direction of each.
 
     `kid` is the unbiased MMD² itself (polynomial kernel of degree 3), never scaled, and may be negative.
     `l1` is the mean absolute difference as a share of the 8-bit range, `lpips` the mean perceptual distance, `ssim` the
-    mean structural similarity, `psnr` the mean of the pictures' ratios in dB; None where the truth is not known.
-    `miou` is a share, what a judge reads off the pictures; None without a judge. `precision`, `recall`, `density` and
-    `coverage` are of 5 nearest neighbours among Inception's features. `fid_infinity` is FID at the end of a line over
-    1/n, `swd` the sliced Wasserstein distance of the same features, `fid_clean` FID with clean-fid's resizing. `dists`,
-    `fd_dinov2` and `cmmd` (times 1,000, as published) are by networks whose weights were given. Files of earlier
-    versions lack the last twelve.
+    mean structural similarity, `psnr` the mean of the pictures' ratios in dB; None if the truth is not known.
+    `miou` is a share, from a segmentation network's predictions on the pictures; None without one. `precision`,
+    `recall`, `density` and `coverage` use the 5 nearest neighbours in Inception's features. `fid_infinity` is FID
+    extrapolated linearly in 1/n to 0, `swd` the sliced Wasserstein distance of the same features, `fid_clean` FID with
+    clean-fid's resizing. `dists`, `fd_dinov2` and `cmmd` (times 1,000, as published) use networks whose weights were
+    given. Files of earlier versions lack the last twelve.
     """
 
     fid: float
@@ -58,7 +58,7 @@ class Scores(Record):
 
 
 class Cost(Record):
-    """What a generator costs: parameters, exact MACs, and MACs by the paper's convention, for one picture."""
+    """A generator's parameters, and its exact MACs and MACs by the paper's convention for one picture."""
 
     params: Positive
     macs: Positive
@@ -68,8 +68,8 @@ class Cost(Record):
 class Evaluation(Cost, Scores):
     """`{stage}/evaluation.json`: one generator's scores on the validation pictures.
 
-    `samples` names the pictures of `{stage}/samples.png`, top to bottom. `each` holds what each picture adds to some of
-    the scores, which are their means; files of earlier versions have none.
+    `samples` has the names of the pictures in `{stage}/samples.png`, top to bottom. `each` has each picture's
+    contribution to some of the scores, which are their means; it is empty in files of earlier versions.
     """
 
     stage: Literal["original", "narrow", "subnet", "finetune", "teacher", "distill", "scratch"]
@@ -82,12 +82,12 @@ class Evaluation(Cost, Scores):
     samples: Annotated[tuple[str, ...], Field(min_length=1)]
     each: dict[str, tuple[float, ...]] = {}
     provenance: dict[str, Any] = {}
-    #: Of the generators that were kept on the way, by the pictures that they had seen.
+    #: Scores of the training's snapshots, by the number of pictures seen.
     snapshots: dict[int, Scores] = {}
 
     def best(self, metric: str) -> float | None:
-        """The best *metric* of this generator and of those kept on the way, chosen on the validation pictures that
-        score it, as papers report: None where none was kept, or it was not measured."""
+        """The best *metric* of this generator and its snapshots, selected on the same validation pictures, as papers
+        report; None without snapshots, or if it was not measured."""
         scored: tuple[Scores, ...] = (self, *self.snapshots.values())
         values: list[float] = [value for one in scored if (value := getattr(one, metric)) is not None]
         if not self.snapshots or not values:
@@ -103,8 +103,9 @@ class Evaluation(Cost, Scores):
 
 
 class JudgeMetrics(Record):
-    """What the report needs of a data set's `judge/metrics.json`: mean IoU on real validation pictures, and that of
-    always answering the most frequent class. `usable`: the former is at least twice the latter."""
+    """The part of a data set's `judge/metrics.json` for the report: the segmentation network's mean IoU on real
+    validation pictures, and that of always predicting the most frequent class. `usable`: the former is at least twice
+    the latter."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -114,11 +115,11 @@ class JudgeMetrics(Record):
 
 
 class Reference(Record):
-    """`reference/evaluation.json`: the honesty rows, scored on the same validation pictures.
+    """`reference/evaluation.json`: the reference rows, scored on the same validation pictures.
 
-    `samples` names the pictures of `reference/inputs.png`, top to bottom; where `paired`, those of
-    `reference/targets.png` are their truth. `absent` says of metrics that no row has why that is so. `bands` are the
-    95% intervals of real pictures against other real ones, by split and metric: as many as are scored there.
+    `samples` has the names of the pictures in `reference/inputs.png`, top to bottom; if `paired`, those in
+    `reference/targets.png` are their truth. `absent` has the reasons for metrics that no row has. `bands` are the
+    95% intervals of real pictures against other real ones, by split and metric, for as many as are scored there.
     """
 
     experiment: str = ""
@@ -159,7 +160,7 @@ class Latency(Record):
 
 
 class BenchmarkRow(Cost):
-    """One generator's cost, measured."""
+    """One generator's measured cost."""
 
     activation_bytes: Count
     latency_ms: Latency
@@ -177,7 +178,7 @@ class Benchmark(Record):
 
 
 class Apart(Record):
-    """How far pictures are from PyTorch's, in 8-bit steps."""
+    """Differences from PyTorch's outputs, in 8-bit steps."""
 
     pictures: Positive
     max: float
@@ -185,7 +186,7 @@ class Apart(Record):
 
 
 class RuntimeRow(Record):
-    """A generator on a runtime: its latency, or why it did not run. *threads* is 0 on a GPU."""
+    """A generator on a runtime: its latency, or why it did not run. `threads` is 0 on a GPU."""
 
     network: Literal["original", "compressed"]
     runtime: str
@@ -201,7 +202,7 @@ class RuntimeRow(Record):
 
 
 class SampledLatency(Record):
-    """A subnet of the sample that shows how MACs and latency go together; median in ms."""
+    """A sampled subnet for latency against MACs; median in ms."""
 
     widths: Widths
     macs: Positive
@@ -220,7 +221,7 @@ class Runtimes(Record):
     sample: tuple[SampledLatency, ...] = ()
 
     def baseline(self, row: RuntimeRow, *, runtime: str = "", precision: str = "") -> RuntimeRow | None:
-        """The original on as many threads as *row*, in that runtime and precision (else in the row's own)."""
+        """The original on as many threads as *row*, in *runtime* and *precision* (default: those of *row*)."""
         return next(
             (
                 one
@@ -252,7 +253,7 @@ class StartEnd(Record):
 
 
 class Imported(Record):
-    """Where a stage that was not trained took its generator from."""
+    """The source of a stage's generator that was imported instead of trained."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -262,7 +263,7 @@ class Imported(Record):
 
 
 class TrainingMetrics(Record):
-    """What the report needs of `{stage}/metrics.json`; the file may say more."""
+    """The part of `{stage}/metrics.json` for the report; other keys are ignored."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -270,9 +271,9 @@ class TrainingMetrics(Record):
 
 
 class SupernetMetrics(Record):
-    """What the report needs of `supernet/metrics.json`; the file may say more.
+    """The part of `supernet/metrics.json` for the report; other keys are ignored.
 
-    Where L1 is no part of the objective (GauGAN), its rise is no sign of a training that failed.
+    If L1 is not part of the objective (GauGAN), its increase does not mean that training failed.
     """
 
     model_config = ConfigDict(extra="ignore")

@@ -1,4 +1,4 @@
-"""Rows of tables, and numbers as they print them."""
+"""Rows of tables, and their number formats."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from gancomp.report.records import (
     Scores,
 )
 
-#: What a cell holds where the column does not apply.
+#: The text of a cell whose column does not apply.
 BLANK = "–"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row: a generator with its costs, or a reference that has scores alone."""
+    """One row: a generator with its costs, or a reference with scores only."""
 
     name: str
     scores: Scores
@@ -29,7 +29,7 @@ class Row:
 
 
 def measured(rows: Sequence[Row], metric: str) -> list[Metric]:
-    """The main metrics that at least one row has, the one of key *metric* first."""
+    """The main metrics that at least one row has, *metric* first."""
     return known_metrics(rows, led_by(metric))
 
 
@@ -55,7 +55,7 @@ def quantity(count: int) -> str:
 
 
 def times(factor: float) -> str:
-    """A factor of exactly one is `1×`, the original's own row."""
+    """A factor as text; exactly one, in the original's row, is `1×`."""
     return "1×" if factor == 1 else f"{significant(factor)}×"
 
 

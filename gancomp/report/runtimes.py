@@ -22,7 +22,7 @@ HEADS = (
 
 
 def write_report(record: Runtimes, folder: Path) -> None:
-    """`latency.csv`, `latency.md`, `latency.…` and `latency_macs.…` (SVG and PNG) of *record* into *folder*."""
+    """Write `latency.csv`, `latency.md`, `latency.…` and `latency_macs.…` (SVG and PNG) of *record* into *folder*."""
     write_csv(folder / "latency.csv", COLUMNS, [_csv_row(record, row) for row in record.rows])
     write_text(folder / "latency.md", markdown(record))
     with style():
@@ -31,7 +31,7 @@ def write_report(record: Runtimes, folder: Path) -> None:
 
 
 def factors(record: Runtimes, row: RuntimeRow) -> tuple[float | None, float | None]:
-    """How many times faster than the original in the same runtime, and than the original in PyTorch fp32."""
+    """Speed-ups against the original in the same runtime, and against the original in PyTorch fp32."""
 
     def against(other: RuntimeRow | None) -> float | None:
         if row.latency_ms is None or other is None or other.latency_ms is None or other is row:
@@ -66,7 +66,7 @@ def _csv_row(record: Runtimes, row: RuntimeRow) -> dict[str, object]:
 
 
 def markdown(record: Runtimes) -> str:
-    """The table, and in small print what was measured and on what."""
+    """The table, with notes on the measurement and the machine."""
     lines = [f"# Latency of {record.experiment}", "", "| " + " | ".join(HEADS) + " |"]
     lines.append("| :-- | :-- | :-- |" + " --: |" * (len(HEADS) - 3))
     lines += ["| " + " | ".join(_cells(record, row)) + " |" for row in record.rows]
@@ -74,11 +74,11 @@ def markdown(record: Runtimes) -> str:
     about = ", ".join(str(machine[key]) for key in ("processor", "cpu", "platform", "torch") if machine.get(key))
     lines += [
         "",
-        f"One picture at a time: {record.warmup} runs to warm up, then {record.runs}; each row in a process of its "
-        "own, pinned to as many cores as it has threads; threads 0 is a GPU. Peak memory is the whole process's, "
-        "libraries (PyTorch's in every row) and all.",
-        "*its default* is what OpenVINO computes in on this processor when nobody asks for exactness: bf16 where it is "
-        "fast. int8 was calibrated on train-1.",
+        f"One picture at a time: {record.warmup} runs of warm-up, then {record.runs}; each row in its own process, "
+        "pinned to as many cores as it has threads; threads 0 is a GPU. Peak memory is the whole process's, "
+        "including libraries (PyTorch's in every row).",
+        "*its default* is OpenVINO's default precision on this processor: bf16 if it supports that in hardware. "
+        "int8 was calibrated on train-1.",
         f"Machine: {about}.",
     ]
     return "\n".join(lines) + "\n"
@@ -105,7 +105,7 @@ def _cells(record: Runtimes, row: RuntimeRow) -> list[str]:
 
 
 def draw(record: Runtimes) -> Figure:
-    """Median latencies as bars, the original beside the compressed network, from 0 on."""
+    """Median latencies as bars from 0, the original beside the compressed network."""
     most = max(row.threads for row in record.rows)
     shown = [row for row in record.rows if row.threads in (most, 0) and row.latency_ms]
     kinds = list(dict.fromkeys((row.runtime, row.precision) for row in shown))
@@ -134,7 +134,7 @@ def draw(record: Runtimes) -> Figure:
 
 
 def draw_sample(record: Runtimes) -> Figure:
-    """Latency against MACs for a sample of subnets, one runtime a panel: off a line, MACs mislead."""
+    """Latency against MACs for a sample of subnets, one panel per runtime: MACs mislead if they are not on a line."""
     runtimes = list(dict.fromkeys(one.runtime for one in record.sample)) or ["no subnets"]
     figure = Figure(figsize=(PAGE, 2.6), layout="constrained")
     for axes, runtime in zip(figure.subplots(1, len(runtimes), squeeze=False)[0], runtimes, strict=True):

@@ -1,4 +1,4 @@
-"""The generators of an experiment that its tables compare."""
+"""The compared generators of an experiment, with their scores."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from gancomp.spec import format_widths
 
 @dataclass(frozen=True)
 class Folders:
-    """Where an experiment's stages wrote: its own folders, or those of the base that owns the stage.
+    """The folders of an experiment's stages: its own, or those of the base that owns the stage.
 
-    Unless it is *compressed*, the experiment has the original alone.
+    Unless `compressed`, the experiment has only the original.
     """
 
     results: Path
@@ -46,8 +46,8 @@ class Folders:
 
 @dataclass(frozen=True)
 class Subject:
-    """What the configuration declares of the experiment that is reported; *perceptual* names the network of its
-    perceptual loss, where it has one, and *all_targets* says that FID and KID look at every real target."""
+    """The configuration of the reported experiment; `perceptual` is the network of its perceptual loss, if any, and
+    with `all_targets` FID and KID use every real target."""
 
     folders: Folders
     title: str = ""
@@ -59,14 +59,14 @@ class Subject:
 
 @dataclass(frozen=True)
 class Scoreboard:
-    """The compared generators and the honesty rows, all scored on the same pictures."""
+    """The compared generators and the reference rows, all scored on the same pictures."""
 
     evaluations: Mapping[str, Evaluation]
     reference: Reference
 
 
 def read_scoreboard(folders: Folders) -> Scoreboard:
-    """Raises GancompError when a file is missing or when two were scored on different pictures."""
+    """Read all scores. Raises GancompError if a file is missing, or two were scored on different pictures."""
     reference_path = folders.file("reference", "evaluation.json")
     reference = read(reference_path, Reference, "reference")
     evaluations = {}
@@ -79,7 +79,7 @@ def read_scoreboard(folders: Folders) -> Scoreboard:
                     f"{path}: {key} differs from that of {reference_path}: they were scored on different pictures; "
                     f"evaluate {stage!r} and 'reference' again"
                 )
-        # Features of two precisions lie several points of FID apart, even for equal pictures.
+        # Features in different precisions differ by several points of FID, even for equal pictures.
         for key, score in (("inception", "FID"), ("judge", "mIoU")):
             mine, theirs = (record.provenance.get(key) for record in (evaluation, reference))
             if mine != theirs:
@@ -91,7 +91,7 @@ def read_scoreboard(folders: Folders) -> Scoreboard:
 
 
 def label(evaluation: Evaluation) -> str:
-    """How tables and figures call a compared generator."""
+    """The name of a compared generator in tables and figures."""
     if evaluation.stage == "narrow":
         widths = evaluation.spec.widths
         own = f"ngf {widths[0]}" if len(set(widths)) == 1 else f"widths {format_widths(widths)}"
@@ -100,5 +100,5 @@ def label(evaluation: Evaluation) -> str:
 
 
 def reduction(original: float, compressed: float) -> float:
-    """How many times less *compressed* is than *original*."""
+    """The factor from *compressed* to *original*."""
     return original / compressed

@@ -1,4 +1,4 @@
-"""The scored subnets: rows of the search's CSVs, and what was chosen of them."""
+"""The scored subnets: rows of the search's CSVs, and the selection."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gancomp.spec import Widths
 
 
 class SubnetRow(Cost, Scores):
-    """One row of `scores/search.csv`: a subnet's widths, cost and scores on train-2, with 95% intervals of some."""
+    """One row of `scores/search.csv`: widths, cost and scores of a subnet on train-2, 95% intervals of some."""
 
     index: Count
     widths: Widths
@@ -56,7 +56,7 @@ def _ends(*metrics: str) -> tuple[str, ...]:
     return tuple(f"{metric}_{end}" for metric in metrics for end in ("low", "high"))
 
 
-#: The columns of `scores/search.csv`, in order: those that every version had, and what came later.
+#: The columns of `scores/search.csv`, in order: those of every version, and later ones.
 PLAIN_COLUMNS: tuple[str, ...] = ("index", "widths", "macs", "macs_paper", "params", "fid", "kid", "l1", "miou")
 LATER_COLUMNS: tuple[str, ...] = (
     *_ends("fid", "kid", "l1"),
@@ -73,7 +73,7 @@ SEARCH_COLUMNS: tuple[str, ...] = (*PLAIN_COLUMNS, *LATER_COLUMNS)
 #: `scores/space.csv` also has the median and the quartiles of the latency of one picture, in ms.
 LATENCY_COLUMNS: tuple[str, ...] = ("latency_ms", "latency_ms_low", "latency_ms_high")
 SPACE_COLUMNS: tuple[str, ...] = (*SEARCH_COLUMNS, *LATENCY_COLUMNS)
-#: A shard also says what its subnets score in each draw of the pictures, by the metric that chooses.
+#: A shard also has its subnets' scores in each draw of the pictures, by the experiment's metric.
 REPLICATES = "replicates"
 SHARD_COLUMNS: tuple[str, ...] = (*SEARCH_COLUMNS, REPLICATES)
 
@@ -95,9 +95,9 @@ class SpaceRow(SubnetRow):
 
 
 class OnFront(Record):
-    """A subnet of the Pareto front: its score by the metric that chose, and the 95% interval of that where it is known.
+    """A subnet of the Pareto front: its score by the experiment's metric, with its 95% interval if known.
 
-    *tied*: it cannot be told from the best; None where no draws say so.
+    `tied`: it does not differ significantly from the best; None without draws.
     """
 
     index: Count
@@ -110,11 +110,11 @@ class OnFront(Record):
 
 
 class Selection(Record):
-    """`search/selection.json`: by *metric*, the winner under the budget (exact MACs) and the Pareto front.
+    """`search/selection.json`: by `metric`, the winner under the budget (exact MACs) and the Pareto front.
 
-    *pareto* has the front's indices, *front* its subnets with intervals, which files of earlier versions lack. *best*
-    has the best score; *tied* counts the subnets that cannot be told from it, itself among them, None where no draws
-    say so. The winner is the one of those with the fewest MACs, unless `search.ties` says otherwise.
+    `pareto` has the front's indices, `front` its subnets with intervals, which files of earlier versions lack. `best`
+    has the best score; `tied` is the number of subnets that do not differ significantly from it, including itself, or
+    None without draws. The winner is the tied subnet with the fewest MACs, unless `search.ties` says otherwise.
     """
 
     metric: Metric = "fid"
@@ -128,21 +128,21 @@ class Selection(Record):
     fid_precision: str
     best: SubnetRow | None = None
     tied: Count | None = None
-    #: Where latency was asked for: the winner's in ms, and how far such sums are off on average.
+    #: If the search used latency: the winner's prediction in ms, and the mean relative error of such predictions.
     latency_ms: float | None = None
     latency_error: float | None = None
 
 
 def read_search(path: Path) -> list[SubnetRow]:
-    """The rows of `search.csv`, at least one; GancompError naming file, line and column at fault."""
+    """The rows of `search.csv`, at least one. Raises GancompError with file, line and column of an invalid value."""
     rows = read_subnets(path)
     if not rows:
-        raise GancompError(f"{path}: holds no subnet; delete the file and run the stage 'search' again")
+        raise GancompError(f"{path}: contains no subnet; delete the file and run the stage 'search' again")
     return rows
 
 
 def read_subnets(path: Path) -> list[SubnetRow]:
-    """The rows of `search.csv`, which may hold none."""
+    """The rows of `search.csv`, possibly none."""
     return _read_rows(path, SubnetRow)
 
 
@@ -152,12 +152,12 @@ def read_space(path: Path) -> list[SpaceRow]:
 
 
 def read_shard(path: Path) -> list[ShardRow]:
-    """The rows of one shard, which may hold none; GancompError where a row is not what was written."""
+    """The rows of one shard, possibly none. Raises GancompError for a damaged row."""
     return _read_rows(path, ShardRow, (REPLICATES,))
 
 
 def _read_rows(path: Path, kind: type[RecordType], more: tuple[str, ...] = ()) -> list[RecordType]:
-    """The rows of a file that has the columns of `search.csv`, or of them what an earlier version knew, and *more*."""
+    """The rows of a file with the columns of `search.csv`, of this or an earlier version, and *more*."""
     columns, rows = read_csv(require(path, "search"))
     had = tuple(column for column in LATER_COLUMNS if column in columns)
     if columns != (*PLAIN_COLUMNS, *had, *more):

@@ -1,4 +1,4 @@
-"""The report of one experiment, found through the configuration."""
+"""The report of one experiment of the configuration."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gancomp.report.tables import write_tables
 
 
 def subject_of(config: Config, experiment: str) -> Subject:
-    """What the report is told about *experiment*."""
+    """The report's settings of *experiment*."""
     settings = config.experiments[experiment]
     return Subject(
         folders=folders_of(config, experiment),
@@ -32,15 +32,15 @@ def folders_of(config: Config, experiment: str) -> Folders:
 
 
 def write_experiment_tables(config: Config, experiment: str) -> None:
-    """`tables/table.csv` and `tables/table.md`."""
+    """Write `tables/table.csv` and `tables/table.md`."""
     write_tables(subject_of(config, experiment))
 
 
 def write_experiment_figures(config: Config, experiment: str) -> None:
-    """`figures/{tradeoff,losses,grid}.{svg,png}`."""
+    """Write `figures/{tradeoff,losses,grid}.{svg,png}`."""
     write_figures(folders_of(config, experiment))
 
 
 def write_experiment_page(config: Config, experiment: str) -> None:
-    """`report.html`."""
+    """Write `report.html`."""
     write_page(paths.RESULTS, experiment, config.experiments[experiment].compressed)

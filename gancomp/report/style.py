@@ -1,4 +1,4 @@
-"""How every figure looks, and how it is saved."""
+"""Style and saving of figures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from gancomp.pipeline.files import atomic
 
-# Okabe and Ito's palette: told apart by every kind of colour vision.
+# Okabe and Ito's palette, distinguishable with colour blindness.
 BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE, GREY = (
     "#000000",
     "#E69F00",
@@ -27,13 +27,13 @@ BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE, GREY = (
 COLOURS = {"original": BLACK, "narrow": ORANGE, "subnet": SKY, "finetune": VERMILION}
 MARKERS = {"original": "s", "narrow": "D", "subnet": "o", "finetune": "*"}
 
-#: The full width of a page, in inches; figures are drawn at it, so that a font of 8 points is one of 8 points.
+#: The full width of a page in inches; figures are drawn at this width, so that font sizes are true.
 PAGE = 7.2
 DPI = 200
 STYLE: Any = {
     "svg.hashsalt": "gancomp",
     "svg.fonttype": "path",
-    "font.family": "DejaVu Sans",  # comes with matplotlib, so every machine draws the same letters
+    "font.family": "DejaVu Sans",  # included in matplotlib, so the same on every machine
     "font.size": 8,
     "axes.titlesize": 8.5,
     "axes.labelsize": 8,
@@ -57,7 +57,7 @@ STYLE: Any = {
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Our settings over matplotlib's own defaults, whatever the user's matplotlibrc says; restored afterwards."""
+    """Apply `STYLE` to matplotlib's defaults, ignoring the user's matplotlibrc; restored afterwards."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(STYLE)
@@ -65,7 +65,7 @@ def style() -> Iterator[None]:
 
 
 def save(figure: Figure, stem: Path, dpi: float = DPI) -> None:
-    """Both formats without date or software, so that equal figures are equal files."""
+    """Save as SVG and PNG without date or software, so that equal figures give equal files."""
     FigureCanvasAgg(figure)
     metadata: dict[str, dict[str, Any]] = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
     for suffix, entries in metadata.items():

@@ -48,9 +48,9 @@ CSV_COLUMNS: tuple[str, ...] = (
 
 
 def write_tables(subject: Subject) -> None:
-    """Write `tables/table.csv` and `tables/table.md` of an experiment from what its stages wrote.
+    """Write `tables/table.csv` and `tables/table.md` of an experiment from its stages' files.
 
-    Raises GancompError naming the file, and the stage to run, when one is missing, wrong, or was scored on other
+    Raises GancompError with the file, and the stage to run, if one is missing, invalid, or was scored on other
     pictures.
     """
     folders = subject.folders
@@ -82,7 +82,7 @@ def write_tables(subject: Subject) -> None:
 
 
 def table_rows(board: Scoreboard, benchmark: Benchmark | None, path: Path) -> list[Row]:
-    """The original first, then the compressed generators, then the honesty rows. *benchmark* was read from *path*."""
+    """The original, the compressed generators, then the reference rows. *benchmark* was read from *path*."""
     rows = [
         Row(
             label(evaluation),
@@ -116,7 +116,7 @@ def _measured(benchmark: Benchmark, evaluation: Evaluation, path: Path) -> Bench
 
 
 def csv_row(row: Row, original: Row, experiment: str, benchmark: Benchmark | None) -> dict[str, Any]:
-    """Raw numbers; None, an empty cell, where a column does not apply."""
+    """Raw numbers; None (an empty cell) if a column does not apply."""
     values: dict[str, Any] = {
         "experiment": experiment,
         "row": row.name,
@@ -153,7 +153,7 @@ def csv_row(row: Row, original: Row, experiment: str, benchmark: Benchmark | Non
 
 
 def _markdown_table(rows: Sequence[Row], benchmark: Benchmark, metric: str) -> list[str]:
-    """The declared metric leads the scores; one that no row has takes no column."""
+    """The main table: the experiment's metric comes first; metrics that no row has are left out."""
     threads = f"{benchmark.threads} thread{'s' if benchmark.threads > 1 else ''}"
     shown = measured(rows, metric)
     heads = [
@@ -173,7 +173,7 @@ def _markdown_table(rows: Sequence[Row], benchmark: Benchmark, metric: str) -> l
 
 
 def _second_table(rows: Sequence[Row], metric: str) -> list[str]:
-    """The scores that have no place in the first; none where nothing was scored by them."""
+    """The table of the metrics that are not in the first; empty if none was measured."""
     shown = known_metrics(rows, beside(metric))
     if not shown:
         return []

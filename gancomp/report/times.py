@@ -1,4 +1,4 @@
-"""What every job of the workflow took, gathered from the benchmark files that Snakemake wrote. Imports no torch."""
+"""Time and memory of every job of the workflow, from Snakemake's benchmark files. Imports no torch."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def _log_folders(root: Path) -> Iterator[Path]:
 
 
 def write_times() -> Path:
-    """`results/times.csv`, a row a job with MEASURED, and `results/times.md`, with sums; returns the latter.
+    """Write `results/times.csv`, one row per job with MEASURED, and `results/times.md`, with sums; returns the latter.
 
-    A training that was interrupted counts from its last start on: that is what Snakemake measures. Raises GancompError
-    where nothing has run, or a file is not a benchmark's.
+    An interrupted training counts only from its last start, because Snakemake measures that. Raises GancompError
+    if nothing has run, or a file is not a benchmark file.
     """
     rows = [_row(file) for file in benchmark_files()]
     if not rows:
@@ -55,12 +55,12 @@ def _row(file: Path) -> Row:
 
 
 def _number(text: str) -> float | None:
-    """None for what a short job leaves no time to measure."""
+    """A number, or None if the job was too short to measure it."""
     return None if text in ("-", "NA") else float(text)
 
 
 def markdown(rows: list[Row]) -> str:
-    """The table: of each experiment, the longest jobs first, then their sum and the highest peak."""
+    """The table: for each experiment its jobs from the longest, then their sum and the highest peak."""
     lines = ["| Of | Job | Seconds | CPU seconds | Peak memory, MB |", "| :-- | :-- | --: | --: | --: |"]
     for of in dict.fromkeys(row["of"] for row in rows):
         own = sorted((row for row in rows if row["of"] == of), key=lambda row: -_value(row, "seconds"))

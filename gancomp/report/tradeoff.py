@@ -18,10 +18,10 @@ from gancomp.report.style import BLACK, BLUE, COLOURS, GREEN, GREY, MARKERS, PAG
 
 
 def tradeoff(subnets: Sequence[SubnetRow], selection: Selection, board: Scoreboard) -> Figure:
-    """Quality against exact MACs: the search on train-2 (left), the compared generators on validation (right); above
-    by the metric that chose the winner, below by FID or KID.
+    """Quality against exact MACs: the search on train-2 (left), the compared generators on validation (right); the
+    experiment's metric above, FID or KID below.
 
-    The two are scored against different reference pictures, so they share no axis.
+    Left and right are scored against different reference pictures, so they do not share an axis.
     """
     figure = Figure(figsize=(PAGE, 5.6), layout="constrained")
     axes = figure.subplots(2, 2, sharex="col")
@@ -47,7 +47,7 @@ def tradeoff(subnets: Sequence[SubnetRow], selection: Selection, board: Scoreboa
 
 
 def _macs_unit(macs: Sequence[int]) -> tuple[float, str]:
-    """Giga or mega, by the magnitude of the smallest."""
+    """Scale and name of the unit of MACs: giga or mega, by the smallest value."""
     return (1e9, "G") if min(macs) >= 0.1e9 and max(macs) >= 1e9 else (1e6, "M")
 
 
@@ -64,7 +64,7 @@ def _draw_search(
     axes.scatter(
         *points(subnets), s=size, color=GREY, alpha=0.55, linewidths=0, label="subnet", rasterized=len(subnets) > 2000
     )
-    # The front is that of the metric that chose; in the panel of the other one the same subnets are only marked.
+    # The front is that of the experiment's metric; in the other metric's panel its subnets are only marked.
     axes.plot(
         *points(front),
         color=BLUE,
@@ -102,9 +102,9 @@ def _draw_search(
 
 
 def _draw_real(axes: Axes, board: Scoreboard, split: Literal["val", "train-2"], metric: Metric) -> None:
-    """The band *real against real*: what real pictures score against other real ones, where that is known.
+    """Draw the band *real against real*, the scores of real pictures against other real ones, if known.
 
-    What lies far off would flatten all else: it is told at the edge instead.
+    A band far from the other values would compress their scale: it is printed at the edge instead.
     """
     band = board.reference.bands.get(split, {}).get(metric.key)
     if band is None:

@@ -1,4 +1,4 @@
-"""What follows from an experiment's scores, in words."""
+"""Conclusions from an experiment's scores, as sentences."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gancomp.report.records import (
 from gancomp.report.rows import times
 from gancomp.report.scoreboard import Scoreboard, reduction
 
-#: What is said of an original that does not beat a generator that does nothing; then nothing is said about compression.
+#: Said if the original does not beat a trivial baseline; then nothing is said about compression.
 UNLEARNED = "It has not learned its task, so nothing about compression follows from this table."
 
 
@@ -33,7 +33,7 @@ class Pair:
 
     @property
     def better(self) -> bool:
-        """Whether mine is, strictly."""
+        """Whether `mine` is strictly better."""
         return self.metric.cost(self.mine) < self.metric.cost(self.theirs)
 
     @property
@@ -42,7 +42,7 @@ class Pair:
 
     @property
     def change(self) -> str:
-        """`L1 +0.0056 (+9.2%)`: distances between pictures relative to theirs too."""
+        """`L1 +0.0056 (+9.2%)`: the relative change is added for distances between pictures."""
         difference = f"{self.metric.head} {self.metric.change(self.mine - self.theirs)}"
         if self.metric.key not in ("l1", "lpips", "dists") or self.theirs <= 0:
             return difference
@@ -50,17 +50,17 @@ class Pair:
 
 
 def pairs(mine: Scores, theirs: Scores, metric: str) -> list[Pair]:
-    """What both have, by the metric of key *metric* first."""
+    """The metrics that both have, *metric* first."""
     values = [(one, one.of(mine), one.of(theirs)) for one in led_by(metric)]
     return [Pair(one, a, b) for one, a, b in values if a is not None and b is not None]
 
 
 def verdict(board: Scoreboard, metric: str) -> str:
-    """Whether the original learned its task: without that, nothing about compression follows.
+    """Whether the original learned its task; if not, nothing about compression follows.
 
-    Flat class colours lie near the optimum of L1 and show a judge nothing but the classes, so against them it is
-    held by how real its pictures look. A score by which the baseline is more real than real pictures are, as FID of
-    few pictures is of inputs that show the same things, tells of neither.
+    Flat class colours are near the optimum of L1, and ideal for a segmentation network, so against them only FID and
+    KID count. A metric by which the baseline is better than real pictures (such as FID of few pictures for inputs with
+    the same content) is ignored.
     """
     name = board.reference.baseline
     held = pairs(board.evaluations["original"], board.reference.rows[name], metric)
@@ -76,7 +76,7 @@ def verdict(board: Scoreboard, metric: str) -> str:
     if beyond:
         about = (
             f" By {_and(beyond)} *{name}* scores better than real pictures against other real ones "
-            f"({_values(beyond)}), so that tells nothing here."
+            f"({_values(beyond)}), so it is not considered here."
         )
     rest = [pair for pair in held if not pair.better]
     if rest:
@@ -85,30 +85,30 @@ def verdict(board: Scoreboard, metric: str) -> str:
 
 
 def supernet_verdict(metrics: SupernetMetrics) -> str:
-    """Whether once-for-all training did its work on the smallest subnet."""
+    """Whether once-for-all training improved the smallest subnet."""
     spans = {
         name: f"L1 {span.start['l1']:.4f} → {span.end['l1']:.4f}"
         for name, span in (("smallest", metrics.smallest), ("largest", metrics.largest))
     }
     numbers = f"{spans['smallest']}; the largest: {spans['largest']}"
     if metrics.l1_against == "teacher":
-        numbers += "; to the teacher's pictures, since the truth is not known"
+        numbers += "; to the teacher's outputs, because the truth is not known"
     if metrics.improved:
         return f"The smallest subnet improved in once-for-all training ({numbers})."
     if not metrics.l1_trained:
         return (
-            f"The smallest subnet did not come closer in once-for-all training ({numbers}); its objective holds no L1, "
-            "so the scores of the search say more."
+            f"The smallest subnet did not come closer in once-for-all training ({numbers}); its objective has no L1, "
+            "so the scores of the search are more informative."
         )
     return (
         f"**Warning: the smallest subnet did not improve in once-for-all training ({numbers}). "
-        "That training failed, so the search chose among untrained subnets.**"
+        "That training failed, so the search selected among untrained subnets.**"
     )
 
 
 def comparison(board: Scoreboard, metric: str) -> list[str]:
-    """Ours against the original and against the uniform narrow network, in numbers, and whether swapping their pictures
-    would tell."""
+    """Ours against the original and against the uniform narrow network, with permutation tests if each picture's values
+    are known."""
     ours, original, narrow = (board.evaluations[stage] for stage in ("finetune", "original", "narrow"))
     held = pairs(ours, original, metric)
     tested = told_apart(held, ours, original)
@@ -130,8 +130,8 @@ def comparison(board: Scoreboard, metric: str) -> list[str]:
 
 
 def told_apart(held: Sequence[Pair], mine: Evaluation, theirs: Evaluation) -> str:
-    """By which metrics a paired permutation test tells two generators apart, each with its p; "" where the values of
-    the single pictures are not known."""
+    """The metrics by which a paired permutation test tells two generators apart, each with its p; "" if the values of
+    each picture are not known."""
     tested = []
     for pair in held:
         own, other = (np.array(record.each.get(pair.metric.key, ())) for record in (mine, theirs))
@@ -151,7 +151,7 @@ def _p(p: float) -> str:
 
 
 def _better_is(held: Sequence[Pair]) -> str:
-    """`lower is better`; of which metrics, where they differ."""
+    """`lower is better`, with the metrics if their directions differ."""
     ways: dict[str, list[Pair]] = {}
     for pair in held:
         ways.setdefault(pair.metric.direction, []).append(pair)

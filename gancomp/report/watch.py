@@ -1,4 +1,4 @@
-"""All stages of an experiment on the terminal, while other processes run them."""
+"""Show all stages of an experiment on the terminal while other processes run them."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from gancomp.pipeline.standing import Standing, standings
 
 COLOURS = {"done": "green", "running": "cyan", "stopped": "yellow", "other settings": "yellow", "waiting": "dim"}
 BLOCKS = "▁▂▃▄▅▆▇█"
-#: Columns of a loss's line, and of the whole where the output is no terminal.
+#: Columns of a loss's line, and of the whole view if the output is not a terminal.
 LINE, PLAIN = 48, 110
 
 
 def watch(config: Config, experiment: str, *, once: bool, every: float, console: Console | None = None) -> None:
-    """Show how *experiment* stands, again and again until all is done; at most *once*, or, where the output is no
-    terminal, whenever a stage's state has changed. Reads files alone, so it disturbs no training."""
+    """Show the state of *experiment*, updated until all stages are done; with *once* a single time; if the output is
+    not a terminal, after each change of a stage's state. Only reads files, so it does not disturb trainings."""
     console = console or Console()
     if not console.is_terminal:
         console.width = PLAIN
@@ -49,7 +49,7 @@ def finished(found: Sequence[Standing]) -> bool:
 
 
 def view(experiment: str, found: Sequence[Standing]) -> RenderableType:
-    """A line a stage, and below it the losses of what is being trained."""
+    """One line per stage, and below them the losses of running trainings."""
     table = Table(title=f"{experiment}: {_summary(found)}", title_justify="left", box=None, pad_edge=False)
     for name, right in (("stage", False), ("state", False), ("", False), ("images", True), ("images/s", True)):
         table.add_column(name, justify="right" if right else "left", no_wrap=True)
@@ -92,13 +92,13 @@ def _losses(one: Standing) -> RenderableType:
     table = Table(title=f"\n{one.stage}: losses", title_justify="left", box=None, show_header=False, pad_edge=False)
     for name, values in one.log.losses.items():
         table.add_row(name, Text(sparkline(values), style="cyan"), f"{values[-1]:.4g}")
-    if sample := one.latest_sample:  # whole, even if it runs over the edge: it is there to be copied
+    if sample := one.latest_sample:  # never wrapped, so that it can be copied
         return Group(table, Text(f"pictures: {sample}", no_wrap=True, overflow="ignore"))
     return table
 
 
 def sparkline(values: Sequence[float], width: int = LINE) -> str:
-    """*values* as at most *width* blocks, each as high as the mean of its part of them, between the parts' extremes."""
+    """*values* as at most *width* blocks: the mean of each part, scaled between the lowest and highest mean."""
     parts = min(width, len(values))
     edges = [len(values) * part // parts for part in range(parts + 1)]
     means = [sum(values[low:high]) / (high - low) for low, high in pairwise(edges)]

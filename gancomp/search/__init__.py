@@ -1,1 +1,1 @@
-"""Scoring every subnet of the once-for-all network under a budget, and choosing one."""
+"""Score every subnet of the once-for-all network under a budget, and select one."""

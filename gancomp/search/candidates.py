@@ -1,4 +1,4 @@
-"""Which subnets are scored, in which shard, and how a row is written. Imports no torch."""
+"""The subnets to score, their shards, and the format of their rows. Imports no torch."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from gancomp.pipeline.stages import generator_spec
 from gancomp.report.searched import PLAIN_COLUMNS, REPLICATES, SEARCH_COLUMNS, ShardRow, SubnetRow
 from gancomp.spec import format_widths
 
-#: Subnets whose features are held together; a constant, so that scores do not depend on the shards.
+#: Subnets whose features are in memory together; a constant, so that scores do not depend on the shards.
 GROUP = 32
 
 
 def candidates(config: Config, experiment: str) -> list[Subnet]:
-    """Every subnet of *experiment*'s space that is scored, in tree order: those under its budget, or up to a wider
-    limit that several budgets share."""
+    """The subnets of *experiment*'s space to score, in tree order: those under its budget, or under `search.scored`,
+    a higher limit that several budgets share."""
     settings = config.experiments[experiment]
     space = supernet_of(config, experiment).space
     limit = budget_macs(
@@ -31,10 +31,10 @@ def candidates(config: Config, experiment: str) -> list[Subnet]:
 
 
 def supernet_of(config: Config, experiment: str) -> SupernetTraining:
-    """What the search looks through; GancompError if *experiment* trains its original alone."""
+    """The settings of *experiment*'s once-for-all network. Raises GancompError if it has none."""
     supernet = config.experiments[experiment].supernet
     if supernet is None:
-        raise GancompError(f"experiments.{experiment}: declares no supernet, so there are no subnets to search")
+        raise GancompError(f"experiments.{experiment}: has no key supernet, so there are no subnets to search; add it")
     return supernet
 
 
@@ -50,7 +50,7 @@ def shard_path(experiment: str, index: int, count: int) -> Path:
 
 
 def as_text(row: SubnetRow) -> dict[str, str]:
-    """A row as `search.csv` writes it; a score that was not measured is an empty cell."""
+    """The cells of a row of `search.csv`; a score that was not measured is an empty cell."""
     return {
         "index": str(row.index),
         "widths": format_widths(row.widths),
@@ -67,5 +67,5 @@ def as_text(row: SubnetRow) -> dict[str, str]:
 
 
 def as_shard_text(row: ShardRow) -> dict[str, str]:
-    """A row as a shard writes it."""
+    """The cells of a row of a shard."""
     return as_text(row) | {REPLICATES: " ".join(f"{value:.9g}" for value in row.replicates)}

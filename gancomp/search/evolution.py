@@ -1,4 +1,4 @@
-"""Evolution of subnets under a budget, for spaces that cannot be walked (after Fast GAN Compression). No torch."""
+"""Evolutionary search under a budget, for spaces too large to enumerate (after Fast GAN Compression). No torch."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from gancomp.report.searched import SubnetRow
 from gancomp.spec import GeneratorSpec
 
 Space = Sequence[Sequence[int]]
-#: Draws in vain after which a space is taken to hold too little under the budget.
+#: Random proposals over the budget before the search fails.
 PATIENCE = 20_000
 
 
 def place_of(space: Space, widths: Widths) -> int:
-    """The place of *widths* in tree order, without walking there."""
+    """The index of *widths* in tree order."""
     place = 0
     for choices, width in zip(space, widths, strict=True):
         place = place * len(choices) + tuple(choices).index(width)
@@ -31,7 +31,7 @@ def place_of(space: Space, widths: Widths) -> int:
 
 
 class Candidates:
-    """The subnets of a space under a limit of exact MACs, drawn and varied; each is counted once."""
+    """Random, mutated and crossed subnets of a space under a limit of exact MACs; each is profiled once."""
 
     def __init__(self, space: Space, student: GeneratorSpec, limit: float) -> None:
         self._space, self._student, self._limit = space, student, limit
@@ -44,21 +44,21 @@ class Candidates:
         return self._known[widths]
 
     def drawn(self, propose: Callable[[], Widths]) -> Widths:
-        """The first proposal under the limit; GancompError if none comes up."""
+        """The first proposal under the limit. Raises GancompError after `PATIENCE` proposals."""
         for _ in range(PATIENCE):
             widths = propose()
             if self.subnet(widths).profile.macs <= self._limit:
                 return widths
         raise GancompError(
             f"search: {PATIENCE:,} random subnets were over the budget of {self._limit / 1e6:.1f}M exact MACs; raise "
-            "it, or take the largest choices out of supernet.space"
+            "it, or remove the largest choices from supernet.space"
         )
 
     def random(self, draw: np.random.Generator) -> Widths:
         return self.drawn(lambda: draw_widths(self._space, draw))
 
     def mutated(self, parent: Widths, rate: float, draw: np.random.Generator) -> Widths:
-        """*parent* with each width drawn anew at this *rate*."""
+        """*parent* with each width redrawn with probability *rate*."""
 
         def propose() -> Widths:
             fresh = draw_widths(self._space, draw)
@@ -68,7 +68,7 @@ class Candidates:
         return self.drawn(propose)
 
     def crossed(self, parents: Sequence[Widths], draw: np.random.Generator) -> Widths:
-        """Each width of one or the other of two random *parents*."""
+        """A subnet with each width from one of two random *parents*."""
 
         def propose() -> Widths:
             one, other = (parents[int(draw.integers(len(parents)))] for _ in range(2))
@@ -86,8 +86,8 @@ def evolve(
 ) -> Iterator[Mapping[Widths, float]]:
     """The costs (less is better) of all subnets scored so far, after each generation.
 
-    *cost* scores subnets, in tree order, and is never asked twice for one. Parents are the best of all so far; a
-    generation is a share of mutants of them, the rest crossed from two.
+    *cost* scores subnets in tree order, each at most once. Parents are the best of all generations; a generation
+    consists of a share of mutants and of crossings of two parents.
     """
     costs: dict[Widths, float] = {}
 
@@ -113,12 +113,12 @@ def _place(subnet: Subnet) -> int:
     return subnet.index
 
 
-# --- on a space whose scores are known ---------------------------------------------------------
+# --- simulation on known scores ----------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One run of evolution on known scores: how many subnets it scored, what it found, and what there was to find."""
+    """One simulated run: the number of subnets scored, the score found, and the best score of the space."""
 
     seed: int
     scored: int
@@ -135,9 +135,9 @@ def simulate(
     seed: int,
     limit: float = math.inf,
 ) -> Trial:
-    """Evolve on *rows*, every subnet of a space up to *limit* exact MACs, as if each had yet to be scored.
+    """Simulate the evolution with the scores in *rows*: every subnet of a space up to *limit* exact MACs.
 
-    `rank` 1 is the best of all by *metric*. Raises GancompError where a proposal has no row: the space has holes.
+    `rank` 1 is the best of all by *metric*. Raises GancompError if a proposed subnet has no row.
     """
     known = {row.widths: row for row in rows if row.macs <= limit}
     space = [sorted({widths[place] for widths in known}, reverse=True) for place in range(len(rows[0].widths))]
@@ -155,7 +155,9 @@ def simulate(
 
 def _known_cost(known: Mapping[Widths, SubnetRow], widths: Widths, metric: str) -> float:
     if widths not in known:
-        raise GancompError(f"{'_'.join(map(str, widths))}: is in the space and has no score; score all up to the limit")
+        raise GancompError(
+            f"{'_'.join(map(str, widths))}: has no score; score all subnets of the space up to the limit"
+        )
     value = BY_KEY[metric].of(known[widths])
     if value is None:
         raise GancompError(f"{'_'.join(map(str, widths))}: has no {metric}")

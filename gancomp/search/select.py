@@ -1,4 +1,4 @@
-"""From shards to the winner: merge, Pareto front, selection."""
+"""Merge shards, compute the Pareto front and select the winner."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from gancomp.spec import format_widths
 
 
 def merge(config: Config, experiment: str, shards: int) -> None:
-    """Join the shards' rows into `search.csv` and `replicates.csv`, sorted by index: the same files for any number of
-    shards. What was kept of a search under way is then forgotten.
+    """Merge the shards' rows into `search.csv` and `replicates.csv`, sorted by index: the same files for any number of
+    shards. Then deletes the search's resume state.
 
-    Raises GancompError if a subnet under the budget is missing, doubled or foreign.
+    Raises GancompError if a subnet under the budget is missing or duplicate, or a row is of another subnet.
     """
     folder = paths.stage(experiment, "scores")
     read = [row for index in range(shards) for row in read_shard(shard_path(experiment, index, shards))]
@@ -39,14 +39,14 @@ def merge(config: Config, experiment: str, shards: int) -> None:
     wanted = [(subnet.index, subnet.widths) for subnet in candidates(config, experiment)]
     if [(row.index, row.widths) for row in rows] != wanted:
         raise GancompError(
-            f"{folder / 'shards'}: the {shards} shards hold {len(rows)} subnets, which are not the {len(wanted)} that "
-            "are to be scored; delete that folder and run the search again"
+            f"{folder / 'shards'}: the {shards} shards contain {len(rows)} subnets, not the {len(wanted)} of the "
+            "search; delete that folder and run the search again"
         )
     write_scores(config, experiment, rows)
 
 
 def write_scores(config: Config, experiment: str, rows: Iterable[ShardRow]) -> None:
-    """`search.csv` and `replicates.csv` of *rows*, by index. What was kept of the search under way is forgotten."""
+    """Write `search.csv` and `replicates.csv` of *rows*, by index, and delete the search's resume state."""
     folder, rows = paths.stage(experiment, "scores"), sorted(rows, key=lambda row: row.index)
     draws = draw_names(len(rows[0].replicates))
     replicates = [
@@ -60,23 +60,23 @@ def write_scores(config: Config, experiment: str, rows: Iterable[ShardRow]) -> N
 
 
 def read_replicates(path: Path) -> dict[int, NDArray[np.float64]]:
-    """What each subnet scores in each draw, by its index; GancompError where a cell is no number."""
+    """Each subnet's scores in all draws, by its index. Raises GancompError if a cell is not a number."""
     columns, rows = read_csv(path)
     try:
         if columns != ("index", *draw_names(len(columns) - 1)):
-            raise ValueError("its columns are others")
+            raise ValueError("its columns are not index, draw0, draw1, …")
         return {int(row.pop("index")): np.asarray(list(row.values()), np.float64) for row in rows}
     except ValueError as error:
         raise GancompError(f"{path}: cannot be read ({error}); delete it and run the search again") from None
 
 
 def draw_names(count: int) -> list[str]:
-    """The columns of as many draws of the pictures."""
+    """Names of the columns of *count* draws of the pictures."""
     return [f"draw{place}" for place in range(count)]
 
 
 def pareto_front(rows: Sequence[SubnetRow], metric: str) -> list[SubnetRow]:
-    """The subnets that no other beats by *metric* at as few exact MACs, by rising MACs."""
+    """The subnets for which none with at most their exact MACs is better by *metric*, by ascending MACs."""
     front: list[SubnetRow] = []
     for row in sorted(rows, key=lambda row: (row.macs, cost_of(row, metric), row.index)):
         if not front or cost_of(row, metric) < cost_of(front[-1], metric):
@@ -85,20 +85,20 @@ def pareto_front(rows: Sequence[SubnetRow], metric: str) -> list[SubnetRow]:
 
 
 def ranked(rows: Sequence[SubnetRow], metric: str) -> list[SubnetRow]:
-    """The subnets from the best by *metric* on; of equals first the one with the fewest exact MACs."""
+    """The subnets sorted from the best by *metric*; of equal ones, first the one with the fewest exact MACs."""
     return sorted(rows, key=lambda row: (cost_of(row, metric), row.macs, row.index))
 
 
 def winner(rows: Sequence[SubnetRow], metric: str) -> SubnetRow:
-    """The first of those `ranked`."""
+    """The first of the `ranked` subnets."""
     return ranked(rows, metric)[0]
 
 
 def tied_with(
     best: SubnetRow, rows: Sequence[SubnetRow], metric: str, replicates: Mapping[int, NDArray[np.float64]]
 ) -> list[SubnetRow]:
-    """The subnets that cannot be told from *best* by *metric*, itself among them: 0 lies in the 95% interval of the
-    difference over the same draws of the pictures."""
+    """The subnets that do not differ significantly from *best* by *metric*, including *best*: 0 is in the 95% interval
+    of the difference over the same draws of the pictures."""
     turn = BY_KEY[metric].cost
 
     def may_be(row: SubnetRow) -> bool:
@@ -109,11 +109,11 @@ def tied_with(
 
 
 def cost_of(row: SubnetRow, metric: str) -> float:
-    """The score of *row*, turned so that less is better; GancompError where it was not measured."""
+    """The score of *row*, negated if higher is better. Raises GancompError if it was not measured."""
     value = BY_KEY[metric].of(row)
     if value is None:
         raise GancompError(
-            f"search.csv: subnet {row.index} has no {metric}, which the experiment's metric asks for; delete the "
+            f"search.csv: subnet {row.index} has no {metric}, the experiment's metric; delete the "
             "search's folder and run it again"
         )
     return BY_KEY[metric].cost(value)
@@ -125,7 +125,7 @@ def select(config: Config, experiment: str) -> None:
     Of the subnets that cannot be told from the best, the one with the fewest MACs wins, unless `search.ties` says
     otherwise. Raises GancompError when the scores are missing, damaged, or lack that metric.
     """
-    from gancomp.metrics.inception import inception_key  # torch, which merging does without
+    from gancomp.metrics.inception import inception_key  # imports torch, which merging does not need
 
     settings = config.experiments[experiment]
     folder, scored = paths.stage(experiment, "search"), stage_folder(config, experiment, "scores")
@@ -140,7 +140,7 @@ def select(config: Config, experiment: str) -> None:
     replicates = read_replicates(scored / "replicates.csv")
     if missing := [row.index for row in rows if row.index not in replicates]:
         raise GancompError(
-            f"{scored / 'replicates.csv'}: has no row of subnet {missing[0]}, which search.csv has; delete both and "
+            f"{scored / 'replicates.csv'}: has no row of subnet {missing[0]} of search.csv; delete both and "
             "run the search again"
         )
     tied = None
@@ -181,7 +181,7 @@ def select(config: Config, experiment: str) -> None:
 
 
 def on_front(row: SubnetRow, metric: str, tied: Container[int] | None) -> OnFront:
-    """*row* as a point of the front by *metric*; *tied* has the indices of those that cannot be told from the best."""
+    """*row* as a point of the front by *metric*; *tied* has the indices of those tied with the best (`tied_with`)."""
     low, high = (getattr(row, f"{metric}_{end}", None) for end in ("low", "high"))
     score = BY_KEY[metric].cost(cost_of(row, metric))
     return OnFront(
@@ -196,18 +196,18 @@ def on_front(row: SubnetRow, metric: str, tied: Container[int] | None) -> OnFron
 
 
 def refuse_foreign(path: Path, rows: Sequence[SubnetRow], space: Sequence[Sequence[int]]) -> None:
-    """GancompError if one of *rows* is no subnet of *space*."""
+    """Raises GancompError if one of *rows* is not a subnet of *space*."""
     for row in rows:
         known = len(row.widths) == len(space) and all(map(contains, space, row.widths))
         if not known:
             raise GancompError(
-                f"{path}: subnet {row.index} has widths {format_widths(row.widths)}, which the once-for-all network's "
-                "space does not have: the file is another experiment's; delete it and run the search again"
+                f"{path}: subnet {row.index} has widths {format_widths(row.widths)}, which are not in the once-for-all "
+                "network's space: the file is another experiment's; delete it and run the search again"
             )
 
 
 def fast_enough(rows: Sequence[SubnetRow], latency: SubnetLatency, limit: float, experiment: str) -> list[SubnetRow]:
-    """The *rows* of at most *limit* ms; GancompError if none is."""
+    """The *rows* of at most *limit* ms. Raises GancompError if there are none."""
     times = {row.index: latency.of(row.widths) for row in rows}
     found = [row for row in rows if times[row.index] <= limit]
     if not found:
@@ -219,7 +219,7 @@ def fast_enough(rows: Sequence[SubnetRow], latency: SubnetLatency, limit: float,
 
 
 def within(config: Config, experiment: str, rows: Sequence[SubnetRow]) -> list[SubnetRow]:
-    """The *rows* under the budget and of at least the MACs asked for; GancompError if none is."""
+    """The *rows* between `search.at_least` and the budget. Raises GancompError if there are none."""
     search = config.experiments[experiment].search
     original = generator_spec(config, experiment, "original")
     most = budget_macs(search.budget, original)

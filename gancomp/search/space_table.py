@@ -21,14 +21,14 @@ from gancomp.search.candidates import as_text
 from gancomp.spec import GeneratorSpec
 from gancomp.train.device import Device
 
-#: Each subnet is visited this often, in another order each time: what slows the machine for a while slows none alone.
+#: Visits of each subnet, in another order each time, so that a temporary slowdown does not affect only one subnet.
 ROUNDS = 5
 WARMUP, RUNS = 2, 5
 
 
 def write_space(config: Config, experiment: str, device: Device = "auto") -> None:
-    """`scores/space.csv`: the rows of `search.csv` with the latency of one picture in ms, median and quartiles of
-    25 runs in PyTorch eager at fp32. `space.json` tells on which machine."""
+    """Write `scores/space.csv`: the rows of `search.csv` with the latency of one picture in ms, median and quartiles
+    of 25 runs in PyTorch eager at fp32; and `space.json` with the machine."""
     folder = paths.stage(experiment, "scores")
     rows = read_search(folder / "search.csv")
     student = generator_spec(config, experiment, "distill")
@@ -49,7 +49,7 @@ def write_space(config: Config, experiment: str, device: Device = "auto") -> Non
 
 
 def _visited(student: GeneratorSpec, every: list[Widths], where: torch.device, seed: int) -> np.ndarray:
-    """Milliseconds (subnets, runs). Weights are random: they do not change how long a picture takes."""
+    """Milliseconds (subnets, runs), with random weights, which do not change the latency."""
     times: list[list[float]] = [[] for _ in every]
     with Progress("space", ROUNDS * len(every), "subnets") as progress:
         for turn in range(ROUNDS):

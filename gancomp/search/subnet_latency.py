@@ -1,9 +1,9 @@
-"""Latency of every subnet from whole ones, timed where the network will run: on a runtime here, or on another device.
+"""Predict the latency of every subnet from timed ones, on a runtime of this machine or on another device.
 
-A subnet's time is modelled as a sum over its layers: for each width, what its choice costs (runtimes work in blocks of
-channels, so twice the channels are not twice the time), and for each two widths that meet in a layer, their product,
-which is what that layer multiplies. Which meet is read from the MACs, so it holds for any family and for networks of
-one's own. The terms are fitted on some timed subnets, and others, which were not fitted, tell how good they are.
+A subnet's latency is modelled as a sum: for each width, a term per choice (runtimes process blocks of channels, so
+latency is not linear in the width), and for each two widths of the same layer, a term proportional to their product,
+like that layer's multiplications. These pairs are read from the MACs, so the model applies to any family and to custom
+networks. The terms are fitted on some timed subnets; its errors are those on others.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ from gancomp.report.records import Count, Positive, Record
 from gancomp.search.candidates import supernet_of
 from gancomp.spec import GeneratorSpec, format_widths, parse_widths
 
-#: Each is visited this often, in another order each time, so that what slows the machine for a while slows none alone.
+#: Visits of each subnet, in another order each time, so that a temporary slowdown does not affect only one subnet.
 ROUNDS, WARMUP, RUNS = 5, 2, 10
-#: Subnets that are timed to tell how good the model is, and the least and most that it is fitted on.
+#: Timed subnets for the model's errors, and the least and most for its fit.
 CHECKED, LEAST_FITTED, MOST_FITTED = 32, 32, 128
-#: Strengths of the ridge penalty, of which the one with the least error in leaving one out is taken.
+#: Candidate strengths of the ridge penalty; the one with the least leave-one-out error is used.
 PENALTIES = tuple(10.0**power for power in np.arange(-6, 2, 0.5))
 
 
 class Term(Record):
-    """*ms* where the widths at *places* are *widths*; without *widths*, *ms* times the product of those at *places*."""
+    """`ms` if the widths at `places` equal `widths`; without `widths`, `ms` times the product of those at `places`."""
 
     places: tuple[Count, ...]
     widths: tuple[Positive, ...] | None = None
@@ -60,7 +60,7 @@ class Term(Record):
 
 
 class TimedSubnet(Record):
-    """A whole subnet: what was measured, and what the model says."""
+    """The measured and the predicted latency of a subnet."""
 
     widths: Widths
     measured_ms: Annotated[float, Field(gt=0)]
@@ -70,14 +70,14 @@ class TimedSubnet(Record):
 class SubnetLatency(Record):
     """`latency/subnets.json`: one picture, fp32 in and out.
 
-    The errors are those of `checked`, on which nothing was fitted; in a space of a few subnets all are both.
+    The errors are those on `checked`, which were not fitted; in a space of a few subnets all are both.
     """
 
     experiment: str
     runtime: str
     device: str
     machine: dict[str, Any]
-    #: None in a table of another device, which does not say.
+    #: None for a table of another device, which does not contain it.
     threads: Positive | None
     least_ms: Annotated[float, Field(gt=0)]
     terms: Annotated[tuple[Term, ...], Field(min_length=1)]
@@ -85,7 +85,7 @@ class SubnetLatency(Record):
     checked: Annotated[tuple[TimedSubnet, ...], Field(min_length=1)]
     mean_error: Annotated[float, Field(ge=0)]
     bias: float
-    #: None of fewer than two subnets.
+    #: None for fewer than two subnets.
     kendall: float | None
 
     def of(self, widths: Widths) -> float:
@@ -98,18 +98,18 @@ def latency_path(experiment: str) -> Path:
 
 
 def read_latency(experiment: str) -> SubnetLatency:
-    """What was measured; GancompError if nothing was."""
+    """The latency model of *experiment*. Raises GancompError if it was not measured."""
     return read(latency_path(experiment), SubnetLatency, "subnet-latency")
 
 
 def measure_subnets(config: Config, experiment: str) -> None:
-    """`latency/subnets.json`: the model of subnets timed on the runtime of `search.latency`, or of its table."""
+    """Write `latency/subnets.json`: the model of subnets timed on the runtime of `search.latency`, or in its table."""
     settings = config.experiments[experiment]
     asked = settings.search.latency or Latency()
     student, space = generator_spec(config, experiment, "distill"), supernet_of(config, experiment).space
     if asked.table:
         table, threads = read_times(Path(asked.runtime), space), None
-        # In the order in which they are fitted and checked, whatever the table's is.
+        # In the order of fitting and checking, whatever the order of the table.
         times = {widths: table[widths] for widths in [*sampled(config, experiment), *table] if widths in table}
     else:
         threads = settings.benchmark.threads or psutil.cpu_count(logical=False) or 1
@@ -120,13 +120,13 @@ def measure_subnets(config: Config, experiment: str) -> None:
     write_json(latency_path(experiment), record.model_dump(mode="json"))
     order = "" if record.kendall is None else f", Kendall's τ {record.kendall:.2f}"
     print(
-        f"{experiment}, {asked.runtime}: fitted on {len(record.fitted)} subnets; on {len(record.checked)} others what "
-        f"is predicted is off by {record.mean_error:.1%} on average ({record.bias:+.1%} systematic){order}"
+        f"{experiment}, {asked.runtime}: fitted on {len(record.fitted)} subnets; on {len(record.checked)} others the "
+        f"mean prediction error is {record.mean_error:.1%} (bias {record.bias:+.1%}){order}"
     )
 
 
 def write_kit(config: Config, experiment: str, folder: Path) -> None:
-    """Into *folder*: the subnets to time as ONNX files, and the script that times them on another device."""
+    """Write into *folder* the subnets to time as ONNX files, and the script that times them on another device."""
     from gancomp.deploy import time_onnx
     from gancomp.deploy.subnets import SubnetPrograms
 
@@ -141,7 +141,7 @@ def write_kit(config: Config, experiment: str, folder: Path) -> None:
 
 
 def read_times(path: Path, space: Sequence[Sequence[int]]) -> dict[Widths, float]:
-    """Milliseconds by widths from a table with the columns `widths` and `ms`; GancompError where it does not fit."""
+    """Milliseconds by widths from a CSV with the columns `widths` and `ms`. Raises GancompError for invalid rows."""
     columns, rows = read_csv(path)
     if not {"widths", "ms"} <= set(columns):
         raise GancompError(f"{path}: has the columns {', '.join(columns)}; expected widths and ms")
@@ -155,18 +155,18 @@ def read_times(path: Path, space: Sequence[Sequence[int]]) -> dict[Widths, float
             raise GancompError(f"{path}: line {line}: {error}") from None
         if len(widths) != len(space) or not all(width in choices for width, choices in zip(widths, space, strict=True)):
             raise GancompError(
-                f"{path}: line {line}: widths {row['widths']} are not in the once-for-all network's space; time its "
-                "own subnets (gancomp subnet-latency EXPERIMENT --kit DIR)"
+                f"{path}: line {line}: widths {row['widths']} are not in the once-for-all network's space; time "
+                "subnets of that space (gancomp subnet-latency EXPERIMENT --kit DIR)"
             )
         times[widths] = ms
     if not times:
-        raise GancompError(f"{path}: holds no times")
+        raise GancompError(f"{path}: contains no times")
     return times
 
 
 def sampled(config: Config, experiment: str) -> list[Widths]:
-    """The subnets that are timed, those that the model is fitted on before those that check it: the widest and the
-    narrowest, then drawn ones."""
+    """The subnets to time, first those for the fit, then those for its errors: the widest, the narrowest, then random
+    ones."""
     supernet, student = supernet_of(config, experiment), generator_spec(config, experiment, "distill")
     space = supernet.space
     terms = len(features(student, space))
@@ -179,7 +179,7 @@ def sampled(config: Config, experiment: str) -> list[Widths]:
 
 
 def _measured(config: Config, experiment: str, asked: Latency, threads: int) -> dict[Widths, float]:
-    """Milliseconds of each subnet of the sample: the fastest run of a visit, and the median of the visits."""
+    """Milliseconds of each sampled subnet: the median over visits of the fastest run of each visit."""
     from gancomp.measure.latency import timed
 
     student = generator_spec(config, experiment, "distill")
@@ -197,7 +197,7 @@ def _measured(config: Config, experiment: str, asked: Latency, threads: int) -> 
 
 
 def _opener(student: GeneratorSpec, space: Sequence[Sequence[int]], asked: Latency, threads: int) -> Any:
-    """Widths → what runs that subnet once on the runtime asked for; GancompError where that is not here."""
+    """A function from widths to one that runs the subnet once. Raises GancompError if the runtime is missing."""
     import torch
 
     from gancomp.deploy.formats import random_inputs
@@ -239,21 +239,21 @@ class Feature:
     widths: tuple[int, ...] | None
 
     def of(self, widths: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Its value (n) at *widths* (n, K)."""
+        """The feature's values (n) for *widths* (n, K)."""
         own = widths[:, self.places]
         value = own.prod(axis=1) if self.widths is None else (own == self.widths).all(axis=1)
         return np.asarray(value, np.float64)
 
 
 def features(student: GeneratorSpec, space: Sequence[Sequence[int]]) -> list[Feature]:
-    """Every choice of every width but one, and every product of two widths that a layer multiplies."""
+    """Every choice of every width except the smallest, and the products of two widths of the same layer."""
     free = [place for place, choices in enumerate(space) if len(choices) > 1]
     single = [Feature((place,), (choice,)) for place in free for choice in sorted(space[place])[1:]]
     return single + [Feature(pair, None) for pair in itertools.combinations(free, 2) if _meet(student, space, *pair)]
 
 
 def _meet(student: GeneratorSpec, space: Sequence[Sequence[int]], one: int, other: int) -> bool:
-    """Whether a layer multiplies by both widths: then what one more channel of the first costs depends on the other."""
+    """Whether a layer's MACs contain the product of both widths: the mixed difference of the MACs is not zero."""
     corners = np.array([[min(choices) for choices in space]] * 4)
     corners[1, one] = corners[3, one] = max(space[one])
     corners[2, other] = corners[3, other] = max(space[other])
@@ -273,7 +273,7 @@ def modelled(
 ) -> SubnetLatency:
     """The model of *times*, in ms by widths.
 
-    It is fitted on all but the last CHECKED, where few were timed on all but the last third; of fewer than ten on all.
+    Fitted on all but the last CHECKED; if few were timed, on all but the last third; of fewer than ten, on all.
     """
     sample, wanted = list(times), features(student, space)
     held = CHECKED if len(sample) >= LEAST_FITTED + CHECKED else len(sample) // 3 if len(sample) >= 10 else 0
@@ -311,14 +311,14 @@ def _kendall(checked: Sequence[TimedSubnet]) -> float | None:
 
 
 def fit(wanted: Sequence[Feature], widths: NDArray[np.int64], ms: NDArray[np.float64]) -> list[Term]:
-    """Ridge regression of *ms* (n) on *wanted* at *widths* (n, K), of the least relative error in leaving one out."""
+    """Ridge regression of *ms* (n) on *wanted* at *widths* (n, K), with the least relative leave-one-out error."""
     values = np.stack([np.ones(len(ms)), *(one.of(widths) for one in wanted)], axis=1)
-    # In units of their spread, so that one penalty suits all; what does not vary has no share.
+    # Standardised, so that one penalty suits all; constant features get weight 0.
     centre, spread = values.mean(axis=0), values.std(axis=0)
     centre[0], spread[0] = 0.0, 1.0
     varying = spread > 0
     scaled = np.where(varying, (values - centre) / np.where(varying, spread, 1.0), 0.0)
-    relative = scaled / ms[:, None]  # so that residuals are shares of what was measured
+    relative = scaled / ms[:, None]  # so that residuals are relative to the measured latency
     penalty = np.ones(values.shape[1])
     penalty[0] = 0.0
 

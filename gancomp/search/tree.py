@@ -1,4 +1,4 @@
-"""The tree walk: subnets that agree in their first widths share every activation that depends on those alone."""
+"""The tree walk: subnets with equal first widths share all activations that depend only on those."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from gancomp.nets import build_skeleton
 from gancomp.nets.generator import Generator
 from gancomp.spec import GeneratorSpec
 
-#: Batches of inputs, or what makes them anew each time that it is called.
+#: Batches of inputs, or a function that returns them, called once per pass.
 Batches = Sequence[Tensor] | Callable[[], Iterable[Tensor]]
 
 
 class Plan:
-    """How far each call of a forward pass depends on the widths, and which values are worth keeping.
+    """The widths on which each call of a forward pass depends, and the values to keep.
 
-    `prefixes` holds, by call, how many of the first widths its value depends on, those of all calls before it that it
-    reads included. `kept` holds the calls whose values some later call reads that depends on more widths: the others
-    are needed only where they are computed.
+    `prefixes` has, by call, the number of leading widths on which its value depends, directly or through its inputs.
+    `kept` has the calls whose values are inputs of a call that depends on more widths: only these are needed again for
+    other subnets.
     """
 
     def __init__(self, spec: GeneratorSpec, tape: Tape, pictures: Sequence[Value]) -> None:
@@ -45,7 +45,7 @@ class Plan:
             for at, call in enumerate(tape.calls):
                 needed = [self.prefixes[made[value]] for value in call.inputs() if value in made]
                 needed += [own[weight.name] for weight in call.inputs() if isinstance(weight, Weight)]
-                # What is overwritten later must not be taken for what it was: it is computed as often as that.
+                # A tensor that is later overwritten in place is recomputed as often as the call that overwrites it.
                 places = [at] if call.target is None else [at, *aliases[tape.storages[call.outputs[0]]]]
                 for place in places:
                     if max(needed, default=0) > self.prefixes[place]:
@@ -57,18 +57,18 @@ class Plan:
                 for value in call.inputs()
                 if value in made and self.prefixes[made[value]] < self.prefixes[at]
             }
-        # A value and what was made of it in place, or as a view, are one tensor.
+        # A value and its in-place results and views share one tensor.
         self.kept = {
             other for at in kept for value in tape.calls[at].outputs for other in aliases[tape.storages[value]]
         } | kept
 
     def of_layer(self, name: str) -> int:
-        """How many of the first widths the statistics of a norm depend on."""
+        """The number of leading widths on which a norm's statistics depend."""
         return max(self.prefixes[at] for at, call in enumerate(self.calls) if call.module == name)
 
 
 def _prefixes_of_weights(spec: GeneratorSpec) -> dict[str, int]:
-    """How many of the first widths the shape of each weight depends on, found by changing one width at a time."""
+    """The number of leading widths on which each weight's shape depends, found by changing one width at a time."""
 
     def shapes(widths: Widths) -> dict[str, torch.Size]:
         return {name: tensor.shape for name, tensor in build_skeleton(spec.with_widths(widths)).state_dict().items()}
@@ -85,10 +85,9 @@ def _prefixes_of_weights(spec: GeneratorSpec) -> dict[str, int]:
 
 
 class _Replay(TorchFunctionMode):
-    """Runs forward passes of one plan, each taking what it has in common with the one before from there.
+    """Run forward passes of one plan; each reuses the values that it shares with the previous one.
 
-    What is not computed is returned as a tensor of the right shape without memory, unless a call that is computed may
-    read it.
+    A value that no later pass reuses is kept only as a placeholder of the same shape without memory.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -99,7 +98,7 @@ class _Replay(TorchFunctionMode):
         self._shared = 0
 
     def run(self, network: nn.Module, x: Tensor, shared: int) -> Tensor:
-        """The pictures of *network*, whose first *shared* widths are those of the network before."""
+        """The outputs of *network*, whose first *shared* widths equal those of the previous network."""
         self._next, self._shared = 0, shared
         with self:
             pictures: Tensor = network(x)
@@ -115,7 +114,7 @@ class _Replay(TorchFunctionMode):
             return func(*args, **(kwargs or {}))
         if self._plan.prefixes[at] <= self._shared:
             return self._values[at]
-        self._values.pop(at, None)  # before the new one takes memory
+        self._values.pop(at, None)  # free memory before the new value is allocated
         out = func(*args, **(kwargs or {}))
         self._values[at] = out if at in self._plan.kept else tree_map_only(Tensor, _placeholder, out)
         return out
@@ -126,15 +125,15 @@ def _placeholder(tensor: Tensor) -> Tensor:
 
 
 class TreeWalk:
-    """Runs the subnets of *whole* over pictures, depth first, holding the activations that later subnets need.
+    """Run the subnets of *whole* on pictures, depth first, keeping the activations that later subnets need.
 
-    Neighbours in tree order differ in their last widths, so most of each forward pass is done already. What a call
-    depends on is read from the network's own forward pass (`Plan`).
+    Neighbours in tree order differ in their last widths, so most of each forward pass is already computed. The
+    dependence of each call on the widths is read from the network's forward pass (`Plan`).
 
-    Where the network has BatchNorm, the statistics of each subnet are first estimated anew over *calibration*, batches
+    If the network has BatchNorm, the statistics of each subnet are first re-estimated over *calibration*, batches
     of encoded inputs on the network's device, once for each group of subnets. They are shared like the activations: a
-    norm's statistics depend on the same widths as its output. What comes out equals, for each subnet, `extract`,
-    `calibrate` and a forward pass in evaluation mode; it does not depend on the grouping.
+    norm's statistics depend on the same widths as its output. The outputs equal, for each subnet, those of `extract`,
+    `calibrate` and a forward pass in evaluation mode, and do not depend on the grouping.
     """
 
     def __init__(self, whole: Generator, calibration: Batches = ()) -> None:
@@ -146,9 +145,9 @@ class TreeWalk:
         self._group: list[Widths] = []
 
     def __call__(self, subnets: Sequence[Subnet], x: Tensor) -> Iterator[tuple[Subnet, Tensor]]:
-        """Each subnet, in the order given, with its pictures for the batch *x* of encoded inputs.
+        """Each subnet, in the given order, with its outputs for the batch *x* of encoded inputs.
 
-        Raises ValueError if statistics must be estimated and there is no batch to do it.
+        Raises ValueError if statistics must be estimated but *calibration* is empty.
         """
         group = [subnet.widths for subnet in subnets]
         if group != self._group:
@@ -156,15 +155,15 @@ class TreeWalk:
         yield from zip(subnets, self._walk(group, x), strict=True)
 
     def _prepare(self, group: list[Widths]) -> None:
-        """Cut the subnets of *group* out of the whole, and estimate their statistics."""
+        """Extract the subnets of *group* from the whole network, and estimate their statistics."""
         self._group = []
         self._subnets = {widths: extract(self._whole, widths) for widths in group}
         if self._statistics:
-            self._calibrate(sorted(self._subnets))  # so that each node runs once a batch
+            self._calibrate(sorted(self._subnets))  # so that each node runs once per batch
         self._group = group
 
     def _walk(self, group: Sequence[Widths], x: Tensor) -> Iterator[Tensor]:
-        """The pictures of each subnet."""
+        """The outputs of each subnet."""
         if not group:
             return
         plan = self._plan = self._plan or plan_of(self._whole.spec)
@@ -176,9 +175,9 @@ class TreeWalk:
 
     @torch.no_grad()
     def _calibrate(self, ordered: list[Widths]) -> None:
-        """Estimate the running statistics of the subnets: cumulative averages over the batches of calibration.
+        """Estimate the running statistics of the subnets: cumulative averages over the calibration batches.
 
-        Subnets that share a norm's input share its statistics, and the first of them gathers these.
+        Subnets that share a norm's input share its statistics, which the first of them collects.
         """
         plan = self._plan = self._plan or plan_of(self._whole.spec)
         shared: dict[tuple[str, Widths], nn.BatchNorm2d] = {}
@@ -190,12 +189,12 @@ class TreeWalk:
                 layer.reset_running_stats()
                 owner = shared.setdefault((name, widths[: plan.of_layer(name)]), layer)
                 layer.running_mean, layer.running_var = owner.running_mean, owner.running_var
-                layer.num_batches_tracked = None  # batches are counted here, once for all
+                layer.num_batches_tracked = None  # batches are counted here, for all layers
                 layers.append(layer)
         before = [layer.momentum for layer in layers]
         batches = self._calibration() if callable(self._calibration) else self._calibration
         seen = 0
-        with ranks.apart():  # all see the same pictures
+        with ranks.apart():  # all ranks use the same pictures
             for batch in batches:
                 seen += 1
                 for layer in layers:
@@ -221,5 +220,5 @@ def plan_of(spec: GeneratorSpec) -> Plan:
 
 
 def _common(previous: Widths, widths: Widths) -> int:
-    """How many of the first widths two subnets have in common."""
+    """The number of leading widths that two subnets have in common."""
     return next((at for at, (a, b) in enumerate(zip(previous, widths, strict=True)) if a != b), len(widths))

@@ -1,4 +1,4 @@
-"""A subnet of a searched space by its widths, as a person names it. Imports no torch."""
+"""Parse the widths of a subnet from the command line. Imports no torch."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from gancomp.spec import Widths, parse_widths
 
 
 def widths_in_space(config: Config, experiment: str, text: str) -> Widths:
-    """The widths that *text* names, such as `24,12,12,24` or `24_12_12_24`.
+    """The widths in *text*, such as `24,12,12,24` or `24_12_12_24`.
 
-    Raises GancompError, naming the width and its choices, where *experiment*'s once-for-all network has no such subnet.
+    Raises GancompError, with the width and its choices, if *experiment*'s once-for-all network has no such subnet.
     """
     space = supernet_of(config, experiment).space
     try:
@@ -23,7 +23,7 @@ def widths_in_space(config: Config, experiment: str, text: str) -> Widths:
     for place, (width, choices) in enumerate(zip(widths, space, strict=True), start=1):
         if width not in choices:
             raise GancompError(
-                f"--widths {text}: width {place} is {width}, and experiments.{experiment}.supernet.space has "
-                f"{', '.join(map(str, sorted(choices)))} there"
+                f"--widths {text}: width {place} is {width}, but experiments.{experiment}.supernet.space has "
+                f"{', '.join(map(str, sorted(choices)))}"
             )
     return widths

@@ -147,7 +147,7 @@ def subject(results: Path, **declared: Any) -> Subject:
 
 
 def build_results(results: Path, experiment: str = EXPERIMENT) -> Path:
-    """Everything that tables and figures read; returns the experiment's folder."""
+    """Write all files that tables and figures read; returns the experiment's folder."""
     folder = results / experiment
     for stage, blur in zip(COMPARED, (1, 6, 4, 2), strict=True):
         spec = {"block": BLOCKS[stage], "widths": WIDTHS[stage], "size": f"{SIZE}x{SIZE}"}
@@ -198,7 +198,7 @@ def build_results(results: Path, experiment: str = EXPERIMENT) -> Path:
 
 
 def make_alone(results: Path) -> Folders:
-    """Leave of the experiment what one that compresses nothing has."""
+    """Reduce the experiment to one that compresses nothing."""
     for stage in set(COMPARED) | {"teacher", "distill", "supernet", "search"}:
         if stage != "original":
             shutil.rmtree(results / EXPERIMENT / stage)
@@ -208,7 +208,7 @@ def make_alone(results: Path) -> Folders:
 
 
 def make_judged(results: Path) -> None:
-    """Make of it a GauGAN that mIoU chose: the widest subnets win, and the baseline is painted."""
+    """Turn it into a GauGAN with metric mIoU: the widest subnets win, and the baseline is painted."""
     folder = results / EXPERIMENT
     values = {"original": 0.41, "narrow": 0.22, "subnet": 0.31, "finetune": 0.385}
     for stage, value in values.items():
@@ -228,7 +228,7 @@ def make_judged(results: Path) -> None:
 
 
 def make_unpaired(results: Path) -> None:
-    """Make of it a CycleGAN without any truth, whose original and teacher were imported."""
+    """Turn it into a CycleGAN without truth, whose original and teacher were imported."""
     folder = results / EXPERIMENT
     for stage in COMPARED:
         edit_json(folder / stage / "evaluation.json", lambda data: data.update(l1=None))

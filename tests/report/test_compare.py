@@ -1,4 +1,4 @@
-"""Experiments side by side: who belongs together, means and intervals over seeds, differences, pictures, one page."""
+"""Experiments side by side: grouping, means and intervals over seeds, differences, pictures, one page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A comparison of methods: what it names, the differences paired by seed, what it writes, and its jobs."""
+"""A comparison of methods: errors, differences paired by seed, files, and jobs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def made(**own: Any) -> Config:
 
 @pytest.fixture
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
-    """A comparison of two methods, run at three seeds but for the smaller one's."""
+    """A comparison of two methods, run at three seeds except the smaller size."""
     monkeypatch.chdir(tmp_path)
     config = made()
     for seed, (ours, other) in enumerate(((10.0, 14.0), (11.0, 16.0), (12.0, 15.0))):

@@ -1,4 +1,4 @@
-"""TensorBoard's event files: every row of the logs, every strip, and what a resumed training did again."""
+"""TensorBoard event files: all rows of the logs, all strips, and rows repeated by a resumed training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures: equal bytes for equal input, drawn from files alone, and sound where there is little to draw."""
+"""Figures: equal bytes for equal input, drawn from files only, also with little data."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_a_strip_that_is_cut_off_is_refused(results: Path) -> None:
 
 
 def test_one_subnet_one_picture_one_step(results: Path) -> None:
-    """The least that a run can leave behind still draws, without a warning."""
+    """The minimal files of a run are drawn without a warning."""
     folder = results / EXPERIMENT
     search = folder / "scores" / "search.csv"
     search.write_text("\n".join(search.read_text().splitlines()[:2]) + "\n")
@@ -252,7 +252,7 @@ def test_pictures_that_are_not_square(results: Path, height: int, width: int) ->
 
 
 def panels(results: Path) -> list[tuple[int, list[str]]]:
-    """Of each panel of the trade-off, how many bands it has and what is written in it."""
+    """The number of bands and the texts of each panel of the trade-off."""
     board = read_scoreboard(folders(results))
     subnets = read_search(results / EXPERIMENT / "scores" / "search.csv")
     selection = read(results / EXPERIMENT / "search" / "selection.json", Selection, "search")

@@ -37,7 +37,7 @@ def test_each_width_of_a_resnet_has_its_groups() -> None:
     ],
 )
 def test_the_share_of_macs_is_what_goes_with_the_group(spec: GeneratorSpec) -> None:
-    """Halving a width halves its share but for what its layers have squared, and no other's."""
+    """Halving a width halves only its own share, except where its layers have it squared."""
     groups = listed(spec)
     assert {group.width for group in groups if not group.reason} == {
         name for at, name in enumerate(spec.width_names) if at not in spec.unused

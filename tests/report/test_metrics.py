@@ -1,4 +1,4 @@
-"""The registry of metrics: all that can be declared, each the right way round."""
+"""The registry of metrics: complete, with the right directions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page: self-contained, nothing from the text runs, and it says what the table says."""
+"""The page: self-contained, runs nothing from the text, and contains the table."""
 
 from __future__ import annotations
 

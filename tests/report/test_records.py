@@ -1,4 +1,4 @@
-"""Records refuse what is missing, misspelt or not finite, by file and key."""
+"""Records reject missing, misspelt or non-finite values, naming file and key."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_files_of_earlier_versions_are_read(results: Path, later: tuple[str, ...
 def test_search_without_rows_is_refused(results: Path) -> None:
     path = results / EXPERIMENT / "scores" / "search.csv"
     path.write_text(path.read_text().splitlines()[0] + "\n")
-    with pytest.raises(GancompError, match="holds no subnet"):
+    with pytest.raises(GancompError, match="contains no subnet"):
         read_search(path)
 
 

@@ -1,4 +1,4 @@
-"""Table 1: values, factors, what follows in words, and clear errors."""
+"""Table 1: values, factors, conclusions in words, and clear errors."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_an_original_that_did_not_learn_is_a_bold_warning(results: Path, change:
 
 
 def test_a_score_by_which_copying_is_more_real_than_real_pictures_tells_nothing(results: Path) -> None:
-    """Inputs that show the same things as the targets, and few pictures: the others decide."""
+    """For few pictures whose inputs have the same content as the targets, other metrics decide."""
     path = results / EXPERIMENT / "reference" / "evaluation.json"
     edit_json(path, lambda data: data["rows"]["input copied"].update(fid=60.0))
     _, text = table(results)
@@ -134,7 +134,7 @@ def test_once_for_all_verdict(results: Path) -> None:
     edit_json(results / EXPERIMENT / "supernet" / "metrics.json", lambda data: data.update(l1_trained=False))
     _, text = table(results)
     assert "Warning: the smallest subnet" not in text
-    assert "its objective holds no L1" in text
+    assert "its objective has no L1" in text
 
 
 def test_ours_is_compared_in_numbers(results: Path) -> None:
@@ -233,7 +233,7 @@ def test_the_declared_metric_leads_and_its_direction_is_respected(results: Path)
     assert markdown_row(text, "**Ours**")[6:10] == ["38.50", "95.8", "21.11", "0.0668"]
     assert markdown_row(text, "real against real")[6] == "52.00"
     assert float(rows[3]["miou"]) == 0.385
-    assert "picked its winner, that of highest mIoU, on 160 pictures" in text
+    assert "selected its winner, with the highest mIoU, on 160 pictures" in text
     assert "mIoU % −2.50, FID +7.5" in text
     assert "higher is better for mIoU; lower is better for FID, KID and L1." in text
     assert "Ours against the uniform narrow generator: better on mIoU, FID, KID and L1." in text
@@ -272,7 +272,7 @@ def test_what_was_not_measured_has_no_column_and_a_reason(results: Path) -> None
     assert "L1 and LPIPS need the truth." in text
     assert "L1 is the mean absolute difference" not in text
     assert "FID +7.5, KID × 10³ +5.79; lower is better." in text
-    assert "L1 0.2140 → 0.0803; the largest: L1 0.0810 → 0.0690; to the teacher's pictures" in text
+    assert "L1 0.2140 → 0.0803; the largest: L1 0.0810 → 0.0690; to the teacher's outputs" in text
 
 
 def test_lpips_has_a_column_where_it_was_measured(results: Path) -> None:
@@ -306,13 +306,13 @@ def test_an_original_alone(results: Path) -> None:
         rows = [row["row"] for row in csv.DictReader(stream)]
     assert rows == ["Original", "real against real", "input copied", "mean colour"]
     assert "The original beats *input copied*" in text
-    assert "Scored on 290 validation pictures, which chose nothing. Few" in text
+    assert "Scored on 290 validation pictures, by which nothing was selected. Few" in text
     assert "Ours" not in text
     assert "once-for-all" not in text
 
 
 def test_further_scores_have_a_table_of_their_own_unless_one_of_them_chose(results: Path) -> None:
-    """Of results from before they were known there is none."""
+    """Results of earlier versions have none."""
     write_tables(subject(results))
     page = results / EXPERIMENT / "tables" / "table.md"
     assert "SSIM" not in page.read_text()
@@ -346,7 +346,7 @@ def test_further_scores_have_a_table_of_their_own_unless_one_of_them_chose(resul
 
 
 def test_a_permutation_test_tells_apart_or_does_not(results: Path) -> None:
-    """Where the values of the single pictures are known; of results from before they were it says nothing."""
+    """If each picture's values are known; nothing for results of earlier versions."""
     draw = np.random.default_rng(0)
     values = draw.normal(size=290) * 0.01
 
@@ -384,12 +384,12 @@ def test_the_small_print_says_how_many_subnets_tie_with_the_winner(results: Path
         return page.read_text()
 
     assert "cannot be told apart from the best" not in told()
-    assert "No other subnet there is as good" in told(best=best, tied=1)
+    assert "All other subnets are worse" in told(best=best, tied=1)
     text = told(tied=1234)
-    assert "that of lowest FID" in text
-    assert "1,234 of these subnets cannot be told apart from the best, itself among them" in text
+    assert "with the lowest FID" in text
+    assert "1,234 of these subnets, including the best, cannot be told apart from the best" in text
     assert "and it is the winner" in text
     text = told(winner=cheaper)
-    assert "picked its winner, by FID, on" in text
+    assert "selected its winner, by FID, on" in text
     assert f"the winner (FID {best['fid'] + 1:.1f}, " in text
     assert f"was preferred to the best ({best['fid']:.1f}, " in text

@@ -1,4 +1,4 @@
-"""The terminal's view: what it names, that it follows what other processes write, and that it ends."""
+"""The terminal view: its contents, updates from other processes, and its end."""
 
 from __future__ import annotations
 

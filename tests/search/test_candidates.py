@@ -1,4 +1,4 @@
-"""Which subnets are scored, and in which shard."""
+"""The subnets to score, and their shards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Evolution: under the budget, no subnet scored twice, the same by seed; and on a known space it finds the optimum."""
+"""Evolution: under the budget, no subnet scored twice, deterministic by seed; finds the optimum of a known space."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ LIMIT = float(np.median([macs(widths) for widths in itertools.product(*SPACE)]))
 
 
 def badness(widths: tuple[int, ...]) -> float:
-    """Wants all wide, above all the trunk."""
+    """A cost that prefers wide layers, above all the trunk."""
     return -sum(widths) - 3 * widths[2]
 
 
@@ -107,7 +107,7 @@ def test_finds_the_optimum_of_a_known_space_at_a_fraction_of_its_cost() -> None:
 
 def test_a_space_with_holes_is_refused() -> None:
     rows = known()
-    with pytest.raises(GancompError, match="is in the space and has no score"):
+    with pytest.raises(GancompError, match="has no score; score all subnets"):
         simulate(rows[::3], "fid", SMALL, STUDENT, 0)
 
 
@@ -117,7 +117,7 @@ EVOLVED = {"method": "evolution", "evolution": {"population": 6, "parents": 3, "
 def test_a_search_by_evolution_scores_as_the_exhaustive_one(
     finished: Workspace, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same scores for the same subnets; killed in between, it goes on and leaves the same file."""
+    """The same scores for the same subnets; after an interruption it continues and writes the same file."""
     monkeypatch.setattr(candidates_module, "under_budget", None)  # it must not walk the space
     config, path = workspace.config(search=EVOLVED), workspace.stage("scores") / "search.csv"
     evolve_scores(config, EXPERIMENT, "cpu")

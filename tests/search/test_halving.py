@@ -22,8 +22,8 @@ HALVING = {"method": "halving", "halving": {"rounds": 3, "factor": 2}}
 def test_halves_the_subnets_and_doubles_the_pictures(
     finished: Workspace, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The best of each round go on; what is scored on all pictures scores as if it always had been. Killed in between,
-    it goes on and leaves the same files."""
+    """The best of each round continue; the last round's scores equal those of an exhaustive search. After an
+    interruption it continues and writes the same files."""
     config, path = workspace.config(search=HALVING), workspace.stage("scores") / "search.csv"
     rounds: list[tuple[int, list[ShardRow]]] = []
     scored = 0

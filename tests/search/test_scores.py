@@ -112,7 +112,7 @@ def test_search_csv_of_the_experiment(finished: Workspace) -> None:
 
 @pytest.mark.parametrize("metric", ["ssim", "recall"])
 def test_any_metric_chooses(workspace: Workspace, metric: str) -> None:
-    """SSIM is measured where it is asked for, with draws that tell what ties; recall has no draws."""
+    """SSIM is measured if the metric needs it, with draws for ties; recall has no draws."""
     config = workspace.config(metric=metric, **TIGHT | {"search": TIGHT["search"] | {"images": 7}})
     score_shard(config, EXPERIMENT, 0, 1, "cpu")
     merge(config, EXPERIMENT, 1)
@@ -134,7 +134,7 @@ def test_intervals_hold_their_score(finished: Workspace) -> None:
 def test_a_search_that_was_killed_goes_on(
     finished: Workspace, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Groups that were scored are not scored again, and the file is the same."""
+    """Scored groups are not scored again, and the file is the same."""
     small_groups(monkeypatch, 3)
     config, scored = workspace.config(), []
     tally = Scorer.tally
@@ -160,7 +160,7 @@ def test_a_search_that_was_killed_goes_on(
 def test_a_search_of_limited_time_says_the_best_so_far(
     finished: Workspace, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One group fits an attempt; attempt by attempt the file comes out the same."""
+    """One group fits into an attempt; several attempts produce the same file."""
     small_groups(monkeypatch, 3)
     config, path = workspace.config(), workspace.stage("scores") / "search.csv"
     path.unlink()
@@ -293,8 +293,8 @@ def test_supernet_file_is_only_read(finished: Workspace, workspace: Workspace) -
 def test_pictures_are_drawn_by_lot_and_kept_from_round_to_round(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Below train-2's size: not those that come first by name, others at another seed, and halved each is within the
-    next."""
+    """Fewer than train-2 has: not the first by name, different for another seed, and each half a subset of the next
+    larger one."""
     asked: list[int] = []
     inputs = Pictures.inputs
     monkeypatch.setattr(Pictures, "inputs", lambda self, some: (asked.extend(some), inputs(self, some))[1])
@@ -373,5 +373,5 @@ def test_a_judge_that_reads_badly_chooses_nothing(tmp_path: Path, monkeypatch: p
 
 def test_without_a_search_there_is_nothing_to_score(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = prepare("alone", tmp_path, monkeypatch)
-    with pytest.raises(GancompError, match="alone: declares no supernet"):
+    with pytest.raises(GancompError, match="alone: has no key supernet"):
         candidates(made.config(), "alone")

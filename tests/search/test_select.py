@@ -81,7 +81,7 @@ def test_order_of_the_rows_does_not_matter(rows: list[SubnetRow], metric: str, r
 
 @pytest.mark.parametrize("metric", ["l1", "miou"])
 def test_a_metric_that_was_not_measured_is_named(metric: str) -> None:
-    with pytest.raises(GancompError, match=f"subnet 4 has no {metric}, which the experiment's metric asks for"):
+    with pytest.raises(GancompError, match=f"subnet 4 has no {metric}, the experiment's metric"):
         winner([row(4, 1, None)], metric)
 
 
@@ -121,7 +121,7 @@ def test_selection_follows_the_scores(workspace: Workspace) -> None:
 
 
 def test_selection_follows_the_metric(workspace: Workspace) -> None:
-    """Another metric, another winner; mIoU the other way round."""
+    """The metric determines the winner; mIoU is better if higher."""
     path = workspace.stage("scores") / "search.csv"
     rows = read_search(path)
     edit(path, lambda table: [line.update(l1=str(0.5 - number / 100)) for number, line in enumerate(table)])
@@ -136,13 +136,13 @@ def test_selection_follows_the_metric(workspace: Workspace) -> None:
 
 
 def best(workspace: Workspace, **search: Any) -> Config:
-    """The experiment, of whose subnets the best wins, however close the next."""
+    """The experiment with `search.ties: best`."""
     metric = {"metric": search.pop("metric")} if "metric" in search else {}
     return workspace.config(search={"ties": "best"} | search, **metric)
 
 
 def test_of_those_that_cannot_be_told_apart_the_one_with_the_fewest_macs_wins(workspace: Workspace) -> None:
-    """Of three subnets that the draws do not tell from the best, and one that they do."""
+    """Three subnets that are tied with the best by the draws, and one that is not."""
     scores, draws = (workspace.stage("scores") / name for name in ("search.csv", "replicates.csv"))
     rows = read_search(scores)
     cheap = sorted(range(len(rows)), key=lambda place: rows[place].macs)[:4]
@@ -185,7 +185,7 @@ def test_budgets_and_windows_share_the_scores(workspace: Workspace) -> None:
 
 
 def miou(workspace: Workspace) -> Config:
-    """The experiment with a metric that its pictures could not have."""
+    """The experiment with a metric that its pictures do not have."""
     config = best(workspace)
     experiment = config.experiments[EXPERIMENT].model_copy(update={"metric": "miou"})
     return config.model_copy(update={"experiments": {EXPERIMENT: experiment}})
@@ -215,13 +215,13 @@ def edit(path: Path, change: Callable[[list[dict[str, str]]], Any]) -> None:
 def test_merge_refuses(workspace: Workspace, change: Callable[[list[dict[str, str]]], Any]) -> None:
     (workspace.stage("scores") / "search.csv").unlink()
     edit(workspace.stage("scores") / "shards" / "0-of-1.csv", change)
-    with pytest.raises(GancompError, match=r"scores/shards: the 1 shards hold \d+ subnets, .* not the 41 .* delete"):
+    with pytest.raises(GancompError, match=r"scores/shards: the 1 shards contain \d+ subnets, not the 41 .* delete"):
         merge(workspace.config(), EXPERIMENT, 1)
     assert not (workspace.stage("scores") / "search.csv").exists()
 
 
 def test_merge_refuses_shards_of_another_budget(workspace: Workspace) -> None:
-    with pytest.raises(GancompError, match="hold 41 subnets, which are not the"):
+    with pytest.raises(GancompError, match="contain 41 subnets, not the"):
         merge(workspace.config(search={"budget": "6x"}), EXPERIMENT, 1)
 
 
@@ -274,5 +274,5 @@ def test_scores_of_another_space_are_refused(workspace: Workspace) -> None:
 def test_replicates_of_another_search_are_refused(workspace: Workspace) -> None:
     path = workspace.stage("scores") / "replicates.csv"
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:3]))
-    with pytest.raises(GancompError, match=r"replicates\.csv: has no row of subnet \d+, which search\.csv has; delete"):
+    with pytest.raises(GancompError, match=r"replicates\.csv: has no row of subnet \d+ of search\.csv; delete"):
         select(workspace.config(), EXPERIMENT)

@@ -1,4 +1,4 @@
-"""Latency as what the search asks for: the model of subnets' times, its error, and what is chosen by it."""
+"""Latency in the search: the model of subnets' latencies, its error, and selection by it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ STUDENT = GeneratorSpec(widths=(8,) * 8, size=(16, 16), blocks=3)
 
 
 def made_up_ms(widths: Widths) -> float:
-    """A runtime that works in blocks of four channels, and takes 2 ms for whatever network."""
+    """A runtime that processes blocks of four channels, with a constant overhead of 2 ms."""
     blocks = [-(-width // 4) for width in widths]
     return 2 + 0.1 * sum(blocks) + 0.05 * sum(one * other for one, other in itertools.pairwise(widths[:3]))
 
@@ -118,8 +118,8 @@ def test_a_table_of_another_device(workspace: Workspace) -> None:
         ("widths,seconds\n4_4,1\n", "has the columns widths, seconds; expected widths and ms"),
         ("widths,ms\n4_4,fast\n", "line 2: could not convert"),
         ("widths,ms\n4_4,-1\n", "line 2: ms is -1: expected a time greater than 0"),
-        ("widths,ms\n4_4,1\n", r"line 2: widths 4_4 are not in the once-for-all network's space; time its own"),
-        ("widths,ms\n", "holds no times"),
+        ("widths,ms\n4_4,1\n", r"line 2: widths 4_4 are not in the once-for-all network's space; time subnets"),
+        ("widths,ms\n", "contains no times"),
     ],
 )
 def test_a_table_that_does_not_fit_says_why(workspace: Workspace, content: str, fault: str) -> None:

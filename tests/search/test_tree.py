@@ -1,4 +1,4 @@
-"""The tree walk gives what each subnet gives alone, with the work that sharing promises."""
+"""The tree walk produces each subnet's own outputs, with the expected amount of shared work."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ def network(kind: str = "separable") -> Generator:
 
 
 def batches(whole: Generator) -> list[Tensor]:
-    """What statistics are estimated from."""
+    """The batches for estimating statistics."""
     return [inputs(whole.spec, count=3, seed=seed) for seed in (7, 8)]
 
 
 def alone(whole: Generator, widths: Widths) -> Generator:
-    """The subnet by itself, its statistics estimated anew."""
+    """The subnet alone, with re-estimated statistics."""
     subnet = extract(whole, widths)
     calibrate(subnet, batches(whole))
     return subnet
@@ -119,7 +119,7 @@ def test_every_subnet_of_a_space(block: str, seed: int) -> None:
 @torch.inference_mode()
 @pytest.mark.parametrize("seed", range(2))
 def test_some_subnets_in_any_order(seed: int) -> None:
-    """As under a budget: gaps in the tree, and even an order that shares nothing, change no picture."""
+    """As under a budget: gaps in the tree, and even an order that shares nothing, do not change outputs."""
     whole, x = network(), pictures()
     everything = list(enumerate_widths([(3, 1), (3,), (2, 1), (3, 2), (3, 2, 1), (2,), (3, 1), (2, 1)]))
     some = subnets(whole, random.Random(seed).sample(everything, 16))
@@ -151,7 +151,7 @@ def test_a_unets_skip_connections_are_shared() -> None:
 
 @torch.inference_mode()
 def test_one_walker_serves_many_batches() -> None:
-    """Nothing of one batch of pictures is taken for another's, though the first subnet follows the same one."""
+    """Values of one batch are not reused for another, even if the same subnet precedes."""
     whole = network()
     walk = TreeWalk(whole)
     chosen = subnets(whole, [(3,) * 8, (3, 3, 3, 3, 3, 3, 3, 2)])
@@ -177,7 +177,7 @@ def test_the_same_subnet_twice_runs_nothing() -> None:
 @pytest.mark.parametrize("shuffled", [False, True])
 @torch.inference_mode()
 def test_each_subnet_has_statistics_of_its_own(kind: str, shuffled: bool) -> None:
-    """As if it had been extracted, calibrated and run alone, in whatever order and group it comes."""
+    """As if extracted, calibrated and run alone, in any order and group."""
     whole = network(kind)
     everything = list(enumerate_widths([(3, 1), (3,), (2, 1), (3,), (3, 2), (2,), (3, 1), (2, 1)]))
     chosen = subnets(whole, random.Random(0).sample(everything, 8) if shuffled else everything[:8])
@@ -192,7 +192,7 @@ def test_each_subnet_has_statistics_of_its_own(kind: str, shuffled: bool) -> Non
 @pytest.mark.parametrize("kind", ["batch norm", "spade"])
 @torch.inference_mode()
 def test_statistics_are_estimated_once_a_group(kind: str) -> None:
-    """And each node of the tree runs once a batch, though the group is out of order."""
+    """Each node of the tree runs once per batch, even if the group is out of order."""
     whole = network(kind)
     chosen = subnets(whole, [(3,) * 8, (3, 1, *[3] * 6), (3, 3, 3, 3, 3, 3, 3, 1), (3,) * 8])
     walk, distinct = TreeWalk(whole, lambda: iter(batches(whole))), 3

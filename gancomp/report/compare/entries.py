@@ -1,4 +1,4 @@
-"""Several experiments, budgets or seeds to compare, as they were run."""
+"""The runs of experiments, budgets or seeds to compare."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NAMES = {
 
 @dataclass(frozen=True)
 class Entry:
-    """One experiment: its runs, one a seed, each with its scores; and its seeds that were not run."""
+    """One experiment: its runs, one per seed, with their scores; and `absent`, its seeds that were not run."""
 
     name: str
     runs: tuple[str, ...]
@@ -33,26 +33,26 @@ class Entry:
 
     @property
     def data(self) -> tuple[str, object]:
-        """What scores must share to compare: the pictures, and the network behind FID."""
+        """Scores are comparable if this is equal: the pictures, and the Inception network."""
         reference = self.boards[0].reference
         return reference.data_hash, reference.provenance.get("inception")
 
     def measured(self, stage: str) -> Measured | None:
-        """What *stage* scored at every seed; None where the experiment has no such stage."""
+        """The scores of *stage* at every seed; None if the experiment has no such stage."""
         records = [board.evaluations[stage] for board in self.boards if stage in board.evaluations]
         return Measured(self.name, stage, tuple(records), records[0]) if records else None
 
 
 def folder_of(names: Sequence[str]) -> Path:
-    """Where the comparison of these experiments lies: `results/compare/ONE+OTHER`."""
+    """The folder of the comparison of these experiments: `results/compare/ONE+OTHER`."""
     return paths.RESULTS / "compare" / JOINT.join(names)
 
 
 def entries_of(config: Config, names: Sequence[str]) -> list[Entry]:
-    """The experiments as they were run.
+    """The experiments with their runs.
 
-    A seed of an experiment that was not run is left out, one that is asked for by its name raises GancompError, as
-    does an experiment without any.
+    Seeds that were not run are left out. Raises GancompError if one of *names* is such a seed, or an experiment has no
+    runs.
     """
     entries = []
     for name, runs in runs_of(config, names).items():

@@ -21,8 +21,8 @@ from gancomp.report.style import GREY, MARKERS, PAGE
 
 
 def quality(config: Config, entries: Sequence[Entry], metric: str) -> Figure:
-    """Scores against exact MACs: a row for each set of pictures, a colour for each experiment, a marker for each
-    kind of generator; pale marks are single seeds, bars the standard deviation over them."""
+    """Scores against exact MACs: one row per set of pictures, one colour per experiment, one marker per kind of
+    generator; pale marks are single seeds, bars the standard deviation over seeds."""
     groups: dict[tuple[str, object], list[Entry]] = {}
     for entry in entries:
         groups.setdefault(entry.data, []).append(entry)

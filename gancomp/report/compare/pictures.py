@@ -1,4 +1,4 @@
-"""The same validation pictures by the generators of several experiments."""
+"""Outputs of the generators of several experiments for the same validation pictures."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from gancomp.report.scoreboard import Scoreboard, reduction
 from gancomp.report.stage import folders_of
 from gancomp.report.style import PAGE
 
-#: The grid's generators, by what stands over their pictures; those without fine-tuning are in each report.
+#: The grid's generators and their heads; those without fine-tuning are in each report.
 DRAWN = {"original": "original", "narrow": "uniform narrow", "finetune": "ours"}
-#: Pictures of the grid, and inches that a column of it has at least.
+#: Pictures of the grid, and the minimum width of a column in inches.
 PICTURES, TILE = 6, 0.8
 
 
 def blocks_of(config: Config, entries: Sequence[Entry]) -> Iterator[Block]:
-    """The first validation pictures as all generators draw them: a block for each set of pictures; a generator that
-    several experiments share, as a base's original, once."""
+    """The outputs of all generators for the first validation pictures: one block per set of pictures; a generator
+    shared by several experiments, such as a base's original, once."""
     groups: dict[tuple[object, ...], list[tuple[str, Scoreboard]]] = {}
     for entry in entries:
         for run, board in zip(entry.runs, entry.boards, strict=True):
@@ -59,5 +59,5 @@ def _head(run: str, name: str, board: Scoreboard, stage: str) -> str:
 
 
 def width_of(blocks: Sequence[Block]) -> float:
-    """Inches at which the widest block's heads have room."""
+    """The width in inches at which the heads of the widest block fit."""
     return max(PAGE, TILE * max(len(block.heads) for block in blocks))

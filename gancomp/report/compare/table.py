@@ -20,7 +20,7 @@ from gancomp.report.scoreboard import reduction
 
 
 def markdown(entries: Sequence[Entry], metric: str) -> list[str]:
-    """Costs and scores of every generator, then the scores that have no place there, then differences."""
+    """Tables of costs and main scores of every generator, of the other scores, and of differences."""
     lines = ["## Scores", ""]
     for shown in (led_by(metric), beside(metric)):
         had = [one for one in shown if any(has(entry, one) for entry in entries)]
@@ -46,7 +46,7 @@ def markdown(entries: Sequence[Entry], metric: str) -> list[str]:
 
 
 def _cells(entries: Sequence[Entry], shown: Sequence[Metric], *, costs: bool) -> Iterator[list[str]]:
-    """Every generator of every experiment, and once for each set of pictures the rows that need no network."""
+    """Every generator of every experiment, and once per set of pictures the reference rows."""
     last = {entry.data: entry for entry in entries}
     for entry in entries:
         whole = entry.measured("original")
@@ -68,7 +68,7 @@ def _plain(scores: Scores, shown: Sequence[Metric]) -> list[str]:
 
 
 def _costs(found: Measured, whole: Measured) -> list[str]:
-    """Parameters and both counts of MACs; where seeds chose other widths, with their spread."""
+    """Parameters and both counts of MACs, with their spread if seeds selected different widths."""
     cells = [_amount([record.params for record in found.evaluations])]
     for key in ("macs", "macs_paper"):
         own = [getattr(record, key) for record in found.evaluations]
@@ -91,8 +91,8 @@ def _spread(metric: Metric, value: Value) -> str:
 
 
 def _differences(entries: Sequence[Entry], metric: str) -> list[str]:
-    """What the compressed generator of each experiment is against its own original and narrow one, and against the
-    first experiment's compressed one; nothing where nothing is compressed."""
+    """The differences of each experiment's compressed generator from its original and narrow one, and from the first
+    experiment's compressed one; empty if nothing is compressed."""
     compressed = [entry for entry in entries if entry.measured("finetune")]
     if not compressed:
         return []
@@ -112,15 +112,15 @@ def _differences(entries: Sequence[Entry], metric: str) -> list[str]:
     return [
         *lines,
         "",
-        "Over seeds that both have: the mean difference with its 95% interval, and p of the paired t-test. Of a single "
-        "pair of runs: p of a paired permutation test over the pictures, where their single scores are known, which "
-        "tells of these two networks, not of other seeds. From p 0.05 on the two cannot be told apart.",
+        "Over seeds that both have: the mean difference with its 95% interval, and p of the paired t-test. For single "
+        "runs: p of a paired permutation test over the pictures, if each picture's scores are known, which "
+        "applies to these two networks, not to other seeds. From p 0.05 on the two cannot be told apart.",
         "",
     ]
 
 
 def _change(own: Measured, other: Measured, key: str) -> str:
-    """The difference paired by seed, or of two single runs; with a test where there is one."""
+    """The difference paired by seed, or of two single runs, with its test if possible."""
     if len(own.evaluations) > 1 or len(other.evaluations) > 1:
         return difference(own, other, key)
     mine, theirs = own.evaluations[0], other.evaluations[0]

@@ -1,4 +1,4 @@
-"""Several experiments, budgets or seeds side by side: a table over seeds, a figure, the same pictures, and one page."""
+"""Write the comparison of experiments, budgets or seeds: a table over seeds, a figure, a picture grid, a page."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ COLUMNS = (
 
 
 def write_side_by_side(config: Config, names: Sequence[str], into: Path | None = None) -> Path:
-    """`index.html`, whose path is returned, `table.{md,csv}`, `runs.csv` (every seed), and `quality` and `grid` in SVG
-    and PNG, in *into* or the `folder_of` the experiments.
+    """Write `index.html` (returned), `table.{md,csv}`, `runs.csv` (every seed), and `quality` and `grid` in SVG and
+    PNG, into *into* (default: `folder_of` the experiments).
 
-    Raises GancompError naming what was not run.
+    Raises GancompError with the file that is missing.
     """
     entries = entries_of(config, names)
     place = into or folder_of(names)
@@ -52,7 +52,7 @@ def write_side_by_side(config: Config, names: Sequence[str], into: Path | None =
         save(drawn, place / "grid", dpi)
     pictures = (
         f'<div class="wide" style="--width: {width:g}">'
-        + figure(place, "grid.png", "Pictures", "The same validation pictures, by every generator")
+        + figure(place, "grid.png", "Pictures", "Outputs of every generator for the same validation pictures")
         + "</div>"
     )
     shown = figure(place, "quality.svg", "Quality against cost", "Quality against MACs of every generator")
@@ -67,7 +67,7 @@ def write_side_by_side(config: Config, names: Sequence[str], into: Path | None =
     return place / "index.html"
 
 
-#: A grid of many columns scrolls, so that its pictures stay as large as those of few.
+#: A grid with many columns scrolls, so that its pictures are not reduced.
 PAGE_STYLE = """
 .wide { overflow-x: auto; } .wide img { min-width: calc(var(--width) * 96px); max-width: none; width: 100%; }
 td:not(:first-child) { text-align: right; } td:first-child { white-space: nowrap; }
@@ -75,7 +75,7 @@ td:not(:first-child) { text-align: right; } td:first-child { white-space: nowrap
 
 
 def _runs(config: Config, entries: Sequence[Entry]) -> Iterator[dict[str, Any]]:
-    """The rows of every run's own table; without latencies where they were not measured."""
+    """The rows of every run's own table; without latencies if they were not measured."""
     for entry in entries:
         for run, board in zip(entry.runs, entry.boards, strict=True):
             path = folders_of(config, run).file("benchmark", "benchmark.json")
@@ -85,7 +85,7 @@ def _runs(config: Config, entries: Sequence[Entry]) -> Iterator[dict[str, Any]]:
 
 
 def _rows(entries: Sequence[Entry]) -> Iterator[dict[str, Any]]:
-    """A row a generator of each experiment: means over seeds, standard deviations, and 95% intervals of the means."""
+    """One row per generator of each experiment: means over seeds, standard deviations, 95% intervals of the means."""
     for entry in entries:
         whole = entry.measured("original")
         for stage in COMPARED:
@@ -118,7 +118,7 @@ def _rows(entries: Sequence[Entry]) -> Iterator[dict[str, Any]]:
 
 
 def _about(config: Config, entries: Sequence[Entry]) -> list[str]:
-    """What is compared."""
+    """The table of the compared experiments."""
     heads = ["Experiment", "What", "Pictures", "Network", "Budget", "Seeds"]
     lines = [table_line(heads), table_line([":--"] * len(heads))]
     notes = []

@@ -1,1 +1,1 @@
-"""A searched space as one page on which to choose a subnet by eye."""
+"""The page of a searched space, on which to choose a subnet by eye."""

@@ -1,4 +1,4 @@
-"""`explore/index.html`: every scored subnet as a point, and what some of them draw, in one file."""
+"""`explore/index.html`: every scored subnet as a point, and outputs of some of them, in one file."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ from gancomp.spec import Widths
 from gancomp.train.device import Device, single_device
 
 PAGE = Path(__file__).with_name("page")
-#: The library that draws the plot, a package of npm by its hash.
+#: The plotting library: npm package, version and SHA-256.
 VEGA = ("vega", "6.4.0", "3521fb6ff68a94a40323954f0ba4484ba4014b157bfd37f89a3b063082320c42")
 LARGEST = 20_000_000
-#: How many subnets are drawn ahead; on how many pictures, `evaluate.SAMPLES` says.
+#: Number of subnets with pictures on the page, each of `evaluate.SAMPLES` pictures.
 DRAWN = 32
-#: Pictures that are higher are shown reduced: the page must stay one that a phone opens.
+#: Higher pictures are reduced, so that a phone can open the page.
 HIGHEST = 128
 
 
@@ -58,9 +58,9 @@ def write_explore(
 ) -> Path:
     """Write the page of *experiment*'s search, and return its path.
 
-    Besides the subnets that are drawn ahead it has the pictures of those *asked* for. *options* are those of the
-    commands that it shows. GancompError, naming the stage to run, where the search or a network is missing, and where
-    one that is asked for was not scored.
+    It has pictures of the subnets from `drawn_ahead`, including those *asked* for. *options* are added to the commands
+    on the page. Raises GancompError, with the stage to run, if the search or a network is missing, or if a subnet
+    *asked* for was not scored.
     """
     scores = stage_folder(config, experiment, "scores")
     rows = read_search(scores / "search.csv")
@@ -87,7 +87,7 @@ def write_explore(
 
 
 def about(config: Config, experiment: str, options: Sequence[str]) -> dict[str, Any]:
-    """What the page says of the experiment, the space, and the commands."""
+    """The page's data of the experiment, the space, and the commands."""
     settings = config.experiments[experiment]
     counted = profile(generator_spec(config, experiment, "original"))
     return {
@@ -103,7 +103,7 @@ def about(config: Config, experiment: str, options: Sequence[str]) -> dict[str, 
 def points(
     rows: Sequence[SubnetRow], shown: Sequence[Metric], latency: Sequence[float | None], same: set[int]
 ) -> dict[str, Any]:
-    """The subnets as a table, and what its columns mean."""
+    """The table of subnets, with its columns and metrics."""
     metrics = [
         {
             "key": metric.key,
@@ -126,7 +126,7 @@ def points(
 
 
 def latencies(experiment: str, rows: Sequence[SubnetRow]) -> list[float | None]:
-    """Milliseconds of each subnet, measured (`scores/space.csv`) or predicted; None where neither is."""
+    """Milliseconds of each subnet, measured (`scores/space.csv`) or predicted; None if neither is known."""
     measured = paths.stage(experiment, "scores") / "space.csv"
     if measured.is_file():
         known = {row.widths: row.latency_ms for row in read_space(measured)}
@@ -138,26 +138,25 @@ def latencies(experiment: str, rows: Sequence[SubnetRow]) -> list[float | None]:
 
 
 def bands(experiment: str) -> dict[str, tuple[float, float]]:
-    """By metric what as many real pictures score against other real ones, 95%; none before the reference is scored."""
+    """95% intervals, by metric, of as many real pictures against other real ones; empty without the reference."""
     path = paths.stage(experiment, "reference") / "evaluation.json"
     return read(path, Reference, "reference").bands.get("train-2", {}) if path.is_file() else {}
 
 
 def refuse_unscored(path: Path, rows: Sequence[SubnetRow], asked: Sequence[Widths]) -> None:
-    """GancompError if the search did not score one of those *asked* for: the page has no point for it."""
+    """Raises GancompError if the search did not score one of those *asked* for: the page has no point for it."""
     scored = {row.widths for row in rows}
     for widths in asked:
         if widths not in scored:
             text = ",".join(map(str, widths))
             raise GancompError(
-                f"--draw {text}: {path} has no such subnet, for the search did not score it (search.scored says which "
-                f"it does); the page shows scored ones alone, and `gancomp export {path.parts[-3]} --widths {text}` "
-                "makes a generator of any"
+                f"--draw {text}: {path} has no such subnet, because the search did not score it (see search.scored); "
+                f"the page shows only scored ones, but `gancomp export {path.parts[-3]} --widths {text}` exports any"
             )
 
 
 def tied(rows: Sequence[SubnetRow], selection: Selection, scores: Path) -> set[int]:
-    """The subnets that cannot be told from the best by what chose it; none where no draws of the pictures say so."""
+    """The subnets tied with the best by the experiment's metric (`tied_with`); empty without draws."""
     if selection.best is None or selection.tied is None:
         return set()
     replicates = read_replicates(scores / "replicates.csv")
@@ -172,8 +171,8 @@ def tied(rows: Sequence[SubnetRow], selection: Selection, scores: Path) -> set[i
 def drawn_ahead(
     rows: Sequence[SubnetRow], selection: Selection, shown: Sequence[Metric], asked: Sequence[Widths] = ()
 ) -> list[tuple[int, Widths]]:
-    """Index and widths of the subnets whose pictures the page has, in tree order: those *asked* for, the winner, the
-    best and the fronts, and then every so manieth by MACs, as many as there is room for."""
+    """Index and widths of the subnets with pictures on the page, in tree order: those *asked* for, the winner, the
+    best, the fronts, and evenly spaced ones by MACs up to `DRAWN`."""
     by_cost = sorted(rows, key=lambda row: (row.macs, row.index))
     of_widths = {row.widths: row for row in rows}
     wanted = [selection.winner, *([selection.best] if selection.best else [])]
@@ -191,7 +190,7 @@ def drawn_ahead(
 def pictures_of(
     config: Config, experiment: str, drawn: Sequence[tuple[int, Widths]], device: Device = "auto"
 ) -> dict[str, Any]:
-    """What the page shows: some validation pictures, their truth where it is known, and what each generator makes."""
+    """The page's pictures: some validation inputs, their truth if known, and each generator's outputs."""
     settings = config.experiments[experiment]
     dataset, root = config.datasets[settings.dataset], paths.dataset(settings.dataset)
     machine = single_device(settings.precision, device)
@@ -202,7 +201,7 @@ def pictures_of(
     original = load_generator(model_of(config, experiment, "original"), where)
     whole = load_supernet(config, experiment).to(where).eval()
     walk = TreeWalk(whole, calibration_batches(root, dataset, settings.calibration, settings.seed, where))
-    # What a subnet costs plays no part in how it is walked.
+    # The walk does not use a subnet's cost.
     subnets = [Subnet(index, widths, Totals(0, 0, 0)) for index, widths in drawn]
     with torch.inference_mode():
         made = {subnet.index: strip(shown.decode(out)) for subnet, out in walk(subnets, shown.encode(inputs).to(where))}
@@ -219,7 +218,7 @@ def pictures_of(
 
 
 def strip(pictures: Pixels) -> str:
-    """Pictures (n, h, w, c) one below the other, as a `data:` address; not higher than `HIGHEST` each."""
+    """Pictures (n, h, w, c) one below the other, as a `data:` URL; at most `HIGHEST` pixels high each."""
     colours = to_rgb(pictures)
     count, height, width, _ = colours.shape
     image = Image.fromarray(colours.reshape(count * height, width, 3))
@@ -234,7 +233,7 @@ def strip(pictures: Pixels) -> str:
 
 
 def vega(downloads: Path) -> tuple[str, str]:
-    """The library and its licence; GancompError where the package cannot be fetched, or is another one."""
+    """The library and its licence. Raises GancompError if the package cannot be fetched, or its hash differs."""
     package = fetch_npm_package(*VEGA, downloads)
     names = ("package/build/vega.min.js", "package/LICENSE")
     members = dict(each_member(package, names.__contains__, LARGEST))
@@ -242,11 +241,11 @@ def vega(downloads: Path) -> tuple[str, str]:
 
 
 def page(data: Mapping[str, Any], library: str, licence: str) -> str:
-    """The page's text: its template with style, data and scripts put in."""
+    """The page's HTML: its template with style, data and scripts inserted."""
     parts = {
         "TITLE": html.escape(f"{data['title']}: choose a subnet"),
         "STYLE": (PAGE / "style.css").read_text(encoding="utf-8"),
-        # No text of the data can end the element that holds it.
+        # Text in the data cannot close its script element.
         "DATA": json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
         "LICENCE": f"/* {licence.replace('*/', '')} */",
         "VEGA": library.replace("</script", "<\\/script"),

@@ -18,7 +18,7 @@ DRAWN = (0, 1, 2600, 5183)
 
 
 def subnets() -> list[SubnetRow]:
-    """Scores that fall with MACs, with noise, and that L1 turns round."""
+    """Noisy scores that fall with MACs, with L1 in reverse order."""
     noise = np.random.default_rng(0).normal(size=5184)
     rows = []
     for index, widths in enumerate(itertools.product(*SPACE)):

@@ -1,4 +1,4 @@
-"""What the page is made of: the points, the subnets drawn ahead, their pictures, and text that cannot break out."""
+"""The page's parts: points, subnets with pictures, and escaped text."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_the_pictures_are_those_of_the_exported_subnet(workspace: Workspace) -> 
 
 
 def test_a_chosen_subnet_is_exported_as_it_was_scored(workspace: Workspace) -> None:
-    """The winner's file holds what the stage `subnet` cut out."""
+    """The winner's file equals that of the stage `subnet`."""
     config = workspace.config()
     winner = read(workspace.stage("search") / "selection.json", Selection, "search").winner.widths
     out = export_widths(config, EXPERIMENT, ",".join(map(str, winner)), Path("mine.safetensors"))
@@ -104,7 +104,7 @@ def test_widths_that_the_space_has_not_are_refused(workspace: Workspace) -> None
     config = workspace.config()
     assert widths_in_space(config, EXPERIMENT, "4, 3,2,3,4,1,2,3") == (4, 3, 2, 3, 4, 1, 2, 3)
     assert widths_in_space(config, EXPERIMENT, "4_3_2_3_4_1_2_3") == (4, 3, 2, 3, 4, 1, 2, 3)
-    with pytest.raises(GancompError, match=r"width 2 is 5, and experiments.tiny.supernet.space has 3, 4 there"):
+    with pytest.raises(GancompError, match=r"width 2 is 5, but experiments.tiny.supernet.space has 3, 4"):
         widths_in_space(config, EXPERIMENT, "4,5,2,3,4,1,2,3")
     with pytest.raises(GancompError, match="tiny has 8 widths, not 3"):
         widths_in_space(config, EXPERIMENT, "4,3,2")

@@ -1,4 +1,4 @@
-"""The page in a real browser: 5,184 subnets, by pointer, keyboard and on a phone; it asks nobody for anything."""
+"""The page in a real browser: 5,184 subnets, by pointer, keyboard and on a phone, without network requests."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 "use strict";
-// The page of a searched space. Vega draws the points; which are shown, chosen and drawn ahead is decided here.
+// The page of a searched space. Vega draws the points; this script filters and selects them.
 const data = JSON.parse(document.getElementById("data").textContent);
 const $ = (id) => document.getElementById(id);
 const make = (tag, text, attributes = {}) => {
@@ -124,7 +124,7 @@ function domainOf(values) {
   return [low - margin, high + margin];
 }
 
-/** Draw the points anew: after another axis, filter or size. */
+/** Redraw the points after a change of axis, filter or size. */
 function draw() {
   const all = subnets.filter(known);
   shown = all.filter((subnet) => passes(subnet));
@@ -147,7 +147,7 @@ function draw() {
   $("ring").hidden = true;
 }
 
-/** Show what as many real pictures score: as a band where it meets the points, and in words. */
+/** Show the scores of as many real pictures: as a band if it overlaps the points, and as text. */
 function drawReal() {
   const band = data.bands[up.key];
   $("real").hidden = !band;
@@ -160,7 +160,7 @@ function drawReal() {
   $("real").textContent = `As many real pictures against other real ones: ${up.name} ${up.text(band[0])} to ${up.text(band[1])} (95%), ${where}.`;
 }
 
-/** Mark the chosen subnet, with its interval where there is one. */
+/** Mark the chosen subnet, with its interval if known. */
 function mark() {
   const [low, high] = ["low", "high"].map((end) => chosen[`${up.key}_${end}`]);
   const ends = low === null || low === undefined ? point(chosen) : null;
@@ -169,14 +169,14 @@ function mark() {
   view.run();
 }
 
-/** Where a subnet lies in #plot, in pixels. */
+/** Position of a subnet in #plot, in pixels. */
 function placeOf(subnet) {
   const { x, y } = point(subnet);
   const [left, top] = view.origin();
   return [view.scale("x")(x) + left, view.scale("y")(y) + top];
 }
 
-/** The shown subnet nearest to a place in #plot, if one is within reach. */
+/** The shown subnet nearest to a position in #plot, if one is close enough. */
 function nearestTo(left, top, reach) {
   let best = null;
   let distance = reach * reach;
@@ -276,7 +276,7 @@ function toggle(place, width) {
   setFilter(place, filters[place] ? data.space[place].filter((one) => now.has(one) !== (one === width)) : [width]);
 }
 
-/** Press a bar to see its width alone, and again to see all; drag over bars for several. */
+/** Pressing a bar shows only its width, pressing again shows all; dragging over bars selects several. */
 function brush(row, own, place) {
   let start = -1;
   let alone = false;
@@ -305,7 +305,7 @@ function brush(row, own, place) {
   row.addEventListener("pointercancel", () => (start = -1));
 }
 
-/** How many of the subnets that pass all other filters have each width. */
+/** For each width, the number of subnets that pass all other filters. */
 function count() {
   data.space.forEach((choices, place) => {
     const counts = new Map(choices.map((width) => [width, 0]));
