@@ -1,1 +1,1 @@
-"""The stages as files: what each reads, depends on and leaves."""
+"""The stages as files: inputs, dependencies and outputs of each."""

@@ -1,4 +1,4 @@
-"""Results that were made elsewhere: whether they are whole, and belong to this configuration and these pictures."""
+"""Verify results from another machine: intact, and made with this configuration and these pictures."""
 
 from __future__ import annotations
 
@@ -18,38 +18,38 @@ from gancomp.pipeline.places import owner
 from gancomp.pipeline.signatures import signature, stage_settings
 from gancomp.pipeline.stages import stages_of
 
-#: Beside the stages' folders, as `sha256sum` writes it: what left the other machine.
+#: The file beside the stages' folders with the hashes from the other machine, as `sha256sum` writes it.
 SUMS = "SHA256SUMS"
-#: Files that say on which pictures they were made.
+#: Files with the data hash of their pictures.
 OF_THE_DATA = ("metrics.json", "evaluation.json")
-#: What tells a file that is not what was written.
+#: Readers that detect damaged files.
 READERS = {".json": read_json, ".csv": read_csv}
 
 
 def verify_results(config: Config, experiment: str) -> None:
-    """Hold the files of *experiment* against the configuration, the data set and their hashes; print what agrees.
+    """Check the files of *experiment* against the configuration, the data set and their hashes; print what agrees.
 
-    Settings are those of each stage's `config.json` and of the checkpoints' headers, pictures those of the data hash
-    in `metrics.json` and `evaluation.json`, hashes those of `SHA256SUMS` (where it lies there) and of the exported
-    generator's card, checksums those within JSON and CSV files. Stages that a base owns are verified under the base's
-    name. Reads no weights but to hash them.
-    Raises GancompError that lists every file at fault, or says that there is nothing.
+    Checks settings in each stage's `config.json` and in checkpoints' headers, data hashes in `metrics.json` and
+    `evaluation.json`, file hashes in `SHA256SUMS` (if present) and in the exported generator's card, and checksums
+    within JSON and CSV files. Stages that a base owns are verified under the base's name. Reads weights only to hash
+    them.
+    Raises GancompError with all invalid files, or if there are no results.
     """
     root = paths.RESULTS / experiment
     data_hash = load_manifest(paths.dataset(config.experiments[experiment].dataset)).data_hash
     own = [stage for stage in stages_of(config, experiment) if owner(config, experiment, stage) == experiment]
     there = [stage for stage in (*own, "reference") if any(paths.stage(experiment, stage).glob("*.*"))]
     if not there:
-        raise GancompError(f"{root}: holds no stage of {experiment!r}; copy the folder there first")
+        raise GancompError(f"{root}: contains no stage of {experiment!r}; copy the folder there first")
 
     faults = [fault for stage in there for fault in _stage_faults(config, experiment, stage, data_hash)]
     sums = root / SUMS
     hashes = _read_sums(sums) if sums.is_file() else {}
     faults += _hash_faults(root, hashes)
     if faults:
-        raise GancompError("these results are not taken:\n" + "\n".join(faults))
+        raise GancompError("these results are invalid:\n" + "\n".join(faults))
     print(f"{root}: settings and pictures agree: {', '.join(there)}")
-    print(f"{sums}: " + (f"{len(hashes)} files agree" if hashes else "not there, so no file was held against its hash"))
+    print(f"{sums}: " + (f"{len(hashes)} files agree" if hashes else "missing, so no file hashes were checked"))
 
 
 def _stage_faults(config: Config, experiment: str, stage: str, data_hash: str) -> Iterator[str]:
@@ -63,12 +63,12 @@ def _stage_faults(config: Config, experiment: str, stage: str, data_hash: str) -
             yield f"{folder / 'config.json'}: made with other settings: {difference} in the configuration"
     for path in (folder / name for name in OF_THE_DATA):
         if path.is_file() and _value(path, "data_hash") != data_hash:
-            yield f"{path}: made on other pictures (its data_hash is not that of the data set's manifest)"
+            yield f"{path}: made on other pictures (its data_hash differs from the data set's manifest)"
     metrics = folder / "metrics.json"
     if imported := _value(metrics, "imported") if metrics.is_file() else None:
         source = Path(imported["checkpoint"])
         if source.is_file() and file_sha256(source) != imported["sha256"]:
-            yield f"{metrics}: imported from another file than {source} is here (its sha256 differs)"
+            yield f"{metrics}: imported from another file than the present {source} (its sha256 differs)"
     model = folder / "model.safetensors"
     if model.is_file() and read_header(model).signature != signature(config, experiment, stage):
         yield f"{model}: made with other settings, or by another stage (its header's signature)"
@@ -92,7 +92,7 @@ def _value(path: Path, key: str) -> Any:
 
 
 def first_difference(found: Any, expected: Any, key: str = "") -> str:
-    """Where two trees of plain data first differ, as `key: found, but expected`; empty where they are equal."""
+    """The first difference of two trees of plain data, as `key: found, but expected`; empty if they are equal."""
     if isinstance(found, dict) and isinstance(expected, dict):
         for name in sorted(found.keys() | expected.keys()):
             inner = f"{key}.{name}" if key else name
@@ -103,7 +103,7 @@ def first_difference(found: Any, expected: Any, key: str = "") -> str:
 
 
 def _read_sums(path: Path) -> dict[str, str]:
-    """File → sha256; GancompError on a line that is not `sha256sum`'s, or whose file lies outside the folder."""
+    """File → sha256. Raises GancompError for a line not from `sha256sum`, or a file outside the folder."""
     hashes = {}
     for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
         match = re.fullmatch(r"([0-9a-f]{64}) [ *](.+)", line)
@@ -112,7 +112,7 @@ def _read_sums(path: Path) -> dict[str, str]:
         file = PurePosixPath(match[2])
         inside = (path.parent / file).resolve().is_relative_to(path.parent.resolve())
         if file.is_absolute() or ".." in file.parts or not inside:
-            raise GancompError(f"{path}, line {number}: {match[2]!r} lies outside this folder")
+            raise GancompError(f"{path}, line {number}: {match[2]!r} is outside this folder")
         hashes[str(file)] = match[1]
     return hashes
 
@@ -120,6 +120,6 @@ def _read_sums(path: Path) -> dict[str, str]:
 def _hash_faults(root: Path, hashes: dict[str, str]) -> Iterator[str]:
     for file, expected in hashes.items():
         if not (root / file).is_file():
-            yield f"{root / file}: missing, though {SUMS} lists it; copy it again, or take its line out"
+            yield f"{root / file}: missing, but listed in {SUMS}; copy it again, or remove its line"
         elif file_sha256(root / file) != expected:
-            yield f"{root / file}: cut off or changed on its way (its sha256 is not that of {SUMS}); copy it again"
+            yield f"{root / file}: truncated or changed (its sha256 differs from {SUMS}); copy it again"

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 from gancomp.pipeline.files import atomic
 
 HEADER_KEY = "gancomp"
-#: Where the header says the hash of its file's content.
+#: The header's key of the hash of the file's content.
 DIGEST_KEY = "sha256"
 
 
 class Header(Strict):
-    """What a generator checkpoint says about itself. `ranges` are those of numbers that it reads or makes."""
+    """The metadata of a generator checkpoint. `ranges` are the value ranges of numeric inputs and outputs."""
 
     spec: GeneratorSpec
     experiment: str = ""
@@ -36,7 +36,7 @@ class Header(Strict):
 
 
 def tensors_sha256(tensors: Mapping[str, torch.Tensor]) -> str:
-    """Hash over names, types, shapes and values of tensors, whatever file format carried them."""
+    """Hash over names, types, shapes and values of tensors, independent of the file format."""
     import torch
 
     digest = hashlib.sha256()
@@ -48,9 +48,9 @@ def tensors_sha256(tensors: Mapping[str, torch.Tensor]) -> str:
 
 
 def save_tensors(path: Path | str, tensors: Mapping[str, torch.Tensor], header: Mapping[str, Any]) -> None:
-    """Safetensors with one metadata key of sorted JSON, which makes equal content equal bytes.
+    """Write safetensors with one metadata key of sorted JSON, so that equal content gives equal bytes.
 
-    Beside *header* it holds a hash over all, which tells a damaged file.
+    The metadata are *header* and a hash over all, which detects damaged files.
     """
     from safetensors.torch import save
 
@@ -61,9 +61,9 @@ def save_tensors(path: Path | str, tensors: Mapping[str, torch.Tensor], header: 
 
 
 def load_tensors(path: Path | str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Tensors and header of a file that gancomp wrote; GancompError if it is missing, cut off, damaged or foreign.
+    """Tensors and header of a file of gancomp's. Raises GancompError if it is missing, truncated, damaged or foreign.
 
-    A file from before there was a hash is taken as it is.
+    The content of files of earlier versions without a hash is not checked.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -75,21 +75,21 @@ def load_tensors(path: Path | str) -> tuple[dict[str, torch.Tensor], dict[str, A
             metadata = stream.metadata() or {}
             tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118 (not a mapping)
     except (SafetensorError, OSError, ValueError) as error:
-        raise GancompError(f"{path}: not a readable safetensors file ({error}); it is cut off or damaged") from None
+        raise GancompError(f"{path}: not a readable safetensors file ({error}); it is truncated or damaged") from None
     header = _header(metadata)
     if header is None:
         raise GancompError(f"{path}: a safetensors file, but not one that gancomp wrote (no header)")
     digest = header.pop(DIGEST_KEY, None)
     if digest is not None and digest != _digest(tensors, header):
         raise GancompError(
-            f"{path}: damaged: its content is not what was written (another sha256); delete it and run its stage "
-            "again, or copy it anew"
+            f"{path}: damaged: its content has another sha256 than when it was written; delete it and run its "
+            "stage again, or copy it again"
         )
     return tensors, header
 
 
 def is_own(path: Path | str) -> bool:
-    """Whether *path* is a safetensors file that gancomp wrote, or one too damaged to tell."""
+    """Whether *path* is a safetensors file of gancomp's; also True if it is unreadable."""
     from safetensors import SafetensorError, safe_open
 
     if Path(path).suffix != ".safetensors":
@@ -111,7 +111,7 @@ def read_header(path: Path | str) -> Header:
     except FileNotFoundError:
         raise GancompError(f"{path}: no such file; run the stage that writes it first") from None
     except (SafetensorError, OSError) as error:
-        raise GancompError(f"{path}: not a readable safetensors file ({error}); it is cut off or damaged") from None
+        raise GancompError(f"{path}: not a readable safetensors file ({error}); it is truncated or damaged") from None
     try:
         return Header.model_validate({name: value for name, value in (header or {}).items() if name != DIGEST_KEY})
     except ValidationError:
@@ -119,7 +119,7 @@ def read_header(path: Path | str) -> Header:
 
 
 def _header(metadata: Mapping[str, str]) -> dict[str, Any] | None:
-    """What gancomp wrote about a file, if it did."""
+    """gancomp's header in a file's metadata; None without one."""
     try:
         header = json.loads(metadata[HEADER_KEY])
     except (KeyError, json.JSONDecodeError, RecursionError):
@@ -128,6 +128,6 @@ def _header(metadata: Mapping[str, str]) -> dict[str, Any] | None:
 
 
 def _digest(tensors: Mapping[str, torch.Tensor], header: Mapping[str, Any]) -> str:
-    """Hash over a checkpoint's tensors and what its header says besides."""
+    """Hash over a checkpoint's tensors and the other keys of its header."""
     about = json.dumps({name: value for name, value in header.items() if name != DIGEST_KEY}, sort_keys=True)
     return hashlib.sha256(f"{tensors_sha256(tensors)}|{about}".encode()).hexdigest()

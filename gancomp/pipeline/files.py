@@ -1,4 +1,4 @@
-"""Files that others read: written whole or not at all, with checksums."""
+"""Atomic writing of files, with checksums."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from typing import Any
 
 from gancomp.errors import GancompError
 
-#: The key of a JSON mapping that holds the checksum of the rest, and the last column of a CSV whose rows have one.
+#: The key of a JSON mapping's checksum, and the last column of a CSV with checksums.
 CHECKSUM = "crc32"
 
 
 @contextmanager
 def atomic(path: Path | str) -> Iterator[Path]:
-    """A temporary path beside *path* that takes its name when the block ends well, and is removed otherwise.
+    """A temporary path beside *path*, which is renamed to *path* if the block succeeds, and removed otherwise.
 
-    A reader never sees half a file, two writers at once never each other's, and what a killed writer left behind is
-    written over by the next one. Write into that very file: one that takes its place is not locked. Raises
-    GancompError naming *path* when the disk is full or refuses the write.
+    Readers never see a partial file, concurrent writers do not disturb each other, and leftovers of a killed writer
+    are overwritten by the next one. Write into the temporary file itself: a file that replaces it is not locked. Raises
+    GancompError with *path* if writing fails, such as on a full disk.
     """
     path = Path(path)
     try:
@@ -39,10 +39,10 @@ def atomic(path: Path | str) -> Iterator[Path]:
     try:
         yield temporary
         with temporary.open("rb") as stream:
-            os.fsync(stream.fileno())  # a power loss must not leave the name without the content
+            os.fsync(stream.fileno())  # so that a power loss cannot leave an empty file under the name
         temporary.chmod(0o644 & ~_umask())
         temporary.replace(path)
-        placed = True  # from here on another writer may have a temporary file of that name
+        placed = True  # now another writer may use a temporary file of that name
     except OSError as error:
         raise GancompError(f"{path}: cannot be written: {error.strerror or error}") from error
     finally:
@@ -52,9 +52,9 @@ def atomic(path: Path | str) -> Iterator[Path]:
 
 
 def _temporary(path: Path) -> tuple[int, Path]:
-    """The first `.{name}.{number}{suffix}` beside *path* that no living writer holds, emptied, and its open file.
+    """The first `.{name}.{number}{suffix}` beside *path* that no running writer has locked, emptied, and its open file.
 
-    Whoever writes it holds a lock, which ends with the process. Where files cannot be locked, a name of its own.
+    The writer's lock ends with its process. If files cannot be locked, the name is unique.
     """
     numbers = count()
     try:
@@ -62,7 +62,7 @@ def _temporary(path: Path) -> tuple[int, Path]:
             temporary = path.parent / f".{path.name}.{next(numbers)}{path.suffix}"
             if (handle := _claim(temporary)) is not None:
                 break
-    except OSError:  # no locks here, or another user's file
+    except OSError:  # files cannot be locked here, or it is another user's
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
         return handle, Path(name)
     os.ftruncate(handle, 0)
@@ -90,7 +90,7 @@ def _claim(temporary: Path) -> int | None:
             return None
         except FileNotFoundError:
             pass
-        except OSError:  # no locks here, so nobody writes into it
+        except OSError:  # files cannot be locked here, so no writer uses it
             if not os.fstat(handle).st_size:
                 temporary.unlink(missing_ok=True)
             os.close(handle)
@@ -111,21 +111,21 @@ def write_text(path: Path | str, text: str) -> None:
 
 
 def json_text(data: Any) -> str:
-    """JSON as files hold it: equal data are equal bytes."""
+    """The text of a JSON file; equal data give equal bytes."""
     return json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def write_json(path: Path | str, data: Any) -> None:
-    """JSON that gancomp reads again: a mapping also gets a checksum of its content."""
+    """Write JSON for `read_json`; a mapping also gets a checksum of its content."""
     if isinstance(data, Mapping):
         data = {**data, CHECKSUM: _checksum_of_json(json.loads(json.dumps(data)))}
     write_text(path, json_text(data))
 
 
 def read_json(path: Path | str) -> Any:
-    """What `write_json` wrote, without its checksum; a file that has none is taken as it is.
+    """The data of a file from `write_json`, without its checksum; a file without a checksum is not checked.
 
-    Raises GancompError naming *path* when it is missing, not JSON, or not what was written.
+    Raises GancompError with *path* if it is missing, not JSON, or its checksum differs.
     """
     try:
         data = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -137,7 +137,7 @@ def read_json(path: Path | str) -> Any:
         raise GancompError(f"{path}: not valid JSON ({error}); delete it and run its stage again") from None
     if isinstance(data, dict) and CHECKSUM in data and data.pop(CHECKSUM) != _checksum_of_json(data):
         raise GancompError(
-            f"{path}: damaged, or changed by hand: its checksum is another; delete it and run its stage again"
+            f"{path}: damaged, or changed by hand: its checksum differs; delete it and run its stage again"
         )
     return data
 
@@ -149,9 +149,9 @@ def _checksum_of_json(data: Any) -> str:
 def write_csv(
     path: Path | str, columns: Sequence[str], rows: Iterable[Mapping[str, Any]], *, checked: bool = False
 ) -> None:
-    """Rows as CSV in the order given, each with a checksum in a last column where *checked*.
+    """Write *rows* as CSV in the given order; if *checked*, each with a checksum in the last column.
 
-    A key outside *columns* raises ValueError.
+    Raises ValueError for a key outside *columns*.
     """
     with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, [*columns, CHECKSUM] if checked else columns, lineterminator="\n")
@@ -161,9 +161,9 @@ def write_csv(
 
 
 def read_csv(path: Path | str) -> tuple[tuple[str, ...], list[dict[str, str]]]:
-    """Columns and rows of a CSV, without its checksums; one that has none is taken as it is.
+    """Columns and rows of a CSV, without its checksums; a file without checksums is not checked.
 
-    Raises GancompError naming *path*, and the line, where it cannot be read or a row is not what was written.
+    Raises GancompError with *path* and line if it cannot be read, or a row is damaged.
     """
     try:
         with Path(path).open(newline="", encoding="utf-8") as stream:
@@ -173,7 +173,7 @@ def read_csv(path: Path | str) -> tuple[tuple[str, ...], list[dict[str, str]]]:
     checked = columns[-1:] == [CHECKSUM]
     for number, line in enumerate(lines, start=2):
         if len(line) != len(columns) or (checked and line.pop() != _crc32(",".join(line))):
-            fault = "its checksum is another" if checked else "it has too few or too many cells"
+            fault = "its checksum differs" if checked else "it has too few or too many cells"
             raise GancompError(f"{path}, line {number}: damaged: {fault}; delete the file and run its stage again")
     columns = columns[:-1] if checked else columns
     return tuple(columns), [dict(zip(columns, line, strict=True)) for line in lines]

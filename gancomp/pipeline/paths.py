@@ -1,4 +1,4 @@
-"""Where files lie. Paths carry the data set, the experiment, the stage and the shard; hyper-parameters never."""
+"""Paths of files. They contain data set, experiment, stage and shard, but no hyper-parameters."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from pathlib import Path
 DATA = Path("data")
 RESULTS = Path("results")
 
-#: In a stage's folder: generators on the way, by the pictures seen until then.
+#: In a stage's folder: generators during training, by the number of pictures seen.
 SNAPSHOTS = "snapshots"
-#: In a training's folder: the same pictures on the way, one strip a moment, by the pictures seen until then.
+#: In a training's folder: strips of outputs for the same pictures during training, by the number of pictures seen.
 SAMPLES = "samples"
 
 DOWNLOADS = DATA / "downloads"
 INCEPTION = DATA / "inception" / "weights.safetensors"
 
 
-#: The files of onnxruntime-web, which runs networks in a browser.
+#: Folder of onnxruntime-web, which runs networks in a browser.
 WEB_RUNTIME = DATA / "onnxruntime-web"
 
 
@@ -30,7 +30,7 @@ LPIPS = DATA / "lpips" / "weights.safetensors"
 
 
 def judge(name: str) -> Path:
-    """Folder of a data set's judge: model.safetensors and metrics.json."""
+    """Folder of a data set's segmentation network: model.safetensors and metrics.json."""
     return DATA / name / "judge"
 
 
@@ -40,10 +40,10 @@ def dataset(name: str) -> Path:
 
 
 def stage(experiment: str, name: str) -> Path:
-    """Folder of what one stage of an experiment wrote."""
+    """Folder of one stage of an experiment."""
     return RESULTS / experiment / name
 
 
 def resume(experiment: str, name: str) -> Path:
-    """Resume state and growing log of a stage; undeclared, so that Snakemake never deletes it."""
+    """Folder of a stage's resume state and growing log; not declared as output, so that Snakemake never deletes it."""
     return RESULTS / experiment / ".resume" / name

@@ -1,4 +1,4 @@
-"""Which experiment's files serve a stage, and where they lie. Imports no torch."""
+"""The experiment whose files a stage uses, and their paths. Imports no torch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gancomp.pipeline.stages import stages_of
 
 
 def owner(config: Config, experiment: str, stage: str) -> str:
-    """The experiment whose files serve *stage* of *experiment*: the furthest base with the same signature."""
+    """The experiment that owns *stage* of *experiment*: the furthest base with the same signature."""
     owned_by = experiment
     ancestor = config.experiments[experiment].base
     if ancestor is None:
@@ -27,9 +27,9 @@ def owner(config: Config, experiment: str, stage: str) -> str:
 
 
 def source(config: Config, experiment: str, stage: str) -> tuple[str, str]:
-    """The experiment and the stage whose files serve as *stage* of *experiment*.
+    """The experiment and the stage whose files are *stage* of *experiment*.
 
-    The teacher may be the original, and the student that a once-for-all network starts from the teacher itself.
+    The teacher may be the original.
     """
     if stage == "teacher" and config.experiments[experiment].teacher == "original":
         stage = "original"
@@ -37,12 +37,12 @@ def source(config: Config, experiment: str, stage: str) -> tuple[str, str]:
 
 
 def folder(config: Config, experiment: str, stage: str) -> Path:
-    """Where the files of *stage* of *experiment* lie."""
+    """The folder with the files of *stage* of *experiment*."""
     return paths.stage(*source(config, experiment, stage))
 
 
 def file_of(config: Config, experiment: str, stage: str, name: str) -> Path:
-    """The file *name* that *stage* of *experiment* left; GancompError if it is not there yet."""
+    """The file *name* of *stage* of *experiment*. Raises GancompError if it is missing."""
     path = folder(config, experiment, stage) / name
     if not path.is_file():
         raise GancompError(f"{path}: missing; run `gancomp {stage} {experiment}` first")
@@ -50,12 +50,12 @@ def file_of(config: Config, experiment: str, stage: str, name: str) -> Path:
 
 
 def model_of(config: Config, experiment: str, stage: str) -> Path:
-    """The generator that *stage* of *experiment* left; GancompError if it is not there yet, or is another stage's."""
+    """The generator of *stage* of *experiment*. Raises GancompError if it is missing, or another stage's."""
     path = file_of(config, experiment, stage, "model.safetensors")
     written_by = source(config, experiment, stage)[1]
     if (header := read_header(path)).stage != written_by:
         raise GancompError(
-            f"{path}: holds the generator of the stage {header.stage!r} where that of {written_by!r} belongs; copy "
-            f"the right file there, or delete it and run `gancomp {written_by} {experiment}` again"
+            f"{path}: contains the generator of the stage {header.stage!r} instead of {written_by!r}; copy the "
+            f"right file there, or delete it and run `gancomp {written_by} {experiment}` again"
         )
     return path

@@ -13,7 +13,7 @@ BAR_EVERY_SECONDS = 0.2
 class Progress:
     """`with Progress("teacher", total, unit="images") as progress: progress.advance(16, "d_loss 0.51")`.
 
-    The rate counts this run alone, so an ETA is right after a resume too.
+    The rate is that of this run only, so that the ETA is also right after a resume.
     """
 
     def __init__(self, title: str, total: int, unit: str, done: int = 0, *, shown: bool = True) -> None:
@@ -37,11 +37,11 @@ class Progress:
 
     @property
     def rate(self) -> float:
-        """Units a second in this run."""
+        """Units per second in this run."""
         return (self.done - self._first) / max(time.monotonic() - self._start, 1e-9)
 
     def advance(self, amount: int, detail: str = "") -> None:
-        """Count *amount* more; shows at most a few times a second."""
+        """Add *amount*; updates the display at most a few times per second."""
         self.done += amount
         now = time.monotonic()
         if now - self._shown >= (BAR_EVERY_SECONDS if self._terminal else LINE_EVERY_SECONDS):
@@ -63,12 +63,12 @@ class Progress:
             else:
                 sys.stderr.write(line + "\n")
             sys.stderr.flush()
-        except BrokenPipeError:  # who listened has gone, as `tee` does at a signal to all: no reason to lose the work
+        except BrokenPipeError:  # the reader of stderr, such as `tee`, has ended; keep working
             self._silent = True
 
 
 def clock(seconds: float) -> str:
-    """Minutes and seconds, such as 3:07; hours before them where there are any."""
+    """Minutes and seconds, such as 3:07, with hours if needed: 1:03:07."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,4 +1,4 @@
-"""The workflow's own files, in a checkout or in an installed package, and a copy to start from. Imports no torch."""
+"""The workflow's files, in a checkout or an installed package, and `gancomp init`. Imports no torch."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from pathlib import Path
 
 from gancomp.errors import GancompError
 
-#: What the workflow consists of, in the root of a checkout; pyproject.toml packs the same into the wheel.
+#: The workflow's files, in the root of a checkout; pyproject.toml adds them to the wheel.
 FILES = ("Snakefile", "config.yaml", "config", "profiles", "workflow")
 PACKAGE = Path(__file__).parents[1]
 
 
 def project_folder() -> Path:
-    """The folder that holds FILES: inside the package where it was installed, around it in a checkout."""
+    """The folder of FILES: inside an installed package, or the root of a checkout. Raises GancompError without it."""
     for folder in (PACKAGE / "project", PACKAGE.parent):
         if (folder / "Snakefile").is_file():
             return folder
-    raise GancompError(f"{PACKAGE}: the workflow's Snakefile did not come with it; install gancomp anew")
+    raise GancompError(f"{PACKAGE}: the workflow's Snakefile is missing; reinstall gancomp")
 
 
 def start_project(folder: Path) -> None:
-    """Copy FILES into *folder*. GancompError, before anything is written, if one of them is there already."""
+    """Copy FILES into *folder*. Raises GancompError, before anything is written, if one of them exists there."""
     source = project_folder()
     if there := [str(folder / name) for name in FILES if (folder / name).exists()]:
-        raise GancompError(f"{', '.join(there)}: already there; name a folder without, nothing was written")
+        raise GancompError(f"{', '.join(there)}: exist already; choose another folder (nothing was written)")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name in FILES:
             if (source / name).is_dir():
-                # config/config.yaml is config.yaml once more, for those who take the workflow by snakedeploy.
+                # config/config.yaml is a copy of config.yaml for snakedeploy.
                 left_out = shutil.ignore_patterns("__pycache__", ".*", "config.yaml")
                 shutil.copytree(source / name, folder / name, ignore=left_out)
             else:

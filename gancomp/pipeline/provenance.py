@@ -1,4 +1,4 @@
-"""Where and with what a result was made."""
+"""Provenance of results: code version, machine and libraries."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def code_version() -> str:
 
 
 def processor() -> str:
-    """The processor's name, with AMX said where it has it."""
+    """The processor's name, with "(AMX)" if it has AMX."""
     try:
         info = Path("/proc/cpuinfo").read_text()
     except OSError:
@@ -40,7 +40,7 @@ def processor() -> str:
 
 
 def processor_has_bf16() -> bool:
-    """Whether the processor computes in bf16: by AMX or AVX512-BF16."""
+    """Whether the processor has bf16 instructions (AMX or AVX512-BF16)."""
     try:
         flags = Path("/proc/cpuinfo").read_text()
     except OSError:
@@ -49,7 +49,7 @@ def processor_has_bf16() -> bool:
 
 
 def provenance() -> dict[str, Any]:
-    """Where and with what a result was made; goes into metrics.json and tables."""
+    """Code version, machine and libraries of a result, for metrics.json and tables."""
     from importlib.metadata import version
 
     return {

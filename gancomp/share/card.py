@@ -22,13 +22,13 @@ from gancomp.share.hub import MODEL
 from gancomp.spec import GeneratorSpec, format_widths
 
 CARD, ATTRIBUTION = "README.md", "ATTRIBUTION.txt"
-#: The Hub's names for the licences of pictures, by source; of all others the attribution says what is known.
+#: The Hub's names of the pictures' licences, by source; other sources have only their attribution.
 LICENCES = {"openmoji": "cc-by-sa-4.0", "fluent": "mit"}
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What is known of a generator that an experiment here made: its title, data, licence, scores and table."""
+    """An experiment's data for the card of its generator: title, data set, licence, scores and table."""
 
     title: str
     dataset: str
@@ -39,7 +39,7 @@ class Trained:
 
 
 def trained(config: Config, experiment: str) -> Trained:
-    """What the stages of *experiment* left; GancompError, naming the stage to run, where one is missing."""
+    """Read the data of *experiment*. Raises GancompError, with the stage to run, if a file is missing."""
     settings = config.experiments[experiment]
     attribution = require(paths.dataset(settings.dataset) / ATTRIBUTION, "dataset")
     table = require(paths.stage(experiment, "tables") / "table.md", "tables").read_text(encoding="utf-8")
@@ -54,8 +54,8 @@ def trained(config: Config, experiment: str) -> Trained:
 
 
 def card(model: Path, about: Trained | None = None, address: str = "hub:USER/NAME") -> str:
-    """The card of the generator in *model*, with what is known of its training; without, it claims no score and no
-    licence. GancompError if *model* is no generator that gancomp wrote."""
+    """The card of the generator in *model*, with its training's data *about*; without, it has no scores and no licence.
+    Raises GancompError if *model* is not a generator of gancomp's."""
     header = read_header(model)
     title = about.title if about else f"{model.stem} ({header.spec.family})"
     front = yaml.safe_dump(_front(title, about), sort_keys=False, allow_unicode=True, width=120)

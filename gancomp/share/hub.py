@@ -1,4 +1,4 @@
-"""Generators on the Hugging Face Hub, or a server that speaks as it does (HF_ENDPOINT): safetensors alone."""
+"""Generators on the Hugging Face Hub, or a compatible server (HF_ENDPOINT); only safetensors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ADDRESS = re.compile(r"hub:(?P<repository>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a generator was fetched from: *revision* is the commit, *sha256* that of its file."""
+    """The source of a fetched generator: `revision` is the commit, `sha256` the hash of its file."""
 
     repository: str
     revision: str
@@ -32,9 +32,9 @@ def is_address(path: Path | str) -> bool:
 
 
 def fetch(address: str) -> tuple[Path, Origin]:
-    """The generator's file of `hub:USER/NAME`, or `hub:USER/NAME@REVISION`, in the hub's own cache.
+    """Fetch the generator of `hub:USER/NAME`, or `hub:USER/NAME@REVISION`, into the hub's cache.
 
-    Nothing but `model.safetensors` is asked for. GancompError if the address is none, or the hub does not give it.
+    Downloads only `model.safetensors`. Raises GancompError if the address is invalid, or the download fails.
     """
     repository, revision = _parsed(address)
     with _told(address):
@@ -44,14 +44,14 @@ def fetch(address: str) -> tuple[Path, Origin]:
 
 
 def push(files: Mapping[str, bytes], to: str, private: bool = False) -> str:
-    """Lay *files*, by name, into the folder *to*, or into the repository that `hub:USER/NAME` names, made if it is not
-    there, as one commit; returns where they are. GancompError if a file of another content is in the folder already, or
-    the hub refuses."""
+    """Write *files*, by name, into the folder *to*, or as one commit into the repository `hub:USER/NAME`, which is
+    created if missing; returns the folder or the commit's URL. Raises GancompError if a file in the folder exists with
+    other content, or the hub refuses."""
     if not is_address(to):
         return str(_into(Path(to), files))
     repository, revision = _parsed(to)
     if revision is not None:
-        raise GancompError(f"{to}: what is pushed becomes a new revision; leave @{revision} out")
+        raise GancompError(f"{to}: a push creates a new revision; remove @{revision}")
     with _told(to):
         hub = extra("huggingface_hub")
         api = hub.HfApi(endpoint=_endpoint())
@@ -64,7 +64,7 @@ def push(files: Mapping[str, bytes], to: str, private: bool = False) -> str:
 def _into(folder: Path, files: Mapping[str, bytes]) -> Path:
     for name, content in files.items():
         if (folder / name).exists() and (folder / name).read_bytes() != content:
-            raise GancompError(f"{folder / name}: is there with another content; delete it, or name another folder")
+            raise GancompError(f"{folder / name}: exists with other content; delete it, or choose another folder")
     for name, content in files.items():
         with atomic(folder / name) as path:
             path.write_bytes(content)
@@ -84,7 +84,7 @@ def _endpoint() -> str | None:
 
 @contextmanager
 def _told(address: str) -> Iterator[None]:
-    """What the hub's client raises is as varied as what goes wrong: one message names *address*."""
+    """Turn all errors of the hub's client into a GancompError with *address*."""
     try:
         yield
     except GancompError:
@@ -92,4 +92,4 @@ def _told(address: str) -> Iterator[None]:
     except Exception as error:
         first = next(iter(str(error).strip().splitlines()), "")
         told = f"{type(error).__name__}: {first[:300]}"
-        raise GancompError(f"{address}: {told} (what is not public needs `hf auth login` or HF_TOKEN)") from None
+        raise GancompError(f"{address}: {told} (private repositories need `hf auth login` or HF_TOKEN)") from None

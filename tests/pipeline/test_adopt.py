@@ -1,4 +1,4 @@
-"""`gancomp verify`: results made elsewhere are taken whole, of these settings and of these pictures, or not at all."""
+"""`gancomp verify`: results from elsewhere must be complete, intact, and of these settings and pictures."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: Config) -> 
 
 
 def seal() -> None:
-    """What `sha256sum` writes over every file of a stage."""
+    """The output of `sha256sum` for every file of a stage."""
     files = sorted(path for path in RESULTS.glob("*/*"))
     lines = [f"{file_sha256(path)}  ./{path.relative_to(RESULTS)}\n" for path in files]
     write_text(RESULTS / "SHA256SUMS", "".join(lines))
@@ -73,7 +73,7 @@ def test_what_agrees_is_taken(config: Config, capsys: pytest.CaptureFixture[str]
 def test_without_sums_it_says_that_no_hash_was_checked(config: Config, capsys: pytest.CaptureFixture[str]) -> None:
     (RESULTS / "SHA256SUMS").unlink()
     verify_results(config, "tiny")
-    assert "no file was held against its hash" in capsys.readouterr().out
+    assert "no file hashes were checked" in capsys.readouterr().out
 
 
 def test_other_settings_are_named_by_key() -> None:
@@ -101,7 +101,7 @@ def test_an_import_of_another_file_is_refused(config: Config, tmp_path: Path) ->
 
 
 def test_an_original_alone(config: Config, capsys: pytest.CaptureFixture[str]) -> None:
-    """Stages that the experiment does not have are not asked for, nor taken."""
+    """Stages that the experiment does not have are not required, and are ignored."""
     experiment = config.experiments["tiny"].model_copy(update={"teacher": None, "distill": None, "supernet": None})
     alone = config.model_copy(update={"experiments": {"tiny": experiment}})
     verify_results(alone, "tiny")
@@ -111,7 +111,7 @@ def test_an_original_alone(config: Config, capsys: pytest.CaptureFixture[str]) -
 def test_a_changed_file_is_refused(config: Config) -> None:
     card = RESULTS / "export/card.json"
     card.write_text(card.read_text(encoding="utf-8") + "\n", encoding="utf-8")
-    assert "export/card.json: cut off or changed" in refused(config)
+    assert "export/card.json: truncated or changed" in refused(config)
 
 
 def test_every_damaged_file_is_named_without_sums(config: Config) -> None:
@@ -151,7 +151,7 @@ def test_a_file_outside_the_folder_is_refused(config: Config, file: str) -> None
     (RESULTS / "out").symlink_to("/etc")
     write_text(RESULTS / "SHA256SUMS", f"{'0' * 64}  {file}\n")
     assert "line 1: " in (message := refused(config))
-    assert "lies outside this folder" in message
+    assert "is outside this folder" in message
 
 
 def test_a_line_that_is_no_sum_is_refused(config: Config) -> None:
@@ -161,7 +161,7 @@ def test_a_line_that_is_no_sum_is_refused(config: Config) -> None:
 
 def test_nothing_there_is_an_error(config: Config) -> None:
     shutil.rmtree(RESULTS)
-    assert "holds no stage of 'tiny'" in refused(config)
+    assert "contains no stage of 'tiny'" in refused(config)
 
 
 def test_first_difference_finds_a_missing_key() -> None:

@@ -1,4 +1,4 @@
-"""Files that others read: never half written, the same bytes for the same content, refused by name when damaged."""
+"""Files: never half written, equal bytes for equal content, errors with their names if damaged."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def full_disk(room: int = 2_000) -> Iterator[None]:
 
 
 def names(folder: Path) -> list[str]:
-    """What lies in *folder*, hidden files too."""
+    """The names of files in *folder*, including hidden ones."""
     return [path.name for path in folder.iterdir()]
 
 
@@ -172,7 +172,7 @@ def test_what_killed_writers_left_does_not_stay(tmp_path: Path) -> None:
 def test_a_writer_at_work_is_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[Path], None]
 ) -> None:
-    """Its file stays locked to the end, whatever library wrote it; a second writer takes another."""
+    """Its file stays locked until the end, for all libraries; a second writer uses another file."""
     path, fsync, at_work = tmp_path / "file.bin", os.fsync, []
 
     def another_comes(handle: int) -> None:
@@ -448,7 +448,7 @@ def test_flipped_bits_in_the_header_are_refused_or_harmless(tmp_path: Path, whol
 @settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_flipped_bit_anywhere_is_refused_or_harmless(tmp_path: Path, whole: bytes, data: st.DataObject) -> None:
-    """What is read in spite of it is what was written."""
+    """A file that can still be read has the original content."""
     place, bit = data.draw(st.integers(0, len(whole) - 1)), data.draw(st.integers(0, 7))
     path = tmp_path / "model.safetensors"
     path.write_bytes(whole)

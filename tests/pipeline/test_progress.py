@@ -11,7 +11,7 @@ from gancomp.pipeline.progress import Progress
 
 
 class Clock:
-    """`time.monotonic` under the test's hand; starts late, as a real one does."""
+    """`time.monotonic` set by the test; does not start at 0, like the real one."""
 
     def __init__(self) -> None:
         self.now = 1000.0

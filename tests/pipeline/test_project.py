@@ -1,4 +1,4 @@
-"""The workflow's own files, and the folder that `gancomp init` begins."""
+"""The workflow's files, and the folder that `gancomp init` creates."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_what_the_package_carries_goes_first(tmp_path: Path, monkeypatch: pytest
     carried = tmp_path / "gancomp/project"
     carried.mkdir(parents=True)
     monkeypatch.setattr(project, "PACKAGE", tmp_path / "gancomp")
-    with pytest.raises(GancompError, match=r"gancomp: the workflow's Snakefile did not come with it"):
+    with pytest.raises(GancompError, match=r"gancomp: the workflow's Snakefile is missing"):
         project_folder()
     for folder in (tmp_path, carried):
         (folder / "Snakefile").touch()
@@ -50,7 +50,7 @@ def test_a_project_is_the_same_files_and_nothing_that_running_leaves(
 def test_nothing_of_ones_own_is_overwritten(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     (tmp_path / "config.yaml").write_text("run: []\n")
-    with pytest.raises(GancompError, match=r"^\S*config\.yaml: already there"):
+    with pytest.raises(GancompError, match=r"^\S*config\.yaml: exist already"):
         start_project(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.yaml", "notes.txt"]
     (tmp_path / "config.yaml").unlink()

@@ -1,4 +1,4 @@
-"""The files of the stages: whoever reads a generator, it is that of the stage that was asked for."""
+"""The stages' files: every reader of a generator checks its stage."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ READERS: dict[str, tuple[str, Callable[[Config], None]]] = {
 
 @pytest.mark.parametrize("reader", READERS)
 def test_no_reader_takes_the_generator_of_another_stage(workspace: Workspace, reader: str) -> None:
-    """It was scored, measured or shown under the wrong name."""
+    """Otherwise it would be scored, measured or shown under the wrong name."""
     stage, read = READERS[reader]
     shutil.copyfile(workspace.stage("teacher") / "model.safetensors", workspace.stage(stage) / "model.safetensors")
-    with pytest.raises(GancompError, match=f"{stage}/model.safetensors: holds .*'teacher' where that of '{stage}'"):
+    with pytest.raises(GancompError, match=f"{stage}/model.safetensors: contains .*'teacher' instead of '{stage}'"):
         read(workspace.config())
 
 

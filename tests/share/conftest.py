@@ -16,7 +16,7 @@ from .stand_in import TOKEN, Hub, running
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    """Where HF_ENDPOINT points; what is fetched goes into a cache of the test's own."""
+    """The server at HF_ENDPOINT; downloads go into the test's own cache."""
     constants = pytest.importorskip("huggingface_hub.constants")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("HF_TOKEN", TOKEN)

@@ -1,4 +1,4 @@
-"""A stand-in for the Hugging Face Hub on this machine: the endpoints that pushing and fetching a generator ask for.
+"""A stand-in for the Hugging Face Hub on this machine: the endpoints for pushing and fetching a generator.
 
 It answers as the hub's API is documented and as its Python client reads it: `repos/create`, `preupload` (every file is
 small enough to lie in the commit), `commit` (lines of JSON, contents in base64), and `resolve` with the commit and the
@@ -103,7 +103,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(content)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Says nothing."""
+        """Log nothing."""
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""A generator's model card: what it claims is what the stages measured, and no more than that."""
+"""A generator's model card: it contains only what the stages measured."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SETTINGS: dict[str, Any] = {
 
 @pytest.fixture
 def folder(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What the stages of a run leave, as far as a card reads it."""
+    """The files of a run that a card reads."""
     spec = read_header(model).spec
     counted = profile(spec)
     scores = {"fid": 95.77, "kid": 0.02111, "l1": 0.0668}

@@ -41,7 +41,7 @@ def test_a_revision_stays_what_it_was(hub: Hub) -> None:
 
 
 def test_nothing_is_unpickled(hub: Hub, tmp_path: Path) -> None:
-    """A repository of pickles alone has nothing to load, and one under the other's name is refused."""
+    """A repository with only pickles has nothing to load, and a pickle named model.safetensors is refused."""
 
     class Harmful:
         def __reduce__(self) -> tuple[object, tuple[str]]:
@@ -74,7 +74,7 @@ def test_what_is_no_address_is_refused(address: str) -> None:
 
 
 def test_a_revision_cannot_be_pushed_to() -> None:
-    with pytest.raises(GancompError, match="leave @main out"):
+    with pytest.raises(GancompError, match="remove @main"):
         push({MODEL: b""}, "hub:me/mine@main")
 
 
@@ -91,5 +91,5 @@ def test_a_folder_is_filled_and_not_overwritten(tmp_path: Path) -> None:
         MODEL: b"one",
         "README.md": b"two",
     }
-    with pytest.raises(GancompError, match=r"model\.safetensors: is there with another content; delete it"):
+    with pytest.raises(GancompError, match=r"model\.safetensors: exists with other content; delete it"):
         push({MODEL: b"three", "README.md": b"four"}, str(tmp_path / "new"))
