@@ -246,7 +246,7 @@ def test_a_base_shares_the_stages_that_are_equal(fresh: Workspace) -> None:
 def test_a_shared_stage_under_a_second_name_is_refused(fresh: Workspace) -> None:
     refused = fresh.snakemake("-n", "results/child/original/model.safetensors", "--config", *CHILD)
     assert refused.status == 1
-    assert "ask for results/fluent-quick/original" in refused.text
+    assert "use results/fluent-quick/original" in refused.text
 
 
 # --- the paper's tables and figures ------------------------------------------------------------

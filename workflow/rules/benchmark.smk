@@ -1,4 +1,4 @@
-"""What the generators cost when they run."""
+"""Latency and memory of the generators."""
 
 
 rule benchmark:
@@ -11,7 +11,7 @@ rule benchmark:
         "results/{experiment}/logs/benchmark.log",
     benchmark:
         "results/{experiment}/logs/benchmark.tsv"
-    # Every core, so that nothing runs beside it and disturbs the times; on how many it measures, the configuration says.
+    # Reserves all cores, so that no other job disturbs the times; the configuration sets the measurement's threads.
     threads: workflow.cores
     resources:
         mem_mb=6000,
@@ -43,7 +43,7 @@ rule space:
         "gancomp space {wildcards.experiment} {params.options} 2>&1 | tee {log:q}"
 
 
-# Original and compressed on every runtime that is here: the paper's Table 2.
+# Original and compressed on every installed runtime: the paper's Table 2.
 rule latency:
     input:
         manifest=from_data("manifest.json"),
@@ -68,7 +68,7 @@ rule latency:
         "gancomp latency {wildcards.experiment} {params.options} 2>&1 | tee {log:q}"
 
 
-# What the jobs took that have run here; runs none of them.
+# Times of the jobs that have run; does not run any.
 rule times:
     input:
         lambda wildcards: [str(file) for file in benchmark_files()],

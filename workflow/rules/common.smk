@@ -1,4 +1,4 @@
-"""What the rules ask: the checked configuration, which experiment's folder serves a stage, and the options of a command."""
+"""Helpers of the rules: the checked configuration, the folders of stages, and the options of commands."""
 
 import hashlib
 import json
@@ -27,8 +27,8 @@ from gancomp.config.study import JOINT, resolve, runs_of
 from gancomp.errors import GancompError
 
 TRAINED = tuple(stage for stage in TRAININGS if stage != "scratch")
-SCORED = (*COMPARED, "teacher", "distill", "scratch")  # all that can be evaluated
-# Two jobs that compute never share a core; more than 8 help none of these networks.
+SCORED = (*COMPARED, "teacher", "distill", "scratch")  # all stages that can be evaluated
+# Computing jobs do not share cores; these networks do not benefit from more than 8.
 HEAVY = min(workflow.cores, 8)
 
 
@@ -36,7 +36,7 @@ HEAVY = min(workflow.cores, 8)
 
 
 def config_files():
-    """The files in the order in which Snakemake merges them: the workflow's own, then those of --configfile."""
+    """The configuration files in the order of merging: the workflow's own, then those of --configfile."""
     given = workflow.overwrite_configfiles
     replaced = workflow.config_settings.replace_workflow_config
     own = [] if replaced else workflow.configfiles[len(given) :]
@@ -44,15 +44,15 @@ def config_files():
 
 
 def config_overrides():
-    """What --config sets over all files."""
+    """The values of --config, which override all files."""
     return dict(workflow.config_settings.config)
 
 
 def config_sources():
-    """The files that the commands read, and what is set over them.
+    """The configuration files for the commands, and the overrides.
 
-    A `module` is handed its configuration by another workflow: where that says other than the files do, as when it is
-    a part of them, the commands read it from a file of its own.
+    A `module` gets its configuration from another workflow: if that differs from the files, for example because it is
+    a part of them, it is written to a separate file for the commands.
     """
     sources = config_files(), config_overrides()
     if not workflow.modifier.is_module:
@@ -68,7 +68,7 @@ def config_sources():
 
 
 def checked_config():
-    """The configuration as every command will read it; a fault is told before anything is planned."""
+    """The configuration as all commands will read it. Raises WorkflowError before planning if it is invalid."""
     try:
         return load(*CONFIG_SOURCES)
     except GancompError as error:
@@ -79,7 +79,7 @@ CONFIG_SOURCES = config_sources()
 CONFIG = checked_config()
 
 
-# By the experiments' search.method: "exhaustive", "halving" or "evolution".
+# Regular expressions of experiments by search.method: "exhaustive", "halving" or "evolution".
 SEARCHED = {
     method: "|".join(
         re.escape(name) for name, experiment in CONFIG.experiments.items() if experiment.search.method == method
@@ -97,19 +97,19 @@ wildcard_constraints:
 
 
 def time_limit(wildcards, output, resources):
-    """What tells a training or a search the time limit of its job, where a cluster runs it: it saves and stops in time.
+    """The option with a job's time limit on a cluster, so that a training or search saves and stops in time.
 
-    As with `options`, Snakemake takes it for derived.
+    The parameter `output` has the same purpose as in `options`.
     """
     submitted = workflow.remote_exec or "SLURM_JOB_ID" in os.environ and not workflow.is_main_process
     return f"--minutes {resources.runtime}" if submitted else ""
 
 
 def options(wildcards, output):
-    """How a command is told the configuration.
+    """The options with the configuration for a command.
 
-    It asks for `output` only so that Snakemake takes it for derived: the same settings under another file name
-    are no reason to run again, other settings are (`params.signature`).
+    The parameter `output` makes Snakemake treat the result as derived: a stage does not run again if the same settings
+    come from another file, but only if the settings change (`params.signature`).
     """
     sources, overrides = CONFIG_SOURCES
     files = [file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file for file in sources]
@@ -121,10 +121,10 @@ def options(wildcards, output):
     return shlex.join(arguments)
 
 
-# --- whose file --------------------------------------------------------------------------------
+# --- files of stages ---------------------------------------------------------------------------
 
 
-# Asked once for each of thousands of search shards.
+# Cached, because it is called for each of thousands of search shards.
 @cache
 def stage_folder(experiment, stage):
     return folder(CONFIG, experiment, stage) if stage in STAGES else paths.stage(experiment, stage)
@@ -135,7 +135,7 @@ stage_owner = cache(lambda experiment, stage: owner(CONFIG, experiment, stage))
 
 
 def stage_file(experiment, stage, name):
-    """A file of a stage, from the base that made it where the experiment changes nothing up to there."""
+    """A file of a stage, of the base if the experiment changes nothing up to this stage."""
     return str(stage_folder(experiment, stage) / name)
 
 
@@ -145,7 +145,7 @@ def from_stage(stage, name):
 
 
 def from_stages(stages, name):
-    """Input function: the file of that name of several stages, those that the experiment has."""
+    """Input function: the file *name* of those *stages* that the experiment has."""
     return lambda wildcards: [
         stage_file(wildcards.experiment, stage, name)
         for stage in stages
@@ -154,7 +154,7 @@ def from_stages(stages, name):
 
 
 def figures_of(experiment):
-    """The figures of an experiment: one that compresses nothing has no trade-off."""
+    """The figures of an experiment; the trade-off only if it compresses."""
     names = ["losses", "grid", *(["tradeoff"] if experiment in COMPRESSED else [])]
     return [f"results/{experiment}/figures/{name}.{suffix}" for name in names for suffix in ("svg", "png")]
 
@@ -165,25 +165,25 @@ def from_data(name):
 
 
 def real_pictures(wildcards):
-    """The options that let an export be compared on the experiment's own pictures."""
+    """The options for comparing an export on the experiment's pictures."""
     experiment = CONFIG.experiments[wildcards.experiment]
     return f"--data {paths.dataset(experiment.dataset)} --direction {CONFIG.datasets[experiment.dataset].direction}"
 
 
 def latency_of_subnets(wildcards):
-    """What the winner's latency is read from, where the experiment asks for latency."""
+    """Input function: the latency model of the subnets, if the search uses latency."""
     asked = CONFIG.experiments[wildcards.experiment].search.asks_latency
     return f"results/{wildcards.experiment}/latency/subnets.json" if asked else []
 
 
 def table_of_latency(wildcards):
-    """The times of another device, where the experiment names their table."""
+    """Input function: the table of another device's times, if the experiment has one."""
     latency = CONFIG.experiments[wildcards.experiment].search.latency
     return [latency.runtime] if latency and latency.table else []
 
 
 def settings_of_latency(wildcards):
-    """Where latency is measured; the limit changes no measurement."""
+    """Params function: the settings of the latency measurement, without the limit, which does not affect it."""
     latency = CONFIG.experiments[wildcards.experiment].search.latency
     return [latency.runtime, latency.device] if latency else []
 
@@ -193,7 +193,7 @@ def data_file(dataset, name):
 
 
 def source_folders(wildcards):
-    """Input function: a user's own folders, so that adding or removing a picture builds the data set anew."""
+    """Input function: a user's own folders, so that adding or removing a picture rebuilds the data set."""
     declared = CONFIG.datasets[wildcards.dataset]
     if declared.source == "aligned":
         folders = [folder for name in ("train", "val", "test") if (folder := Path(declared.path) / name).is_dir()]
@@ -207,7 +207,7 @@ def source_folders(wildcards):
 
 
 def imported(stage):
-    """Input function: the checkpoint that a stage takes instead of training, and its discriminator."""
+    """Input function: the checkpoint that a stage imports instead of training, and its discriminator."""
 
     def files(wildcards):
         declared = getattr(CONFIG.experiments[wildcards.experiment], stage)
@@ -225,32 +225,32 @@ def perceptual_weights(wildcards):
 
 
 def perceptual_of_students(wildcards):
-    """Input function: the network that GauGAN's loss, or a term of the students' loss, looks through."""
+    """Input function: the perceptual network of GauGAN's loss or of a term of the students' loss."""
     experiment = CONFIG.experiments[wildcards.experiment]
     looks = experiment.model == "gaugan" or experiment.objective.looks
     return [str(paths.perceptual(experiment.objective.perceptual))] if looks else []
 
 
 def what_judges_teachers(wildcards):
-    """Input function: what finds the best of the teachers that train along without pairs."""
+    """Input function: the files for selecting the best teacher in unpaired online distillation."""
     experiment = CONFIG.experiments[wildcards.experiment]
     alternating = experiment.model == "cyclegan" and experiment.objective.online
     return [str(paths.INCEPTION), data_file(experiment.dataset, "statistics.safetensors")] if alternating else []
 
 
 def judge_files(wildcards):
-    """Input function: the network that reads classes off generated pictures, where the data set has one."""
+    """Input function: the segmentation network of the data set, if it has one."""
     dataset = CONFIG.experiments[wildcards.experiment].dataset
     return [data_file(dataset, "judge/metrics.json")] if CONFIG.datasets[dataset].judge else []
 
 
 def lpips_files(wildcards):
-    """Input function: whether LPIPS can be measured, where the experiment asks for it."""
+    """Input function: the status of LPIPS's weights, if the experiment measures LPIPS."""
     return ["data/lpips/status.json"] if CONFIG.experiments[wildcards.experiment].lpips else []
 
 
 def lpips_to_choose_by(wildcards):
-    """Input function: whether LPIPS can be measured, where it is what the search chooses by."""
+    """Input function: the status of LPIPS's weights, if it is the metric of the search."""
     return lpips_files(wildcards) if CONFIG.experiments[wildcards.experiment].metric == "lpips" else []
 
 
@@ -286,13 +286,13 @@ def weights_of_features(wildcards):
 
 
 def shard_files(wildcards):
-    """Input function: every shard of the search, by the number that the experiment asks for."""
+    """Input function: all shards of the search."""
     count = CONFIG.experiments[wildcards.experiment].search.shards
     return [f"results/{wildcards.experiment}/scores/shards/{shard}-of-{count}.csv" for shard in range(count)]
 
 
 def start_of_supernet(wildcards):
-    """Input function: what the once-for-all network begins from, the distilled student or the teacher itself."""
+    """Input function: the initial weights of the once-for-all network, the distilled student or the teacher."""
     names = {"distill": ("model", "discriminator", "maps"), "teacher": ("model", "discriminator")}
     stage = "distill" if CONFIG.experiments[wildcards.experiment].distill else "teacher"
     return [stage_file(wildcards.experiment, stage, f"{name}.safetensors") for name in names[stage]]
@@ -302,7 +302,7 @@ def start_of_supernet(wildcards):
 
 
 def files_of_paper(name):
-    """The scores that a table or figure shows, of every seed, and the cost or the pictures where it shows those."""
+    """The files of scores of all seeds for a table or figure, and of costs or pictures if it shows those."""
     files = [str(file) for place in scored_in(name) for file in files_of(CONFIG, place)]
     costs = [found[0] for place in measured_in(name) if (found := resolve(CONFIG, place))]
     files += [f"results/{experiment}/benchmark/benchmark.json" for experiment in costs]
@@ -312,7 +312,7 @@ def files_of_paper(name):
 
 
 def votes_of(places):
-    """The votes on the experiments in *places*, where people voted: no rule can make them."""
+    """The existing files of votes on the experiments in *places*, which no rule can create."""
     experiments = dict.fromkeys(found[0] for place in places if (found := resolve(CONFIG, place)))
     return [file for name in experiments if Path(file := f"results/{name}/vote/votes.json").is_file()]
 
@@ -321,7 +321,7 @@ def votes_of(places):
 
 
 def files_to_compare(wildcards):
-    """Input function: scores and pictures of all seeds of the experiments, and latencies where they were measured."""
+    """Input function: scores and pictures of all seeds of the experiments, and latencies if measured."""
     files = []
     for run in (run for runs in runs_of(CONFIG, wildcards.names.split(JOINT)).values() for run in runs):
         had = [stage for stage in COMPARED if stage in stages_of(CONFIG, run)]
@@ -331,18 +331,18 @@ def files_to_compare(wildcards):
     return files
 
 
-# --- what makes a stage run again --------------------------------------------------------------
+# --- signatures --------------------------------------------------------------------------------
 
 
 def settings_of(stage):
-    """Params function: the signature of all that *stage* depends on. A base's stage is refused under a second name."""
+    """Params function: the signature of all that *stage* depends on. Raises WorkflowError if a base owns the stage."""
 
     def resolve(wildcards):
         serving = stage_owner(wildcards.experiment, stage)
         if serving != wildcards.experiment:
             raise WorkflowError(
                 f"{paths.stage(wildcards.experiment, stage)}: {wildcards.experiment!r} changes nothing up to this "
-                f"stage, so its files are those of its base: ask for {paths.stage(serving, stage)}"
+                f"stage, so its files are those of its base: use {paths.stage(serving, stage)}"
             )
         return stage_signature(wildcards.experiment, stage)
 
@@ -353,7 +353,7 @@ def settings_of(stage):
 
 
 def files_of_run(stage, *names):
-    """Files of every experiment that the configuration's `run` names; a stage that one lacks gives none."""
+    """Files of all experiments in the configuration's `run`, without the stages that an experiment lacks."""
     return [
         stage_file(experiment, stage, name)
         for experiment in CONFIG.run

@@ -1,4 +1,4 @@
-"""Methods side by side, from the experiments that the configured comparison names: snakemake comparison."""
+"""Methods side by side, from the experiments of the configured comparison: snakemake comparison."""
 
 if CONFIG.comparison:
     COMPARISON = comparison_folder(CONFIG)

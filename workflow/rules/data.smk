@@ -1,4 +1,4 @@
-"""Pictures, and what scores them."""
+"""Data sets, and statistics and networks for scoring."""
 
 
 rule dataset:
@@ -10,7 +10,7 @@ rule dataset:
         "data/logs/{dataset}.dataset.log",
     benchmark:
         "data/logs/{dataset}.dataset.tsv"
-    retries: 1  # a download may fail once
+    retries: 1  # downloads may fail temporarily
     localrule: True
     params:
         version=STAGE_VERSION["dataset"],

@@ -1,4 +1,4 @@
-"""Scores on the validation pictures, which chose nothing before."""
+"""Scores on the validation pictures, by which nothing was selected."""
 
 
 rule evaluate:

@@ -1,4 +1,4 @@
-"""The compressed generator as one file to use, in the formats of other runtimes, and as a page on which one draws."""
+"""The compressed generator as one file, in the formats of other runtimes, and as a drawing page."""
 
 
 rule export:
@@ -19,7 +19,7 @@ rule export:
         "gancomp slim {wildcards.experiment} --expect {params.signature} {params.options} 2>&1 | tee {log:q}"
 
 
-# What `results/emoji/export/model.onnx` and its like are made of, and what tells how far they are from PyTorch.
+# Exports such as `results/emoji/export/model.onnx`, and their differences from PyTorch.
 EXPORTS = {
     "onnx": (".onnx", ".onnx.json"),
     "openvino": (".xml", ".bin", ".xml.json"),
@@ -41,8 +41,8 @@ for to, suffixes in EXPORTS.items():
         benchmark:
             f"results/{{experiment}}/logs/export_{to}{{half}}.tsv"
         wildcard_constraints:
-            # `model-fp16` has half precision, `model-int8` (ONNX alone) 8 bits. Not in the file's name, where a storage
-            # plugin takes `?` for the begin of a query.
+            # `model-fp16` has half precision, `model-int8` (only ONNX) 8 bits. A constraint, because storage plugins
+            # would take the `?` in a file name for the start of a query.
             half="(-fp16|-int8)?",
         params:
             to=to,

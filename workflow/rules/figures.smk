@@ -1,4 +1,4 @@
-"""Tables and figures: they read what the stages wrote, and train nothing."""
+"""Tables and figures, from the stages' files; they train nothing."""
 
 
 wildcard_constraints:
@@ -52,13 +52,13 @@ rule draw:
             "results/{experiment}/figures/losses.svg",
             caption="../report/losses.rst",
             category="{experiment}",
-            labels={"result": "losses", "shows": "how every training went"},
+            labels={"result": "losses", "shows": "losses of every training"},
         ),
         report(
             "results/{experiment}/figures/grid.png",
             caption="../report/grid.rst",
             category="{experiment}",
-            labels={"result": "pictures", "shows": "input, target and what each generator makes"},
+            labels={"result": "pictures", "shows": "input, target and each generator's output"},
         ),
         "results/{experiment}/figures/tradeoff.png",
         "results/{experiment}/figures/losses.png",
@@ -76,20 +76,20 @@ rule draw:
         "gancomp figures {wildcards.experiment} {params.options} 2>&1 | tee {log:q}"
 
 
-# An experiment that compresses nothing: the same command, without a trade-off to draw.
+# An experiment that compresses nothing: the same command, without the trade-off.
 use rule draw as draw_alone with:
     output:
         report(
             "results/{experiment}/figures/losses.svg",
             caption="../report/losses.rst",
             category="{experiment}",
-            labels={"result": "losses", "shows": "how every training went"},
+            labels={"result": "losses", "shows": "losses of every training"},
         ),
         report(
             "results/{experiment}/figures/grid.png",
             caption="../report/grid.rst",
             category="{experiment}",
-            labels={"result": "pictures", "shows": "input, target and what the generator makes"},
+            labels={"result": "pictures", "shows": "input, target and the generator's output"},
         ),
         "results/{experiment}/figures/losses.png",
         "results/{experiment}/figures/grid.svg",
@@ -114,7 +114,7 @@ rule page:
         "gancomp report {wildcards.experiment} {params.options} 2>&1 | tee {log:q}"
 
 
-# Where there is a table of latencies it is an axis too; no rule is run to make one.
+# An existing table of latencies adds an axis; it is not created here.
 rule explore:
     input:
         manifest=from_data("manifest.json"),
@@ -144,7 +144,7 @@ rule explore:
         "gancomp explore {wildcards.experiment} {params.options} 2>&1 | tee {log:q}"
 
 
-# Any experiments, and all seeds of each: snakemake results/compare/emoji+emoji-unet/index.html
+# Any experiments, with all seeds of each: snakemake results/compare/emoji+emoji-unet/index.html
 rule side_by_side:
     input:
         files_to_compare,

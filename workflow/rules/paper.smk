@@ -1,4 +1,4 @@
-"""The paper's tables and figures, from the experiments that the configured study names."""
+"""The paper's tables and figures, from the experiments of the configured study."""
 
 STUDY = CONFIG.study.name if CONFIG.study else "none"
 
@@ -81,7 +81,7 @@ rule vote_page:
         "gancomp vote-page {wildcards.experiment} {params.options} 2>&1 | tee {log:q}"
 
 
-# Targets by the names that the paper gives them: snakemake table3, snakemake figure6, snakemake paper.
+# Targets by the paper's names: snakemake table3, snakemake figure6, snakemake paper.
 if CONFIG.study:
     for name in TABLES:
 

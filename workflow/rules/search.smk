@@ -1,4 +1,4 @@
-"""Every subnet under the budget, scored in shards; the winner, cut out of the once-for-all network."""
+"""Score every subnet under the budget in shards, select the winner, and cut it out of the once-for-all network."""
 
 
 rule search:
@@ -51,7 +51,7 @@ rule merge:
         " 2>&1 | tee {log:q}"
 
 
-# A space that is evolved, not walked: the same files, from one job.
+# Evolutionary search: the same files, from one job.
 rule evolve:
     input:
         supernet=from_stage("supernet", "model.safetensors"),
@@ -81,7 +81,7 @@ rule evolve:
         "gancomp evolve {wildcards.experiment} --expect {params.signature} {params.options} 2>&1 | tee {log:q}"
 
 
-# Every subnet on few pictures, the best on all: the same files, from one job.
+# Successive halving, every subnet on few pictures, the best on all: the same files, from one job.
 rule halve:
     input:
         supernet=from_stage("supernet", "model.safetensors"),
@@ -113,7 +113,7 @@ rule halve:
         " 2>&1 | tee {log:q}"
 
 
-# Only where the winner depends on latency (`search.latency`, `search.ties: fastest`): timed on this machine, or read from another's table.
+# Only if the winner depends on latency (`search.latency`, `search.ties: fastest`): timed here, or from a table.
 rule subnet_latency:
     input:
         table_of_latency,
@@ -123,7 +123,7 @@ rule subnet_latency:
         "results/{experiment}/logs/subnet_latency.log",
     benchmark:
         "results/{experiment}/logs/subnet_latency.tsv"
-    # Every core, so that nothing runs beside it and disturbs the times.
+    # Reserves all cores, so that no other job disturbs the times.
     threads: workflow.cores
     resources:
         mem_mb=4000,
