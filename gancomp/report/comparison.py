@@ -16,7 +16,7 @@ from gancomp.pipeline import paths
 from gancomp.pipeline.files import write_csv, write_text
 from gancomp.pipeline.stages import stages_of
 from gancomp.report.metrics import BY_KEY
-from gancomp.report.rows import quantity, table_line
+from gancomp.report.rows import p_text, quantity, table_line
 
 #: Metrics in the tables, if measured.
 SHOWN = ("kid", "fid", "l1", "miou")
@@ -231,4 +231,4 @@ def difference(own: Measured, other: Measured, key: str) -> str:
         return mean
     tested = stats.ttest_1samp(differences, 0)
     low, high = map(metric.change, tested.confidence_interval(0.95))
-    return f"{mean} [{low}, {high}], p {tested.pvalue:.3f}"
+    return f"{mean} [{low}, {high}], {p_text(tested.pvalue)}"

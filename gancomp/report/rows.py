@@ -59,5 +59,10 @@ def times(factor: float) -> str:
     return "1×" if factor == 1 else f"{significant(factor)}×"
 
 
+def p_text(p: float) -> str:
+    """`p 0.012`, and `p < 0.001` below that."""
+    return "p < 0.001" if p < 0.001 else f"p {p:.3f}" if p < 0.1 else f"p {p:.2f}"
+
+
 def one_line(text: str) -> str:
     return " ".join(text.split())

@@ -16,7 +16,7 @@ from gancomp.report.records import (
     Scores,
     SupernetMetrics,
 )
-from gancomp.report.rows import times
+from gancomp.report.rows import p_text, times
 from gancomp.report.scoreboard import Scoreboard, reduction
 
 #: Said if the original does not beat a trivial baseline; then nothing is said about compression.
@@ -142,12 +142,10 @@ def told_apart(held: Sequence[Pair], mine: Evaluation, theirs: Evaluation) -> st
         "worse": [(pair, p) for pair, p in tested if p < LEVEL and not pair.better],
         "cannot be told apart": [(pair, p) for pair, p in tested if p >= LEVEL],
     }
-    told = {way: ", ".join(f"{pair.metric.name} (p {_p(p)})" for pair, p in some) for way, some in ways.items() if some}
+    told = {
+        way: ", ".join(f"{pair.metric.name} ({p_text(p)})" for pair, p in some) for way, some in ways.items() if some
+    }
     return "; ".join(f"{way} by {names}" for way, names in told.items())
-
-
-def _p(p: float) -> str:
-    return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
 
 
 def _better_is(held: Sequence[Pair]) -> str:

@@ -15,7 +15,7 @@ from gancomp.report.compare.entries import NAMES, Entry, has
 from gancomp.report.comparison import difference
 from gancomp.report.metrics import BY_KEY, Metric, beside, led_by
 from gancomp.report.records import MEAN, REAL, Scores
-from gancomp.report.rows import BLANK, quantity, significant, table_line, times
+from gancomp.report.rows import BLANK, p_text, quantity, significant, table_line, times
 from gancomp.report.scoreboard import reduction
 
 
@@ -131,4 +131,4 @@ def _change(own: Measured, other: Measured, key: str) -> str:
     each = [np.array(record.each.get(key, ())) for record in (mine, theirs)]
     if not each[0].size or each[0].shape != each[1].shape:
         return told
-    return f"{told}, p {p_value(each[0], each[1], mine.seed):.3f}"
+    return f"{told}, {p_text(p_value(each[0], each[1], mine.seed))}"
