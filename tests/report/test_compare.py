@@ -104,7 +104,7 @@ def test_differences_of_two_runs_are_tested_over_pictures(config: Config) -> Non
         edit("mine.seed1", stage, l1=value, each={"l1": [value] * 290})
     by_other = {cells[1]: cells for cells in table(config, "mine.seed1") if cells[1].startswith("its")}
     assert by_other["its original"][4] == "+0.0100, p < 0.001"
-    assert by_other["its uniform narrow (from scratch)"][4] == "+0.0000, p 1.000"
+    assert by_other["its uniform narrow (from scratch)"][4] == "+0.0000, p 1.00"
     assert by_other["its original"][2] == "+8.0", "no values of single pictures: nothing to test"
 
 
