@@ -1,4 +1,4 @@
-"""DISTS: how different structure and texture of two pictures look (Ding et al., 2020), by VGG16 with given weights.
+"""DISTS: the distance of two pictures in structure and texture (Ding et al., 2020), by VGG16 with given weights.
 
 The libraries that have it (piq, torchmetrics) fetch VGG16 when it is built, so it is written out here.
 """
@@ -32,7 +32,7 @@ _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class L2Pool(nn.Module):
-    """The root of squares averaged by a 3×3 Hann window, at every second place: it does not alias, as maxima do."""
+    """L2 pooling: the root of squares averaged by a 3×3 Hann window, at stride 2, which does not alias as maxima do."""
 
     def forward(self, x: Tensor) -> Tensor:
         window = torch.tensor([1.0, 2.0, 1.0], device=x.device, dtype=x.dtype)
@@ -41,7 +41,7 @@ class L2Pool(nn.Module):
 
 
 class Dists:
-    """`distances = dists(a, b)`. Raises GancompError when the given weights are foreign or damaged."""
+    """`distances = dists(a, b)`. Raises GancompError if the given weights are wrong or damaged."""
 
     def __init__(self, given: Given, device: str | torch.device = "cpu") -> None:
         self._device = torch.device(device)
@@ -90,7 +90,7 @@ class Dists:
         return 1 - likeness
 
     def _features(self, pictures: Tensor) -> Iterator[Tensor]:
-        """The pictures themselves (n, 3, h, w), then what leaves each stage of VGG16."""
+        """The pictures (n, 3, h, w), then the output of each stage of VGG16."""
         yield pictures
         mean, std = (torch.tensor(values, device=pictures.device).view(1, 3, 1, 1) for values in (_MEAN, _STD))
         x = (pictures - mean) / std
@@ -101,7 +101,7 @@ class Dists:
 
 
 def shrink(pictures: Pictures) -> Pictures:
-    """Pictures (n, h, w, 3) whose shorter side is more than `SIDE`, at that, by Pillow's bilinear filter."""
+    """Resize pictures (n, h, w, 3) whose shorter side exceeds `SIDE` to that, by Pillow's bilinear filter."""
     height, width = pictures.shape[1:3]
     least = min(height, width)
     if least <= SIDE:

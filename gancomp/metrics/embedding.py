@@ -1,4 +1,4 @@
-"""Pictures to features of a vision transformer whose weights lie in a folder: DINOv2 and CLIP, built by transformers.
+"""Features of pictures by a vision transformer with weights from a folder: DINOv2 and CLIP, built by transformers.
 
 The folder holds config.json and the weights, as the Hugging Face Hub has them. Only sizes are read of the former and
 tensors of the latter: nothing is fetched, and no code in the folder runs.
@@ -29,7 +29,7 @@ CPU_CHUNK, GPU_CHUNK = 8, 64
 
 @dataclass(frozen=True)
 class Tower:
-    """A network of transformers, and how pictures come to it and features from it."""
+    """A network of transformers, its input pictures and its output features."""
 
     network: str
     config: str
@@ -142,7 +142,7 @@ def resize(pictures: Pictures, side: int, square: bool) -> Pictures:
 
 
 def _build(given: Given, tower: Tower) -> tuple[nn.Module, int]:
-    """The network with the given weights, frozen, and the side of the pictures that it sees."""
+    """The network with the given weights, frozen, and the side of its input pictures."""
     file = given.files[1]
     try:
         tensors = read_weights(file, str(file))
@@ -159,7 +159,7 @@ def _build(given: Given, tower: Tower) -> tuple[nn.Module, int]:
 
 
 def _config(given: Given, tower: Tower) -> Any:
-    """The library's description of the network, of nothing but the sizes in config.json."""
+    """The library's configuration of the network, from the sizes in config.json alone."""
     settings = given.settings()
     inner = settings.get("vision_config")  # of CLIP's two networks the one that sees
     inner = {**settings, **inner} if isinstance(inner, dict) else settings
@@ -171,7 +171,7 @@ def _config(given: Given, tower: Tower) -> Any:
 
 
 def _load(tower: Tower, config: Any, tensors: Tensors) -> tuple[nn.Module, list[str]]:
-    """The network, and the names of tensors that it lacks. The library knows its tensors' names in files of any age."""
+    """The network, and the names of missing tensors. The library maps the names in files of older versions."""
     kind = getattr(extra("transformers"), tower.network)
     network, told = kind.from_pretrained(
         None,
@@ -186,7 +186,7 @@ def _load(tower: Tower, config: Any, tensors: Tensors) -> tuple[nn.Module, list[
 
 
 def _quietly(load: Callable[[], tuple[nn.Module, list[str]]], given: Given) -> tuple[nn.Module, list[str]]:
-    """What *load* returns, without the library's bars and tables; its errors name the file and the key."""
+    """The result of *load*, without the library's progress bars and tables; errors name the file and the key."""
     logging = extra("transformers").utils.logging
     before, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity(logging.CRITICAL)

@@ -1,4 +1,4 @@
-"""Weights of metrics that nothing fetches: folders that the configuration names. Imports no torch."""
+"""Weights of metrics from folders that the configuration names; they are never downloaded. Imports no torch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OF_FEATURES = ("fd_dinov2", "cmmd")
 
 @dataclass(frozen=True)
 class Needed:
-    """What the folder of a metric holds: each file by the names that it may have, the first that is there is read."""
+    """The files in the folder of a metric, each with its possible names; the first existing one is read."""
 
     files: tuple[tuple[str, ...], ...]
     source: str
@@ -55,16 +55,16 @@ class Given:
 
     @cached_property
     def sha256(self) -> dict[str, str]:
-        """Of each file that is read, by its name."""
+        """The SHA-256 of each file that is read, by name."""
         return {file.name: file_sha256(file) for file in self.files}
 
     @property
     def short_hash(self) -> str:
-        """Twelve digits of each, which name features made by them."""
+        """The first twelve digits of each hash, for the key of cached features."""
         return "-".join(digest[:12] for digest in self.sha256.values())
 
     def settings(self) -> dict[str, Any]:
-        """What its config.json says; GancompError unless that is of a network that the metric is made with."""
+        """The content of config.json. Raises GancompError if it describes a network that the metric does not use."""
         try:
             settings = json.loads(self.files[0].read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError) as error:
@@ -75,12 +75,12 @@ class Given:
         return dict(settings)
 
     def fault(self, why: object) -> GancompError:
-        """The error that a file, which *why* names, is not what the metric needs."""
+        """The error for a file that the metric cannot use; *why* names it."""
         return GancompError(f"{self.key}: {why}; {_mend(self.metric)}")
 
 
 def find_given(experiment: str, metric: str, folder: str) -> Given:
-    """The files of *metric* in *folder*; GancompError, which names the key, where one is missing or is foreign."""
+    """The files of *metric* in *folder*. Raises GancompError, which names the key, if one is missing or wrong."""
     key, place, found = f"experiments.{experiment}.metric_weights.{metric}", Path(folder), []
     for names in NEEDED[metric].files:
         there = [file for name in names if (file := place / name).is_file()]
@@ -94,13 +94,13 @@ def find_given(experiment: str, metric: str, folder: str) -> Given:
 
 
 def given_weights(config: Config, experiment: str) -> dict[str, Given]:
-    """By metric the weights that *experiment* gives; GancompError as `find_given`."""
+    """The weights given by *experiment*, by metric. Raises GancompError as `find_given`."""
     folders = config.experiments[experiment].metric_weights.folders
     return {metric: find_given(experiment, metric, folder) for metric, folder in folders.items()}
 
 
 def given_on(config: Config, dataset: str) -> list[Given]:
-    """Those that make features of the pictures of *dataset*, by all its experiments, each folder once."""
+    """The weights of feature metrics given by any experiment on *dataset*, each folder once."""
     found = {
         (given.metric, given.folder): given
         for name, experiment in config.experiments.items()

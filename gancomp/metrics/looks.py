@@ -1,4 +1,4 @@
-"""What sees and compares pictures by weights that the configuration gives, as it stands beside FID."""
+"""The metrics with given weights, in the form in which the scorer takes them beside FID."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ DISTANCES = {"fd_dinov2": FRECHET, "cmmd": GAUSSIAN}
 def given_looks(
     weights: Iterable[Given], statistics: Path, split: Split, data_hash: str, device: torch.device
 ) -> dict[str, Look]:
-    """By metric what sees pictures by *weights*, and the real ones of *split* in the file *statistics*.
+    """The feature networks of *weights*, by metric, with the real pictures of *split* from *statistics*.
 
-    Raises GancompError where weights are not those of their network, or the file was made without them.
+    Raises GancompError if weights do not fit their network, or the file was made without them.
     """
     looks = {}
     for given in weights:
@@ -38,5 +38,5 @@ def given_looks(
 
 
 def given_comparisons(weights: Iterable[Given], device: torch.device) -> dict[str, Compare]:
-    """By metric what compares pictures with their truth by *weights*; GancompError as `given_looks`."""
+    """The networks of *weights* that compare pictures with targets, by metric. Raises GancompError as `given_looks`."""
     return {given.metric: Dists(given, device) for given in weights if given.metric == "dists"}

@@ -1,4 +1,4 @@
-"""What a stage depends on, and its hash: equal signatures, equal files. Imports no torch."""
+"""The settings that a stage depends on, and their hash: equal signatures mean equal files. Imports no torch."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SHARED_BY_TRAINING = ("model", "seed", "precision", "generator", "discriminator
 
 
 def stage_settings(config: Config, experiment: str, stage: str) -> dict[str, Any]:
-    """What *stage* of *experiment* depends on, itself and upstream, as plain data (its `config.json`)."""
+    """All settings that *stage* of *experiment* depends on, also by earlier stages, as plain data (`config.json`)."""
     return {
         "stage": stage,
         "settings": {"version": STAGE_VERSION[stage]} | _own_settings(config, experiment, stage),
@@ -36,7 +36,7 @@ def stage_settings(config: Config, experiment: str, stage: str) -> dict[str, Any
 
 
 def _own_settings(config: Config, experiment: str, stage: str) -> dict[str, Any]:
-    """What *stage* itself depends on."""
+    """The settings that *stage* reads, without those of earlier stages."""
     declared = config.experiments[experiment]
     if stage == "dataset":
         dataset = config.datasets[declared.dataset]
@@ -100,18 +100,18 @@ def _read_of_objective(declared: Experiment, *, taught: bool) -> tuple[Objective
 
 
 def _told(spec: GeneratorSpec) -> dict[str, Any]:
-    """*spec* as a signature knows it: a network of one's own by its hash."""
+    """*spec* as part of a signature: a custom network is represented by its hash."""
     told = spec.model_dump(mode="json")
     return told | {"network": spec.network.key} if spec.network else told
 
 
 def _calibration(declared: Experiment) -> dict[str, Any]:
-    """How BatchNorm's statistics are estimated. Generators without any stand as before the version changed."""
+    """The settings that estimate BatchNorm statistics. Generators without BatchNorm keep the signature of version 1."""
     estimated = declared.generator.usual_norm == "batch"
     return declared.calibration.model_dump(mode="json") | ({"version": 2} if estimated else {})
 
 
 def signature(config: Config, experiment: str, stage: str) -> str:
-    """Hash of everything that *stage* of *experiment* depends on: equal signatures, equal files."""
+    """Hash of everything that *stage* of *experiment* depends on."""
     text = json.dumps(stage_settings(config, experiment, stage), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""How far each stage of an experiment has come, read from what it has written. Imports no torch, changes no file."""
+"""The progress of each stage of an experiment, read from its files. Imports no torch, changes no file."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ State = Literal["waiting", "running", "stopped", "done", "other settings"]
 
 @dataclass(frozen=True)
 class Log:
-    """A training's log as far as it is written: images seen, images a second and seconds by row, and each loss."""
+    """The log of a training so far: images seen, images per second and seconds by row, and each loss."""
 
     steps: tuple[int, ...] = ()
     images: tuple[int, ...] = ()
@@ -44,7 +44,7 @@ class Log:
 
 @dataclass(frozen=True)
 class Standing:
-    """One stage: whose files serve it, its state, and of a training how far it is.
+    """One stage: the experiment that owns its files, its state, and the progress of a training.
 
     *total* images is None where the data set is not built yet. *folder* holds the log and the sample pictures.
     """
@@ -60,7 +60,7 @@ class Standing:
 
     @property
     def share(self) -> float | None:
-        """How much of a training is done, 0 to 1."""
+        """The completed share of a training, 0 to 1."""
         if self.state == "done":
             return 1.0
         return self.log.images[-1] / self.total if self.log.images and self.total else None
@@ -95,7 +95,7 @@ def standings(config: Config, experiment: str, now: float | None = None) -> list
 
 
 def read_log(path: Path) -> Log:
-    """The whole rows of a log that may be growing; none where there is no such file."""
+    """The complete rows of a log that may be growing; empty if there is no file."""
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -148,7 +148,7 @@ def _begun(config: Config, experiment: str, stage: str) -> bool:
 
 
 def _holder(lock: Path) -> bool | None:
-    """Whether the process that took the lock lives; None where that cannot be told: it is another machine's."""
+    """Whether the process that holds the lock is alive; None if unknown because it runs on another machine."""
     try:
         match = re.match(r"process (\d+) on (\S+)", lock.read_text(encoding="utf-8"))
     except OSError:
@@ -165,7 +165,7 @@ def _written_since(folder: Path, moment: float) -> bool:
 
 
 def _total(config: Config, experiment: str, stage: str) -> int | None:
-    """Images that the whole training sees; None where the data set is not built yet."""
+    """Images of the whole training; None if the data set is not built yet."""
     root = _dataset(config, experiment)
     if not (root / MANIFEST).is_file():
         return None

@@ -1,4 +1,4 @@
-"""Scoring subnets on train-2, by what ranks them and what is known there, in shards."""
+"""Scores of subnets on train-2, in shards."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def score(
 def _asked(
     config: Config, experiment: str, pictures: Pictures, device: Device, taken: torch.device
 ) -> tuple[dict[str, Look], dict[str, Compare]]:
-    """What sees pictures otherwise than FID, and what compares them with their truth, of the metric that chooses."""
+    """The networks of the metric that chooses, other than FID's: for features, and for comparisons with targets."""
     settings = config.experiments[experiment]
     statistics = paths.dataset(settings.dataset) / "statistics.safetensors"
     given = [one for metric, one in given_weights(config, experiment).items() if metric == settings.metric]
@@ -130,7 +130,7 @@ def _asked(
 
 
 def intervals(scores: Scores, replicates: Mapping[str, Values]) -> dict[str, float]:
-    """The 95% interval of each score that has replicates, as a row names its ends."""
+    """The ends of the 95% interval of each score that has replicates, by their columns."""
     found = {}
     for metric, values in replicates.items():
         found[f"{metric}_low"], found[f"{metric}_high"] = interval(getattr(scores, metric), values)
@@ -138,7 +138,7 @@ def intervals(scores: Scores, replicates: Mapping[str, Values]) -> dict[str, flo
 
 
 def usable_judge(dataset: DatasetBase, root: Path, device: torch.device) -> Judge:
-    """The data set's judge; GancompError if it reads real pictures too badly to choose by what it says."""
+    """The data set's segmentation network. Raises GancompError if it is too inaccurate to rank subnets."""
     path = root / "judge" / "metrics.json"
     metrics = read(path, JudgeMetrics, "judge")
     if not metrics.usable:
@@ -173,7 +173,7 @@ def score_shard(
 def _score_in_groups(
     config: Config, experiment: str, subnets: Sequence[Subnet], device: Device, until: float | None, stride: int = 1
 ) -> list[ShardRow]:
-    """The rows of *subnets* on one picture in *stride*, as they were kept, group by group."""
+    """Rows of *subnets* scored on one picture in *stride*; each group's are saved when they are complete."""
     settings = config.experiments[experiment]
     generator = load_supernet(config, experiment)
     groups = list(_groups(subnets))
@@ -196,7 +196,7 @@ def _score_in_groups(
 
 
 def _best_of(rows: Sequence[ShardRow], metric: str) -> str:
-    """What is known while not all is."""
+    """A summary of the scores so far."""
     best = min(rows, key=lambda row: cost_of(row, metric))
     return (
         f"{len(rows)} subnets scored; the best so far has {metric} {getattr(best, metric):.4g} at "
@@ -220,7 +220,7 @@ def halve_scores(config: Config, experiment: str, device: Device = "auto", until
 
 
 def evolve_scores(config: Config, experiment: str, device: Device = "auto") -> None:
-    """Score the subnets that evolution comes upon, and write `search.csv` and `replicates.csv` of those.
+    """Score the subnets that evolution draws, and write `search.csv` and `replicates.csv` of those.
 
     Every generation's rows are kept: a search that was killed draws the same again, and scores only what is new.
     """
@@ -251,13 +251,13 @@ def evolve_scores(config: Config, experiment: str, device: Device = "auto") -> N
 
 
 def _kept_path(config: Config, experiment: str, group: Sequence[Subnet], stride: int) -> Path:
-    """Where the rows of *group* are kept; scores of other networks, pictures or settings have another place."""
+    """The file of the rows of *group*; the folder depends on network, pictures and settings."""
     folder = paths.resume(experiment, "scores") / signature(config, experiment, "scores")
     return folder / f"{stride}" / f"{group[0].index}-{group[-1].index}-{len(group)}.csv"
 
 
 def _kept(path: Path, group: Sequence[Subnet]) -> list[ShardRow] | None:
-    """The rows of *group* that an earlier run kept, if it did; what is damaged or foreign is scored again."""
+    """The rows of *group* saved by an earlier run, or None; damaged or foreign files are scored again."""
     if not path.is_file():
         return None
     try:
@@ -269,7 +269,7 @@ def _kept(path: Path, group: Sequence[Subnet]) -> list[ShardRow] | None:
 
 
 def load_supernet(config: Config, experiment: str) -> Generator:
-    """The once-for-all network; GancompError if the file holds another."""
+    """Load the once-for-all network. Raises GancompError if the file contains another network."""
     path = model_of(config, experiment, "supernet")
     generator, largest = load_generator(path), supernet_of(config, experiment).largest
     if generator.spec.widths != largest:
