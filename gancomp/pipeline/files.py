@@ -51,6 +51,25 @@ def atomic(path: Path | str) -> Iterator[Path]:
         os.close(handle)
 
 
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder beside *path*: replaces *path* when the block succeeds, and is removed when it raises.
+
+    Raises GancompError naming *path* when the disk is full or refuses the write.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as name:
+            made = Path(name) / path.name
+            made.mkdir()
+            yield made
+            if path.exists():
+                path.replace(Path(name) / "replaced")  # a rename replaces empty folders only
+            made.replace(path)
+    except OSError as error:
+        raise GancompError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
 def _temporary(path: Path) -> tuple[int, Path]:
     """The first `.{name}.{number}{suffix}` beside *path* that no running writer has locked, emptied, and its open file.
 
@@ -184,5 +203,10 @@ def _crc32(text: str) -> str:
 
 
 def file_sha256(path: Path | str) -> str:
+    """The SHA-256 of a file's bytes; of a folder, that of the names and hashes of its files."""
+    if (folder := Path(path)).is_dir():
+        files = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
+        lines = [f"{file_sha256(folder / name)}  {name}\n" for name in files]
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
     with Path(path).open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

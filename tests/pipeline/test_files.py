@@ -24,7 +24,17 @@ from gancomp.errors import GancompError
 from gancomp.nets import load_generator, save_generator
 from gancomp.pipeline import files
 from gancomp.pipeline.checkpoints import HEADER_KEY, Header, load_tensors, read_header, save_tensors, tensors_sha256
-from gancomp.pipeline.files import CHECKSUM, atomic, file_sha256, read_csv, read_json, write_csv, write_json, write_text
+from gancomp.pipeline.files import (
+    CHECKSUM,
+    atomic,
+    atomic_folder,
+    file_sha256,
+    read_csv,
+    read_json,
+    write_csv,
+    write_json,
+    write_text,
+)
 from gancomp.pipeline.provenance import code_version, provenance
 from gancomp.spec import GeneratorSpec
 from gancomp.train.state import Progressed, save_state
@@ -309,6 +319,35 @@ def test_csv_refuses_a_column_that_it_was_not_told(tmp_path: Path) -> None:
 def test_hash_of_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"abc")
     assert file_sha256(tmp_path / "file") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_hash_of_a_folder_is_over_names_and_contents(tmp_path: Path) -> None:
+    hashes = set()
+    for at, (name, content) in enumerate([("a/b", "1"), ("a/b", "2"), ("b", "1")]):
+        folder = tmp_path / str(at)
+        write_text(folder / name, content)
+        hashes.add(file_sha256(folder))
+    assert len(hashes) == 3
+    write_text(tmp_path / "again/a/b", "1")
+    assert file_sha256(tmp_path / "again") in hashes
+
+
+def test_a_folder_takes_the_place_of_another_only_if_it_is_whole(tmp_path: Path) -> None:
+    def write(folder: Path, content: str) -> None:
+        with atomic_folder(folder) as temporary:
+            (temporary / "file").write_text(content)
+            if content == "half":
+                raise RuntimeError
+
+    folder = tmp_path / "folder"
+    write(folder, "old")
+    write(folder, "new")
+    with pytest.raises(RuntimeError):
+        write(folder, "half")
+    assert (folder / "file").read_text() == "new"
+    assert names(tmp_path) == ["folder"]
+    with pytest.raises(GancompError, match="folder/file/package: cannot be written"):
+        write(folder / "file/package", "new")
 
 
 # --- tensors -----------------------------------------------------------------------------------
