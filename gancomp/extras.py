@@ -14,6 +14,10 @@ EXTRAS = {
     "huggingface_hub": "hub",
     "openvino": "openvino",
     "tensorboard": "tensorboard",
+    "ai_edge_litert": "mobile",
+    "coremltools": "mobile",
+    "executorch": "mobile",
+    "litert_torch": "mobile",
     "av": "video",
 }
 

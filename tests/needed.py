@@ -8,7 +8,7 @@ from typing import NoReturn
 import pytest
 
 #: What CI may be told to do without.
-NEEDED = ("browser", "slurm", "weights")
+NEEDED = ("browser", "slurm", "weights", "mobile")
 #: In CI (`CI=true`) a missing one fails the tests that need it, unless this names it: `slurm,browser`.
 SWITCH = "GANCOMP_CI_WITHOUT"
 

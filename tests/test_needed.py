@@ -33,7 +33,7 @@ def test_the_switch_names_any_of_them(names: set[str]) -> None:
 
 def test_an_unknown_name_in_the_switch_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(SWITCH, "slurm,chrome")
-    with pytest.raises(pytest.UsageError, match="chrome: choose from browser, slurm, weights"):
+    with pytest.raises(pytest.UsageError, match="chrome: choose from browser, slurm, weights, mobile"):
         may_lack()
 
 

@@ -18,6 +18,10 @@ class ExportFormat(StrEnum):
     onnx = "onnx"
     openvino = "openvino"
     torch = "torch"
+    coreml = "coreml"
+    litert = "litert"
+    executorch = "executorch"
+    tensorrt = "tensorrt"
 
 
 class ExportPrecision(StrEnum):
@@ -37,7 +41,10 @@ def export(
     ] = None,
     to: Annotated[
         ExportFormat | None,
-        typer.Option(help="ONNX, OpenVINO IR, or a torch.export program; with --widths .safetensors if unset"),
+        typer.Option(
+            help="ONNX, OpenVINO IR or a torch.export program; Core ML, LiteRT or ExecuTorch for phones; ONNX for "
+            "TensorRT; with --widths .safetensors if unset"
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="the file to write; default: beside the model")] = None,
     precision: Annotated[ExportPrecision, typer.Option(help="precision of the weights")] = ExportPrecision.fp32,
@@ -51,7 +58,8 @@ def export(
 ) -> None:
     """Export a generator, or any subnet of a search, for other runtimes, verified against PyTorch."""
     if widths is None and to is None:
-        raise GancompError("export: say --to onnx, openvino or torch; or --widths, which subnet of an experiment")
+        formats = ", ".join(ExportFormat)
+        raise GancompError(f"export: say --to, one of {formats}; or --widths, which subnet of an experiment")
     path = Path(model)
     if widths is not None:
         config = experiment_config(model, configfile, set_)
@@ -76,7 +84,7 @@ def export(
 
 @app.command("apply")
 def apply_(
-    model: Annotated[Path, typer.Argument(help=".safetensors, .onnx or .xml that gancomp wrote")],
+    model: Annotated[Path, typer.Argument(help=".safetensors, .onnx, .xml, .tflite or .pte that gancomp wrote")],
     source: Annotated[
         Path, typer.Argument(help="a folder of pictures (for a GauGAN model, maps of class indices), or a video")
     ],

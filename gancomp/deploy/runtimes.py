@@ -1,4 +1,5 @@
-"""Generators on the runtimes that people deploy: PyTorch, ONNX Runtime, OpenVINO. All speak float32 arrays."""
+"""Generators on the runtimes that people deploy: PyTorch, ONNX Runtime, OpenVINO, LiteRT, ExecuTorch. All speak float32
+arrays."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 import torch
@@ -25,7 +27,15 @@ Run = Callable[[Pixels], Pixels]
 #: What a runtime computes in: the file's own numbers, or whatever the runtime likes best on this processor.
 Numbers = Literal["exact", "fast"]
 #: The runtime that each kind of file is for.
-SUFFIXES = {".safetensors": "pytorch", ".onnx": "onnxruntime", ".xml": "openvino"}
+SUFFIXES = {
+    ".safetensors": "pytorch",
+    ".onnx": "onnxruntime",
+    ".xml": "openvino",
+    ".tflite": "litert",
+    ".pte": "executorch",
+}
+#: The metadata of LiteRT and ExecuTorch files: a file in the zip at their end.
+NOTE = "gancomp.json"
 
 
 @dataclass(frozen=True)
@@ -46,6 +56,8 @@ def open_model(path: Path, threads: int = 0, numbers: Numbers = "fast") -> Model
     GancompError if it is missing, damaged, of a kind that no runtime here reads, or was not written by gancomp.
     """
     kind = SUFFIXES.get(path.suffix)
+    if path.suffix == ".mlpackage":
+        raise GancompError(f"{path}: only Apple's machines run Core ML, from an app (docs/phone.md)")
     if kind is None:
         raise GancompError(f"{path}: is none of {', '.join(SUFFIXES)}, which are what gancomp runs")
     if not path.is_file():
@@ -54,6 +66,10 @@ def open_model(path: Path, threads: int = 0, numbers: Numbers = "fast") -> Model
         generator = load_generator(path)
         return Model(generator.spec, on_pytorch(generator, threads), ranges=generator.ranges)
     try:
+        if kind == "litert":
+            return _litert(path, threads)
+        if kind == "executorch":
+            return _executorch(path)
         return _onnx(path, threads) if kind == "onnxruntime" else _openvino(path, threads, numbers)
     except GancompError:
         raise
@@ -113,6 +129,64 @@ def on_openvino(model: Any, threads: int = 0, numbers: Numbers = "fast", device:
         return made
 
     return run, compiled
+
+
+def on_litert(model: bytes, threads: int = 0) -> tuple[Run, Any]:
+    """A LiteRT model of one fixed size on the CPU (XNNPACK), and its interpreter."""
+    extra("ai_edge_litert")
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_content=model, num_threads=threads or None)
+    interpreter.allocate_tensors()
+    reads, makes = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+
+    def run(x: Pixels) -> Pixels:
+        interpreter.set_tensor(reads["index"], x)
+        interpreter.invoke()
+        made: Pixels = interpreter.get_tensor(makes["index"])
+        return made
+
+    return run, interpreter
+
+
+def on_executorch(model: bytes) -> tuple[Run, Any]:
+    """An ExecuTorch program on the CPU (XNNPACK), on as many threads as it likes, and the program."""
+    extra("executorch")
+    from executorch.runtime import Runtime
+
+    program = Runtime.get().load_program(model)
+    if program.load_method("forward") is None:
+        raise GancompError("the program has no method `forward`")
+
+    def run(x: Pixels) -> Pixels:
+        # By way of the program, which keeps the bytes that its methods read: without it they are freed.
+        picture = program.load_method("forward").execute([torch.from_numpy(x)])[0]
+        made: Pixels = picture.numpy().copy()  # the next picture takes its place
+        return made
+
+    return run, program
+
+
+def _litert(path: Path, threads: int) -> Model:
+    header = _header(path, _note(path))
+    run, interpreter = on_litert(path.read_bytes(), threads)
+    shape = interpreter.get_input_details()[0]["shape"].tolist()
+    return Model(header.spec, _one_by_one(run), _fixed(shape), header.ranges, "litert")
+
+
+def _executorch(path: Path) -> Model:
+    header = _header(path, _note(path))
+    run, program = on_executorch(path.read_bytes())
+    shape = program.metadata("forward").input_tensor_meta(0).sizes()
+    return Model(header.spec, _one_by_one(run), _fixed(shape), header.ranges, "executorch")
+
+
+def _note(path: Path) -> str | None:
+    try:
+        with ZipFile(path) as archive:
+            return archive.read(NOTE).decode()
+    except (BadZipFile, KeyError, UnicodeDecodeError):
+        return None
 
 
 def _onnx(path: Path, threads: int) -> Model:

@@ -1,4 +1,4 @@
-"""Export a generator to the formats of other runtimes: one module for each format.
+"""Export a generator to the formats of computers, phones and boards: one module for each format.
 
 An export is run and compared with PyTorch before it is written; the differences are in its metadata.
 """
@@ -15,9 +15,13 @@ import numpy as np
 
 from gancomp.data.datasets import Pictures
 from gancomp.data.settings import Split
+from gancomp.deploy.formats.coreml import to_coreml
+from gancomp.deploy.formats.executorch import to_executorch
+from gancomp.deploy.formats.litert import to_litert
 from gancomp.deploy.formats.onnx import exported_onnx, to_int8, to_onnx
 from gancomp.deploy.formats.openvino import to_openvino
 from gancomp.deploy.formats.program import Precision, Program, quiet, random_inputs
+from gancomp.deploy.formats.tensorrt import to_tensorrt
 from gancomp.deploy.formats.torch import to_torch
 from gancomp.deploy.runtimes import Pixels, Run, on_pytorch
 from gancomp.errors import GancompError
@@ -28,6 +32,7 @@ from gancomp.spec import GeneratorSpec
 
 __all__ = [
     "CALIBRATION_PICTURES",
+    "EXPORTERS",
     "LIMITS",
     "SUFFIX",
     "Differences",
@@ -41,11 +46,27 @@ __all__ = [
     "real_inputs",
 ]
 
-Format = Literal["onnx", "openvino", "torch"]
+Format = Literal["onnx", "openvino", "torch", "coreml", "litert", "executorch", "tensorrt"]
 SUFFIX: dict[Format, str] = {
     "onnx": ".onnx",
     "openvino": ".xml",
     "torch": ".pt2",
+    "coreml": ".mlpackage",
+    "litert": ".tflite",
+    "executorch": ".pte",
+    "tensorrt": ".onnx",
+}
+#: Formats for phones and boards, which have a fixed input size, and the package that exports each.
+EXPORTERS: dict[Format, str] = {
+    "coreml": "coremltools",
+    "litert": "litert-torch",
+    "executorch": "executorch",
+    "tensorrt": "torch.onnx",
+}
+#: Formats without half precision, and why.
+WITHOUT_HALF: dict[Format, str] = {
+    "litert": "litert-torch lowers no padding in half precision",
+    "executorch": "XNNPACK keeps weights in float32",
 }
 #: Largest and mean difference from PyTorch, in 8-bit steps, that is still rounding.
 LIMITS: dict[str, tuple[float, float]] = {"fp32": (1.0, 0.1), "fp16": (16.0, 1.0), "int8": (255.0, 8.0)}
@@ -70,7 +91,8 @@ class Differences:
 
 def export_path(model: Path, to: Format, precision: Precision = "fp32") -> Path:
     """Where the export of *model* goes unless told otherwise: beside it."""
-    return model.with_name(model.stem + ("" if precision == "fp32" else f"-{precision}") + SUFFIX[to])
+    name = model.stem + ("-tensorrt" if to == "tensorrt" else "") + ("" if precision == "fp32" else f"-{precision}")
+    return model.with_name(name + SUFFIX[to])
 
 
 def export_generator(
@@ -138,12 +160,16 @@ def _refuse_options(out: Path, to: Format, precision: Precision, dynamic: bool, 
         raise GancompError(f"{out}: a file for {to} ends in {SUFFIX[to]}")
     if precision == "int8" and (to != "onnx" or not calibrated or dynamic):
         raise GancompError(f"{out}: int8 is for ONNX of a fixed size, and needs a data set to calibrate on (--data)")
+    if dynamic and to in EXPORTERS:
+        raise GancompError(f"{out}: {to} is exported with one size: leave out --dynamic")
+    if precision == "fp16" and to in WITHOUT_HALF:
+        raise GancompError(f"{out}: {to} has no fp16 here: {WITHOUT_HALF[to]}; leave out --precision")
 
 
 def _converted(
     out: Path, generator: Generator, to: Format, precision: Precision, dynamic: bool, calibration: Pixels | None
 ) -> Program:
-    """*generator* as *to*. Raises GancompError if it cannot be converted."""
+    """*generator* as *to*. Raises GancompError, which names the exporter and its reason, if it cannot be converted."""
     try:
         with quiet():
             if calibration is not None and precision == "int8":
@@ -151,6 +177,10 @@ def _converted(
             return PROGRAMS[to](generator, precision, dynamic)
     except GancompError as error:
         raise GancompError(f"{out}: not written: {error}") from None
+    except Exception as error:  # each exporter raises its own
+        if to not in EXPORTERS:
+            raise
+        raise GancompError(f"{out}: not written: {EXPORTERS[to]} cannot convert it ({_first_line(error)})") from error
 
 
 def real_inputs(
@@ -197,6 +227,8 @@ def _other_size(spec: GeneratorSpec) -> tuple[int, int]:
 
 
 def _bytes_of(out: Path) -> int:
+    if out.is_dir():
+        return sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
     weights = out.with_suffix(".bin")
     return out.stat().st_size + (weights.stat().st_size if out.suffix == ".xml" else 0)
 
@@ -205,4 +237,8 @@ PROGRAMS: dict[Format, Callable[[Generator, Precision, bool], Program]] = {
     "onnx": to_onnx,
     "openvino": to_openvino,
     "torch": to_torch,
+    "coreml": to_coreml,
+    "litert": to_litert,
+    "executorch": to_executorch,
+    "tensorrt": to_tensorrt,
 }

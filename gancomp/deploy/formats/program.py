@@ -1,12 +1,15 @@
-"""What all formats share: the exported program, example inputs, and how it is written with metadata."""
+"""What all formats share: the exported program, example inputs, and writing with metadata."""
 
 from __future__ import annotations
 
 import copy
+import io
 import logging
+import os
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,8 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gancomp.deploy.runtimes import Pixels, Run
+from gancomp.deploy.runtimes import NOTE, Pixels, Run
 from gancomp.nets import Generator
+from gancomp.pipeline.files import atomic
 from gancomp.spec import GeneratorSpec
 
 Precision = Literal["fp32", "fp16", "int8"]
@@ -76,9 +80,29 @@ def open_shapes(dynamic: bool) -> tuple[dict[int, Any]] | None:
 
 
 @contextmanager
+def silent() -> Iterator[None]:
+    """Discards what exporters print of their progress."""
+    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+        yield
+
+
+def write_with_note(out: Path, content: bytes, about: str) -> None:
+    """Write *content*, followed by a zip with one file, NOTE, that holds the metadata *about* it.
+
+    TensorFlow Lite stores associated files in this way, and neither its reader nor ExecuTorch's reads past the end of
+    the model. `unzip -p FILE gancomp.json` shows the metadata. Equal arguments give equal bytes.
+    """
+    buffer = io.BytesIO(content)
+    with zipfile.ZipFile(buffer, "a") as archive:
+        archive.writestr(zipfile.ZipInfo(NOTE), about)
+    with atomic(out) as temporary:
+        temporary.write_bytes(buffer.getvalue())
+
+
+@contextmanager
 def quiet() -> Iterator[None]:
     """Hides the exporters' warnings, which say nothing that the comparison with PyTorch does not."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir", "coremltools", "executorch")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)
