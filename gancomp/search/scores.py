@@ -57,9 +57,9 @@ def score(
     """Score *subnets* of the once-for-all *generator*, in order, with 95% intervals from draws of the pictures.
     With a *stride* only one picture in *stride* counts, and there are no intervals.
 
-    What looks at Inception's features always, L1 and PSNR where train-2 holds pairs, and all others, which may cost
-    more than all else, where they are the metric that chooses. Raises GancompError when what measures is missing, or a
-    judge is not good enough to choose by.
+    Scores by Inception's features always, by L1 and PSNR if train-2 holds pairs, and by the other metrics, which may
+    cost more than everything else, if they rank the subnets. Raises GancompError if a network of a metric is missing,
+    or the segmentation network is too inaccurate.
     """
     settings = config.experiments[experiment]
     dataset = config.datasets[settings.dataset]
@@ -72,14 +72,7 @@ def score(
     looks, compared = _asked(config, experiment, pictures, device, machine.device)
     scorer = Scorer(pictures, reference, inception, judge, compared, {settings.metric}, looks)
     count, chunk = min(len(pictures), settings.search.images), settings.search.chunk
-    # Names may follow what the pictures show. A smaller stride keeps what a larger one has drawn.
-    scored = sorted(rng.sample(settings.seed, "pictures of the search", len(pictures), math.ceil(count / stride)))
-    if len(scored) < (least := LEAST_PICTURES.get(settings.metric, 2)):
-        raise GancompError(
-            f"experiments.{experiment}.search: one in {stride} of {count} pictures is {len(scored)}, and scores by "
-            f"{settings.metric} need {least}; score more pictures (images), or halve less (halving.rounds, "
-            "halving.factor)"
-        )
+    scored = _scored_pictures(config, experiment, len(pictures), stride)
     weights = draws(count, settings.search.bootstrap if stride == 1 else 0, settings.seed)
     walk = TreeWalk(
         generator.to(machine.device).eval(),
@@ -110,6 +103,21 @@ def score(
                     **intervals(scores, replicates),
                     replicates=tuple(replicates.get(settings.metric, ())),
                 )
+
+
+def _scored_pictures(config: Config, experiment: str, available: int, stride: int) -> list[int]:
+    """The pictures on which subnets are scored. Raises GancompError if there are too few for the metric."""
+    settings = config.experiments[experiment]
+    count = min(available, settings.search.images)
+    # Random, because file names may be sorted by content. A smaller stride keeps the pictures of a larger one.
+    scored = sorted(rng.sample(settings.seed, "pictures of the search", available, math.ceil(count / stride)))
+    if len(scored) < (least := LEAST_PICTURES.get(settings.metric, 2)):
+        raise GancompError(
+            f"experiments.{experiment}.search: one in {stride} of {count} pictures is {len(scored)}, and scores by "
+            f"{settings.metric} need {least}; score more pictures (images), or halve less (halving.rounds, "
+            "halving.factor)"
+        )
+    return scored
 
 
 def _asked(

@@ -391,7 +391,7 @@ def test_stages_train_on_a_gpu(workspace: Workspace, precision: str) -> None:
 def test_the_file_of_another_stage_is_refused(workspace: Workspace, stage: str, place: str, foreign: str) -> None:
     """It ended in a traceback, or in a training that began from other weights."""
     shutil.copyfile(workspace.stage(foreign) / "model.safetensors", workspace.stage(place) / "model.safetensors")
-    with pytest.raises(GancompError, match=f"{place}/model.safetensors: holds .*'{foreign}' where that of '{place}'"):
+    with pytest.raises(GancompError, match=f"{place}/model.safetensors: contains .*'{foreign}' instead of '{place}'"):
         train(workspace.config(), stage)
 
 
