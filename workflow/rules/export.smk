@@ -24,6 +24,8 @@ EXPORTS = {
     "onnx": (".onnx", ".onnx.json"),
     "openvino": (".xml", ".bin", ".xml.json"),
     "torch": (".pt2", ".pt2.json"),
+    "litert": (".tflite", ".tflite.json"),
+    "executorch": (".pte", ".pte.json"),
 }
 
 for to, suffixes in EXPORTS.items():
