@@ -99,7 +99,7 @@ def gone(path: Path) -> None:
         (not_a_number, "by nan"),
         (another_subnet, "its pictures differ"),
         (of_other_widths, "was not cut out of"),
-        (cut_off, "cut off or damaged"),
+        (cut_off, "truncated or damaged"),
         (gone, "missing; run `gancomp subnet"),
     ],
 )

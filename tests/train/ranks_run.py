@@ -10,20 +10,23 @@ import os
 import sys
 from pathlib import Path
 
+import lightning_fabric
 import pytest
 from tiny_run import EXPERIMENT, TRAINS, fake_perceptual
 
+from gancomp import nets
 from gancomp.config.loading import parse
 from gancomp.data.datasets import Pictures
-from gancomp.train import device, stages
-from gancomp.train.device import Fabric, Machine
+from gancomp.train import stages, teaching
+from gancomp.train.device import Machine
 
 
 def in_double_precision(patch: pytest.MonkeyPatch) -> None:
     """All networks and pictures, those that Fabric does not see too."""
-    load, encode = stages.load_generator, Pictures.encode
-    patch.setattr(device, "Fabric", lambda **settings: Fabric(**settings | {"precision": "64-true"}))
-    patch.setattr(stages, "load_generator", lambda path: load(path).double())
+    fabric, load, encode = lightning_fabric.Fabric, nets.load_generator, Pictures.encode
+    patch.setattr(lightning_fabric, "Fabric", lambda **settings: fabric(**settings | {"precision": "64-true"}))
+    for module in (stages, teaching):
+        patch.setattr(module, "load_generator", lambda path: load(path).double())
     patch.setattr(Pictures, "encode", lambda self, inputs: encode(self, inputs).double())
 
 
