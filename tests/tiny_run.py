@@ -254,7 +254,12 @@ def one_thread() -> Iterator[None]:
 
 
 def fake_inception(patch: pytest.MonkeyPatch) -> None:
-    for user in ("gancomp.search.scores", "gancomp.measure.evaluate", "gancomp.train.teachers"):
+    for user in (
+        "gancomp.search.scores",
+        "gancomp.measure.evaluate",
+        "gancomp.train.teachers",
+        "gancomp.metrics.looks",
+    ):
         patch.setattr(f"{user}.Inception", FakeInception)
 
 

@@ -56,17 +56,17 @@ def read_tensors(source: Path | bytes, name: str) -> Tensors:
     return {key.removeprefix("module."): value for key, value in content.items()}
 
 
-def read_weights(path: Path, name: str) -> Tensors:
+def read_weights(path: Path) -> Tensors:
     """The tensors of a `.safetensors` file, or of a PyTorch file as `read_tensors` reads it; raises as that."""
     if path.suffix != ".safetensors":
-        return read_tensors(path, name)
+        return read_tensors(path, str(path))
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
         return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
-        raise GancompError(f"{name}: not readable as weights ({error}); it is cut off or damaged") from None
+        raise GancompError(f"{path}: not readable as weights ({error}); it is truncated or damaged") from None
 
 
 def pick(tensors: Mapping[str, torch.Tensor], like: Mapping[str, torch.Tensor], name: str) -> Tensors:

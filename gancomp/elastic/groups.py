@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import nn
 
-from gancomp.elastic.layouts import Dims, Group, Layout, freeze, join, resolved
+from gancomp.elastic.layouts import Dims, Group, Layout, freeze, join, resolved, single
 from gancomp.elastic.rules import RULES
 from gancomp.elastic.tape import Call, Tape, Value, Weight
 
@@ -33,7 +33,7 @@ class Groups:
         #: Calls that make a group's channels, in order of execution.
         self.producers: list[tuple[Call, Layout]] = []
         for value in tape.inputs:
-            self.values[value] = {1: [(Group(value.shape[1], f"the input's channels {GIVEN}"), 1)]}
+            self.values[value] = {1: single(value.shape[1], f"the input's channels {GIVEN}")}
         for call in tape.calls:
             if call.outputs:
                 self._read(call)
@@ -89,7 +89,7 @@ class Groups:
             known = self.weights.setdefault(tensor.name, {})
             for dim, size in enumerate(tensor.shape):
                 if size > 1 and dim not in known:
-                    known[dim] = self.made(size)
+                    known[dim] = single(size)
         return self.dims(tensor) if isinstance(tensor, (Value, Weight)) else {}
 
     def govern(self, weight: Weight, dim: int, layout: Layout) -> None:
@@ -99,12 +99,6 @@ class Groups:
             join(known[dim], layout, f"{weight.name} is used twice")
         else:
             known[dim] = layout
-
-    def made(self, channels: int) -> Layout:
-        return [(Group(channels), 1)]
-
-    def fixed(self, size: int, reason: str) -> Layout:
-        return [(Group(size, reason), 1)]
 
     def freeze_read(self, call: Call, reason: str) -> None:
         """Freeze the groups that *call* reads; its outputs have no layout, so their channels are fixed."""

@@ -26,6 +26,11 @@ Layout = list[tuple[Group, int]]
 Dims = dict[int, Layout]
 
 
+def single(channels: int, reason: str = "") -> Layout:
+    """The layout of *channels* that are a new group, frozen if there is a *reason*."""
+    return [(Group(channels, reason), 1)]
+
+
 def resolved(layout: Layout) -> Layout:
     """*layout* in groups that are neither joined to others nor split."""
     pieces: Layout = []

@@ -18,7 +18,7 @@ from gancomp.metrics.bootstrap import draws, interval
 from gancomp.metrics.frechet import Statistics
 from gancomp.metrics.given import given_weights
 from gancomp.metrics.inception import Inception
-from gancomp.metrics.looks import given_comparisons, given_looks
+from gancomp.metrics.looks import clean_look, given_comparisons, given_looks
 from gancomp.metrics.lpips import Lpips
 from gancomp.metrics.scoring import Compare, Look, Scorer, Tally, feature_replicates, feature_scores
 from gancomp.metrics.segmentation import load_judge
@@ -72,8 +72,7 @@ class Validation:
         data_hash = self.pictures.data_hash
         looks = given_looks(self.given.values(), self.statistics, "val", data_hash, self.device)
         if self.settings.fid_clean:
-            clean = Inception(paths.INCEPTION, precision=self.settings.precision, device=device, resizing="clean")
-            looks["fid_clean"] = Look(clean, load_statistics(self.statistics, "val", clean.key, data_hash))
+            looks["fid_clean"] = clean_look(self.statistics, "val", data_hash, self.settings.precision, device)
         return looks
 
     def _judge_metrics(self) -> JudgeMetrics | None:

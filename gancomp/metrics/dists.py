@@ -50,10 +50,10 @@ class Dists:
             shares = {name: torch.empty(1, sum(CHANNELS), 1, 1) for name in ("alpha", "beta")}
         vgg, own = given.files
         try:
-            published = read_weights(vgg, str(vgg))
+            published = read_weights(vgg)
             layers = {key.removeprefix("features."): value for key, value in published.items() if key[:4] == "feat"}
             self._network.load_state_dict(pick(layers, self._network.state_dict(), str(vgg)), assign=True)
-            picked = pick(read_weights(own, str(own)), shares, str(own))
+            picked = pick(read_weights(own), shares, str(own))
         except GancompError as error:
             raise given.fault(error) from None
         self._network.eval().requires_grad_(False).to(self._device)

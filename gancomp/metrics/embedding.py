@@ -145,7 +145,7 @@ def _build(given: Given, tower: Tower) -> tuple[nn.Module, int]:
     """The network with the given weights, frozen, and the side of its input pictures."""
     file = given.files[1]
     try:
-        tensors = read_weights(file, str(file))
+        tensors = read_weights(file)
     except GancompError as error:
         raise given.fault(error) from None
     config = _config(given, tower)

@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING
 from gancomp.metrics.dists import Dists
 from gancomp.metrics.embedding import Embedding
 from gancomp.metrics.given import OF_FEATURES, Given
+from gancomp.metrics.inception import Inception
 from gancomp.metrics.scoring import FRECHET, GAUSSIAN, Compare, Look
 from gancomp.metrics.statistics import load_statistics
+from gancomp.pipeline.paths import INCEPTION
 
 if TYPE_CHECKING:
     import torch
 
+    from gancomp.config.values import Precision
     from gancomp.data.settings import Split
+    from gancomp.train.device import Device
 
 #: How features of each metric are compared with those of real pictures.
 DISTANCES = {"fd_dinov2": FRECHET, "cmmd": GAUSSIAN}
@@ -35,6 +39,12 @@ def given_looks(
             reference = load_statistics(statistics, split, embedding.key, data_hash)
             looks[given.metric] = Look(embedding, reference, DISTANCES[given.metric])
     return looks
+
+
+def clean_look(statistics: Path, split: Split, data_hash: str, precision: Precision, device: Device) -> Look:
+    """Inception with clean-fid's resizing. Raises GancompError if the file *statistics* was made without it."""
+    clean = Inception(INCEPTION, precision=precision, device=device, resizing="clean")
+    return Look(clean, load_statistics(statistics, split, clean.key, data_hash))
 
 
 def given_comparisons(weights: Iterable[Given], device: torch.device) -> dict[str, Compare]:

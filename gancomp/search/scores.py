@@ -20,7 +20,7 @@ from gancomp.errors import GancompError
 from gancomp.metrics.bootstrap import Values, draws, interval
 from gancomp.metrics.given import given_weights
 from gancomp.metrics.inception import Inception
-from gancomp.metrics.looks import given_comparisons, given_looks
+from gancomp.metrics.looks import clean_look, given_comparisons, given_looks
 from gancomp.metrics.lpips import Lpips
 from gancomp.metrics.scoring import LEAST_PICTURES, Compare, Look, Scorer
 from gancomp.metrics.segmentation import Judge, load_judge
@@ -132,8 +132,7 @@ def _asked(
     if settings.metric == "lpips":
         compared["lpips"] = Lpips(paths.LPIPS, taken)
     if settings.metric == "fid_clean":
-        clean = Inception(paths.INCEPTION, precision=settings.precision, device=device, resizing="clean")
-        looks["fid_clean"] = Look(clean, load_statistics(statistics, "train-2", clean.key, pictures.data_hash))
+        looks["fid_clean"] = clean_look(statistics, "train-2", pictures.data_hash, settings.precision, device)
     return looks, compared
 
 

@@ -369,6 +369,7 @@ def test_fid_clean_where_it_is_asked_for(workspace: Workspace, monkeypatch: pyte
             return super().__call__(pictures[:, ::-1] if self._clean else pictures)
 
     monkeypatch.setattr(module, "Inception", Clean)
+    monkeypatch.setattr("gancomp.metrics.looks.Inception", Clean)
     config, root = workspace.config(fid_clean=True), workspace.folder / "data" / DATASET
     with pytest.raises(GancompError, match=r"statistics\.safetensors: holds .*, and not .*-clean/val"):
         evaluate_reference(config, EXPERIMENT, "cpu")

@@ -135,8 +135,8 @@ def test_pytorchs_own_files_are_read_as_tensors_only(copied: Path) -> None:
     np.testing.assert_array_equal(Embedding(find(copied, "cmmd"))(wide()), expected)
 
     class Runs:
-        def __reduce__(self) -> tuple[Any, tuple[str]]:
-            return Path.touch, (Path(folder / "ran"),)  # type: ignore[return-value]
+        def __reduce__(self) -> tuple[Any, tuple[Path]]:
+            return Path.touch, (folder / "ran",)
 
     (folder / "pytorch_model.bin").write_bytes(pickle.dumps({"a": Runs()}))
     with pytest.raises(GancompError, match=r"metric_weights\.cmmd: .*pytorch_model\.bin: not readable as weights"):

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from gancomp.objectives.gan import (
+    GanLoss,
     conditional,
     discriminator_loss,
     feature_matching_loss,
@@ -45,17 +46,17 @@ def test_a_sure_hinge_discriminator_learns_nothing_more() -> None:
 
 
 @pytest.mark.parametrize("kind", ["hinge", "lsgan"])
-def test_the_generator_wants_higher_scores(kind: str) -> None:
+def test_the_generator_wants_higher_scores(kind: GanLoss) -> None:
     fake = torch.zeros(4, requires_grad=True)
-    generator_loss(kind, fake).backward()  # type: ignore[arg-type]
+    generator_loss(kind, fake).backward()
     assert (fake.grad < 0).all()
 
 
 @pytest.mark.parametrize("kind", ["hinge", "lsgan"])
-def test_losses_are_single_precision_under_autocast(kind: str) -> None:
+def test_losses_are_single_precision_under_autocast(kind: GanLoss) -> None:
     scores = torch.full((3,), 0.3, dtype=torch.bfloat16)
-    assert discriminator_loss(kind, scores, scores).dtype == torch.float32  # type: ignore[arg-type]
-    assert generator_loss(kind, scores).dtype == torch.float32  # type: ignore[arg-type]
+    assert discriminator_loss(kind, scores, scores).dtype == torch.float32
+    assert generator_loss(kind, scores).dtype == torch.float32
 
 
 def test_conditional_puts_input_before_output_and_pairs_one_after_the_other() -> None:

@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
@@ -112,7 +113,7 @@ def test_panels_share_the_unit_that_the_axis_names(tmp_path: Path) -> None:
     points = [point("ours", 5e6, 5, panel="A"), point("ours", 4e9, 5, panel="B")]
     figure = drawn(tmp_path / "points.csv", *points)
     assert "exact count (M)" in figure.get_supxlabel()
-    places = [float(line.get_xdata()[0]) for axes in figure.axes for line in axes.get_lines()  # type: ignore[index]
+    places = [float(np.asarray(line.get_xdata())[0]) for axes in figure.axes for line in axes.get_lines()
               if line.get_marker() == "o"]  # fmt: skip
     assert places == [5, 4000]
     large = drawn(tmp_path / "points.csv", point("ours", 4e8, 5), point("ours", 4e9, 5))

@@ -8,6 +8,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from matplotlib.patches import FancyArrowPatch
 from PIL import Image
@@ -68,9 +69,12 @@ def test_networks_stand_in_the_order_of_their_macs(tmp_path: Path) -> None:
     write_costs(tmp_path / "figure2.csv")
     macs, params = draw_costs(tmp_path / "figure2.csv").axes
     assert [label.get_text() for label in macs.get_yticklabels()] == ["small, 224²", "deep, 299²", "wide, 256×512"]
-    points = {line.get_label(): (list(line.get_xdata()), list(line.get_ydata())) for line in macs.get_lines()}  # type: ignore[arg-type]
+    points = {
+        line.get_label(): (np.asarray(line.get_xdata()).tolist(), np.asarray(line.get_ydata()).tolist())
+        for line in macs.get_lines()
+    }
     assert points == {"classifiers": ([0.3, 4.0], [0, 1]), "generators": ([300.0], [2])}
-    assert [list(line.get_xdata()) for line in params.get_lines()] == [[3, 20], [90]]  # type: ignore[arg-type]
+    assert [np.asarray(line.get_xdata()).tolist() for line in params.get_lines()] == [[3, 20], [90]]
     assert (macs.get_xscale(), params.get_xscale()) == ("log", "log")
 
 
@@ -123,5 +127,6 @@ def test_stages_stand_right_of_what_they_read_and_apart(own: dict[str, Any]) -> 
 def test_an_arrow_that_would_cross_a_box_goes_over_it() -> None:
     figure = draw({"a": (), "b": ("a",), "c": ("a", "b")})
     arrows = [patch for patch in figure.axes[0].patches if isinstance(patch, FancyArrowPatch)]
-    bends = [arrow.get_connectionstyle().rad for arrow in arrows]  # type: ignore[attr-defined]
+    styles: list[Any] = [arrow.get_connectionstyle() for arrow in arrows]
+    bends = [style.rad for style in styles]
     assert sorted(bend != 0 for bend in bends) == [False, False, True]

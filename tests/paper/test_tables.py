@@ -8,6 +8,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from gancomp.config.loading import merge, parse
@@ -23,6 +24,7 @@ from gancomp.paper.votes import BASELINE, OURS, folder
 from gancomp.pipeline import paths
 from gancomp.pipeline.files import write_json
 from gancomp.pipeline.places import owner
+from gancomp.pipeline.stages import Declared, generator_spec
 from tests.config.test_settings import PLAIN
 
 VARIANTS: dict[str, Any] = {
@@ -41,11 +43,9 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     return parse(merge(PLAIN, {"study": STUDY, "experiments": {"mine": own}}))
 
 
-def evaluated(config: Config, experiment: str, stage: str, fid: float, seed: int = 0) -> None:
+def evaluated(config: Config, experiment: str, stage: Declared, fid: float, seed: int = 0) -> None:
     """Pretend that a stage was evaluated."""
-    from gancomp.pipeline.stages import generator_spec
-
-    spec = generator_spec(config, experiment, stage)  # type: ignore[arg-type]
+    spec = generator_spec(config, experiment, stage)
     record = {
         **{"stage": stage, "experiment": experiment, "spec": spec.model_dump(mode="json"), "images": 9, "seed": seed},
         **{"params": 5, "macs": 1_000_000, "macs_paper": 2_000_000, "fid": fid, "kid": 0.01, "l1": 0.1},
@@ -64,7 +64,7 @@ def test_votes_for_the_baseline_are_those_against_ours(config: Config) -> None:
     assert _preference(Measured("mine", BASELINE, (), None)) == "30.0% [10.0%, 60.0%] of 10"
 
 
-def three_seeds(config: Config, variant: str, values: tuple[float, float, float], stage: str = "distill") -> None:
+def three_seeds(config: Config, variant: str, values: tuple[float, float, float], stage: Declared = "distill") -> None:
     for seed, value in enumerate(values):
         replica = f"mine{variant}" + (f".seed{seed}" if seed else "")
         evaluated(config, replica, stage, value, seed)
@@ -155,7 +155,7 @@ def test_a_curve_has_its_points_with_their_spread(config: Config) -> None:
     figure = draw(path)
     assert figure is not None
     (line,) = figure.axes[0].get_lines()[:1]
-    assert list(line.get_ydata()) == [30, 20, 12]  # type: ignore[arg-type]
+    assert np.asarray(line.get_ydata()).tolist() == [30, 20, 12]
     assert "MACs" in figure.get_supxlabel()
     assert figure.axes[0].get_ylabel() == "FID ↓"
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gancomp.config import values as config
-from gancomp.report.metrics import BY_KEY, METRICS, beside, led_by
+from gancomp.report.metrics import BY_KEY, METRICS, Metric, beside, led_by
 from gancomp.report.records import Scores
 
 
@@ -19,8 +19,8 @@ def test_every_metric_that_can_be_declared_has_an_entry_and_a_score() -> None:
 
 
 @given(st.sampled_from(METRICS), st.floats(-1, 1), st.floats(-1, 1))
-def test_the_better_value_costs_less(metric: object, a: float, b: float) -> None:
-    assert (metric.cost(a) < metric.cost(b)) == ((a > b) if metric.direction == "higher" else (a < b))  # type: ignore[attr-defined]
+def test_the_better_value_costs_less(metric: Metric, a: float, b: float) -> None:
+    assert (metric.cost(a) < metric.cost(b)) == ((a > b) if metric.direction == "higher" else (a < b))
 
 
 @pytest.mark.parametrize("key", sorted(BY_KEY))

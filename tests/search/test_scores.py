@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -253,8 +254,8 @@ def test_scores_from_before_there_was_a_checksum_are_read(
 def test_statistics_of_other_pictures_are_refused(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     init = Pictures.__init__
 
-    def renamed(self: Pictures, *arguments: object, **named: object) -> None:
-        init(self, *arguments, **named)  # type: ignore[arg-type]
+    def renamed(self: Pictures, *arguments: Any, **named: Any) -> None:
+        init(self, *arguments, **named)
         self.data_hash = "f" * 64
 
     monkeypatch.setattr(Pictures, "__init__", renamed)

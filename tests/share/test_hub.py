@@ -44,8 +44,8 @@ def test_nothing_is_unpickled(hub: Hub, tmp_path: Path) -> None:
     """A repository with only pickles has nothing to load, and a pickle named model.safetensors is refused."""
 
     class Harmful:
-        def __reduce__(self) -> tuple[object, tuple[str]]:
-            return Path.touch, (tmp_path / "ran",)  # type: ignore[return-value]
+        def __reduce__(self) -> tuple[object, tuple[Path]]:
+            return Path.touch, (tmp_path / "ran",)
 
     harmful = pickle.dumps(Harmful())
     push({"model.pth": harmful}, "hub:me/pickled")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tiny_run import EXPERIMENT, Workspace, train
@@ -74,11 +75,11 @@ def test_a_disk_that_fills_while_training(
     disk = small_disk(workspace.resume("distill"))
     state, save, saved = disk.folder / "state.pt", loop.save_state, []
 
-    def save_state(*arguments: object) -> None:
+    def save_state(*arguments: Any) -> None:
         if len(saved) == 3:
             saved.append(state.read_bytes())
             disk.fill()
-        save(*arguments)  # type: ignore[arg-type]
+        save(*arguments)
         saved.append(state.read_bytes())
 
     monkeypatch.setattr(loop, "save_state", save_state)

@@ -31,7 +31,8 @@ SMALL: Widths = (1, 2, 1, 2, 2, 1, 1, 2)
 
 
 def spec(widths: int | Widths) -> GeneratorSpec:
-    return GeneratorSpec(family="spade", upsampling="normal", widths=widths, size=SIDE, in_channels=LABELS)  # type: ignore[arg-type]
+    written = {"family": "spade", "upsampling": "normal", "widths": widths, "size": SIDE, "in_channels": LABELS}
+    return GeneratorSpec.model_validate(written)
 
 
 def perceptual(fake: Tensor, real: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ import shlex
 import shutil
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import typer
@@ -158,7 +159,8 @@ def test_every_planned_command_is_one_that_gancomp_understands(fresh: Workspace)
     stages = {"search": "scores", "merge": "scores", "select": "search", "slim": "export"}
     files = [fresh.folder / "config.yaml", fresh.folder / "config/tiny.yaml"]
     config = load(files, {"experiments": {"tiny": {"seed": 7}}})
-    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    group: Any = typer.main.get_command(app)
+    commands = group.commands
     plan = fresh.plan("--configfile", "config/tiny.yaml", *overriding("tiny: {seed: 7}"))
     assert len(plan.commands) == sum((EVERYTHING | {"search": TINY.search.shards}).values())
     for line in plan.commands:

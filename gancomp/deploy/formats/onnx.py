@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -52,17 +53,24 @@ def to_onnx(generator: Generator, precision: Precision, dynamic: bool) -> Progra
     proto = onnx_ir.to_proto(model)
     run, _ = on_onnxruntime(proto.SerializeToString())
 
+    return Program(
+        run,
+        _writer(model),
+        {"torch": torch.__version__, "opset": str(model.opset_imports[""]), "onnxruntime": onnxruntime.__version__},
+        model=proto,
+    )
+
+
+def _writer(model: Any) -> Callable[[Path, str], None]:
+    """Writes *model* (onnx_ir.Model) with its metadata; equal arguments give equal bytes."""
+    import onnx_ir
+
     def write(out: Path, about: str) -> None:
         model.metadata_props[HEADER_KEY] = about
         with atomic(out) as temporary:
             temporary.write_bytes(onnx_ir.to_proto(model).SerializeToString(deterministic=True))
 
-    return Program(
-        run,
-        write,
-        {"torch": torch.__version__, "opset": str(model.opset_imports[""]), "onnxruntime": onnxruntime.__version__},
-        model=proto,
-    )
+    return write
 
 
 def to_int8(generator: Generator, calibration: Pixels) -> Program:
@@ -96,9 +104,4 @@ def to_int8(generator: Generator, calibration: Pixels) -> Program:
         content = quantised.read_bytes()
     run, _ = on_onnxruntime(content)
 
-    def write(out: Path, about: str) -> None:
-        model.metadata_props[HEADER_KEY] = about
-        with atomic(out) as temporary:
-            temporary.write_bytes(onnx_ir.to_proto(model).SerializeToString(deterministic=True))
-
-    return Program(run, write, whole.versions | {"calibration_pictures": str(len(calibration))})
+    return Program(run, _writer(model), whole.versions | {"calibration_pictures": str(len(calibration))})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gancomp.elastic.layouts import Layout, equal_parts, freeze, join, length
+from gancomp.elastic.layouts import Layout, equal_parts, freeze, join, length, single
 from gancomp.elastic.tape import Call, Constant, Value, Weight
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def convolution(groups: Groups, call: Call) -> None:
         groups.freeze_read(call, f"the weights of {call.place} are computed")
         return
     if inputs is None:
-        inputs = groups.fixed(weight.shape[0] if transposed else weight.shape[1] * count, "what it reads is fixed")
+        inputs = single(weight.shape[0] if transposed else weight.shape[1] * count, "what it reads is fixed")
     channels = written.shape[1]
     if count > 1 and count == x.shape[1]:
         # Depthwise: its channels are the input's.
@@ -35,13 +35,13 @@ def convolution(groups: Groups, call: Call) -> None:
     elif count > 1:
         part = equal_parts(inputs, count, f"{call.place} has {count} groups that do not fit")
         if length(part) * count != length(inputs):
-            part = groups.fixed(length(inputs) // count, f"{call.place} has {count} groups that do not fit")
-        own: Layout = groups.made(channels // count)
+            part = single(length(inputs) // count, f"{call.place} has {count} groups that do not fit")
+        own: Layout = single(channels // count)
         outputs = own * count
         groups.govern(weight, 0, part * count if transposed else outputs)
         groups.govern(weight, 1, own if transposed else part)
     else:
-        outputs = groups.made(channels)
+        outputs = single(channels)
         groups.govern(weight, 1 if transposed else 0, outputs)
         groups.govern(weight, 0 if transposed else 1, inputs)
     # A weight that is used twice may have had its outputs' layout before.
@@ -61,10 +61,10 @@ def linear(groups: Groups, call: Call) -> None:
     if not isinstance(weight, Weight):
         groups.freeze_read(call, f"the weights of {call.place} are computed")
         return
-    outputs = groups.made(weight.shape[0])
+    outputs = single(weight.shape[0])
     groups.producers.append((call, outputs))
     groups.govern(weight, 0, outputs)
-    groups.govern(weight, 1, dims.get(last) or groups.fixed(weight.shape[1], "what it reads is fixed"))
+    groups.govern(weight, 1, dims.get(last) or single(weight.shape[1], "what it reads is fixed"))
     if isinstance(bias, Weight):
         groups.govern(bias, 0, outputs)
     groups.values[call.outputs[0]] = {**{dim: own for dim, own in dims.items() if dim != last}, last: outputs}

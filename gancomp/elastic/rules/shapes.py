@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from math import prod
 from typing import TYPE_CHECKING
 
-from gancomp.elastic.layouts import Dims, divided, equal_parts, freeze, join
+from gancomp.elastic.layouts import Dims, divided, equal_parts, freeze, join, single
 from gancomp.elastic.tape import Call, Value
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def cat(groups: Groups, call: Call) -> None:
             result[at] = [
                 piece
                 for tensor, layout in zip(tensors, own, strict=True)
-                for piece in layout or groups.fixed(tensor.shape[at], f"{call.place} joins a fixed tensor")
+                for piece in layout or single(tensor.shape[at], f"{call.place} joins a fixed tensor")
             ]
             continue
         layout = next(layout for layout in own if layout)
