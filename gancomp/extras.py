@@ -18,6 +18,7 @@ EXTRAS = {
     "coremltools": "mobile",
     "executorch": "mobile",
     "litert_torch": "mobile",
+    "torchao": "int8",
     "av": "video",
 }
 
@@ -27,11 +28,16 @@ def installed(module: str) -> bool:
     return find_spec(module) is not None
 
 
+def absent(module: str) -> GancompError:
+    """The error that *module*, of EXTRAS, is not here, which names the extra to install."""
+    return GancompError(f"{module} is not installed: pip install 'gancomp[{EXTRAS[module]}]'")
+
+
 def extra(module: str) -> Any:
-    """*module*, of EXTRAS; GancompError, which names the extra to install, where it is not here."""
+    """*module*, of EXTRAS; raises `absent` where it is not here."""
     try:
         return import_module(module)
     except ModuleNotFoundError as error:
         if error.name != module:
             raise
-        raise GancompError(f"{module} is not installed: pip install 'gancomp[{EXTRAS[module]}]'") from None
+        raise absent(module) from None

@@ -17,7 +17,15 @@ from gancomp import builders
 from gancomp.config.objective import Objective
 from gancomp.config.searching import Search
 from gancomp.config.strict import Strict
-from gancomp.config.training import DistillTraining, ImportableTraining, SupernetTraining, Teacher, Threshold, Training
+from gancomp.config.training import (
+    DistillTraining,
+    Finetuning,
+    ImportableTraining,
+    SupernetTraining,
+    Teacher,
+    Threshold,
+    Training,
+)
 from gancomp.config.values import Metric, Model, Precision, Seed, as_text
 from gancomp.errors import did_you_mean
 from gancomp.network import Network, read_description
@@ -171,7 +179,7 @@ class Experiment(Strict):
     supernet: SupernetTraining | None = None
     search: Search = Search()
     calibration: Calibration = Calibration()
-    finetune: Training = Training()
+    finetune: Finetuning = Finetuning()
     narrow: Training = Field(Training(), description="of the baselines trained from scratch")
     benchmark: Benchmark = Benchmark()
 

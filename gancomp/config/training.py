@@ -58,6 +58,14 @@ def steps_per_epoch(training: Training, pictures: int) -> int:
     return max(1, pictures // training.batch)
 
 
+class Finetuning(Training):
+    """Fine-tuning of the winner."""
+
+    quantise: Literal["int8"] | None = Field(
+        None, description="int8: simulate 8-bit weights and activations while training, for an int8 export"
+    )
+
+
 class GeneratorTraining(Training):
     """Training of a generator with its own widths: original, teacher, student."""
 

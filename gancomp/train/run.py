@@ -25,6 +25,7 @@ from gancomp.measure.memory import peak_bytes
 from gancomp.nets import build_generator, load_generator, load_weights, save_generator
 from gancomp.nets.discriminators import PatchDiscriminator, build_discriminator
 from gancomp.nets.generator import Generator
+from gancomp.nets.int8 import remove_int8
 from gancomp.nets.spectral import fold_spectral_norm
 from gancomp.objectives.distill import MappedGenerator
 from gancomp.objectives.perceptual import PerceptualLoss
@@ -327,4 +328,5 @@ def _as_left(recipe: Recipe) -> Generator:
     own = copy.deepcopy(network)
     assert isinstance(own, Generator)
     fold_spectral_norm(own)
+    remove_int8(own)
     return own

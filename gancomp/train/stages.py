@@ -11,7 +11,7 @@ import torch
 from gancomp import rng
 from gancomp.config.searching import budget_macs
 from gancomp.config.settings import Config
-from gancomp.config.training import DistillTraining, ImportableTraining, SupernetTraining, Threshold
+from gancomp.config.training import DistillTraining, Finetuning, ImportableTraining, SupernetTraining, Threshold
 from gancomp.convert.discriminators import load_discriminator
 from gancomp.convert.generators import load_original
 from gancomp.data.datasets import Pictures, to_float
@@ -23,6 +23,7 @@ from gancomp.errors import GancompError
 from gancomp.measure.macs import profile
 from gancomp.nets import build_generator, load_generator
 from gancomp.nets.generator import Generator
+from gancomp.nets.int8 import add_int8, remove_int8
 from gancomp.nets.spade import SpadeGenerator
 from gancomp.nets.spectral import add_spectral_norm, fold_spectral_norm
 from gancomp.pipeline.checkpoints import save_tensors
@@ -209,10 +210,20 @@ def train_supernet(config: Config, experiment: str, machine: Machine = ANY_MACHI
 
 
 def train_finetuned(config: Config, experiment: str, machine: Machine = ANY_MACHINE) -> None:
-    """The winner, fine-tuned by Eq. 4 at its own widths on all training pictures."""
+    """The winner, fine-tuned by Eq. 4 at its own widths on all training pictures; by int8 numbers where asked for."""
     run = StageRun(config, experiment, "finetune", machine)
+    settings = run.training
+    assert isinstance(settings, Finetuning)
     teacher = load_generator(run.upstream("teacher"))
-    train_student(run, load_student(run, "subnet", teacher), teacher, "subnet")
+    student = load_student(run, "subnet", teacher)
+    if settings.quantise:
+        add_int8(student.generator)
+
+    def unrounded(notes: dict[str, Any]) -> dict[str, Any]:
+        remove_int8(student.generator)
+        return {}
+
+    train_student(run, student, teacher, "subnet", after=unrounded)
 
 
 @torch.inference_mode()

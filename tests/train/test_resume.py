@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from tiny_run import TRAINS, Workspace, one_thread, train
 
+from gancomp.pipeline.checkpoints import load_tensors
 from gancomp.pipeline.files import read_json
 from gancomp.train.pix2pix import Pix2pix
 from gancomp.train.student import Student
@@ -32,6 +34,7 @@ MOMENTS = (
     "while the state is removed",
 )
 BF16 = {"precision": "bf16"}
+INT8 = {"finetune": {"quantise": "int8"}}
 MOVED = "moved"
 #: One stage is killed three times, after so many seconds.
 OFTEN, SECONDS = "over and over", (0.15, 0.3, 0.45)
@@ -65,6 +68,7 @@ def killed(finished: Workspace, tmp_path_factory: pytest.TempPathFactory) -> dic
     made |= {moment: to_kill(finished, root / moment, "distill", moment) for moment in MOMENTS}
     made[MOVED] = to_kill(finished, root / MOVED, "narrow", "between saves")
     made["bf16"] = to_kill(finished, root / "bf16", "distill", "between saves", **BF16)
+    made["int8"] = to_kill(finished, root / "int8", "finetune", "between saves", **INT8)
     often = to_kill(finished, root / OFTEN, "supernet", OFTEN)
     again = {name: often.job[name] for name in ("folder", "stage", "settings")}
 
@@ -159,6 +163,17 @@ def test_killed_in_bf16(killed: dict[str, Killed], finished: Workspace, workspac
     same(own.stage("distill"), workspace.stage("distill"))
     losses = [contents(stage)["log.csv"] for stage in (own.stage("distill"), finished.stage("distill"))]
     assert losses[0] != losses[1]
+
+
+def test_killed_while_it_simulates_int8(killed: dict[str, Killed], finished: Workspace, workspace: Workspace) -> None:
+    """The ranges that it saw are a part of its state, and not of what it leaves behind."""
+    train(workspace.config(**INT8), "finetune")
+    resume(killed["int8"], **INT8)
+    own, without = killed["int8"].workspace.stage("finetune"), finished.stage("finetune")
+    same(own, workspace.stage("finetune"))
+    tensors, plain = (load_tensors(stage / "model.safetensors")[0] for stage in (own, without))
+    assert tensors.keys() == plain.keys()
+    assert any(not torch.equal(tensors[name], plain[name]) for name in plain)
 
 
 def test_killed_over_and_over(killed: dict[str, Killed], finished: Workspace) -> None:

@@ -421,6 +421,18 @@ def test_snapshots_are_the_generator_on_the_way(workspace: Workspace, monkeypatc
     assert load_generator(files[0]).spec == load_generator(workspace.stage("distill") / "model.safetensors").spec
 
 
+def test_snapshots_of_a_training_by_int8_numbers_are_plain(workspace: Workspace) -> None:
+    config = workspace.config(finetune={"quantise": "int8", "snapshots": 2})
+    train(config, "finetune")
+    files = [*(workspace.stage("finetune") / "snapshots").iterdir(), workspace.stage("finetune") / "model.safetensors"]
+    before = load_generator(workspace.stage("subnet") / "model.safetensors").state_dict()
+    assert len(files) == 2
+    for file in files:
+        own = load_generator(file).state_dict()
+        assert own.keys() == before.keys()
+        assert any(not torch.equal(own[name], value) for name, value in before.items())
+
+
 def test_the_best_of_the_snapshots_is_told_beside_the_last(workspace: Workspace) -> None:
     from gancomp.measure.evaluate import evaluate
     from gancomp.report.records import Evaluation

@@ -135,6 +135,24 @@ def test_odd_paths(tmp_path: Path) -> None:
     assert [words[words.index("--configfile") + 3] for words in trained] == [other.name]
 
 
+def test_int8_without_what_simulates_it_stops_the_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything is trained; where the fine-tuned generator is there already, nothing is in the way."""
+    workspace = own_pictures(tmp_path / "own", "pictures")
+    given = {"experiments": {EXPERIMENT_OF_OWN: {"finetune": {"quantise": "int8"}}}}
+    (workspace.folder / "given.yaml").write_text(yaml.safe_dump(given))
+    files = "--configfile", "config.yaml", "given.yaml"
+    assert workspace.snakemake("--dry-run", *files).status == 0
+    hidden = tmp_path / "hidden"
+    hidden.mkdir()
+    (hidden / "sitecustomize.py").write_text('import sys\nsys.modules["torchao"] = None\n')
+    monkeypatch.setenv("PYTHONPATH", str(hidden))
+    refused = workspace.snakemake("--dry-run", *files)
+    assert refused.status == 1
+    assert f"experiments.{EXPERIMENT_OF_OWN}.finetune.quantise: torchao is not installed: pip install" in refused.text
+    workspace.pretend_finished(*files[:2])
+    assert workspace.snakemake("--dry-run", *files).status == 0
+
+
 def test_weights_that_are_not_there_stop_the_plan(tmp_path: Path) -> None:
     """With the key; where they are there, they are what the jobs that look through them need."""
     workspace = own_pictures(tmp_path / "own", "pictures")

@@ -25,6 +25,7 @@ from gancomp.pipeline.stages import COMPARED, MEASURED, STAGES, TRAININGS, stage
 from gancomp.pipeline.places import folder, owner
 from gancomp.config.study import JOINT, resolve, runs_of
 from gancomp.errors import GancompError
+from gancomp.extras import absent, installed
 
 TRAINED = tuple(stage for stage in TRAININGS if stage != "scratch")
 SCORED = (*COMPARED, "teacher", "distill", "scratch")  # all stages that can be evaluated
@@ -272,6 +273,14 @@ def given_to_choose_by(wildcards):
     """Input function: those of the metric that the search chooses by."""
     chosen = given(given_weights, wildcards.experiment).get(CONFIG.experiments[wildcards.experiment].metric)
     return [local(str(file)) for file in chosen.files] if chosen else []
+
+
+def what_simulates(wildcards):
+    """Input function, of no file: a fine-tuning by int8 numbers stops the plan where torchao is not installed."""
+    there = Path("results") / wildcards.experiment / "finetune" / "model.safetensors"
+    if CONFIG.experiments[wildcards.experiment].finetune.quantise and not installed("torchao") and not there.is_file():
+        raise WorkflowError(f"experiments.{wildcards.experiment}.finetune.quantise: {absent('torchao')}")
+    return []
 
 
 @cache

@@ -128,6 +128,7 @@ rule finetune:
         subnet=from_stage("subnet", "model.safetensors"),
         discriminator=from_stage("subnet", "discriminator.safetensors"),
         maps=from_stage("subnet", "maps.safetensors"),
+        simulating=what_simulates,
     output:
         "results/{experiment}/finetune/model.safetensors",
         "results/{experiment}/finetune/config.json",
