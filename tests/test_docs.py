@@ -27,7 +27,7 @@ OF_OTHER_WORK = {
     *("profile", "judge", "perceptual", "lpips", "convert", "compress", "cost", "groups", "init", "card", "push"),
     *("halve", "evolve", "scratch", "paper", "comparison", "vote-page", "votes", "space"),
     *("compare", "watch", "tensorboard", "times"),
-    *("export", "apply", "web-runtime", "demo-page", "demo", "explore", "latency", "subnet-latency"),
+    *("export", "apply", "web-runtime", "demo-page", "demo", "explore", "latency", "subnet-latency", "sensitivity"),
 }
 #: Of the openmoji emoji, those with an outline that is not one flat colour.
 TRAIN_1, TRAIN_2, VAL = 1578, 277, 313

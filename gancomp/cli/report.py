@@ -114,6 +114,13 @@ experiment_command(
 )
 
 
+experiment_command(
+    "sensitivity",
+    "gancomp.measure.sensitivity:measure_sensitivity",
+    "Measure and draw how much each convolution loses by computing in int8.",
+)
+
+
 @app.command("subnet-latency")
 def subnet_latency(
     experiment: ExperimentName,

@@ -44,7 +44,7 @@ from gancomp.pipeline.places import model_of
 from gancomp.pipeline.progress import Progress
 from gancomp.pipeline.provenance import provenance
 from gancomp.pipeline.stages import generator_spec
-from gancomp.report.records import RuntimeRow, Runtimes, SampledLatency
+from gancomp.report.records import RuntimeRow, Runtimes, SampledLatency, Scores
 from gancomp.report.runtimes import write_report
 
 Network = Literal["original", "compressed"]
@@ -84,7 +84,7 @@ def measure_runtimes(config: Config, experiment: str) -> None:
     """`latency/latency.json`: original and compressed generator on every runtime that is here.
 
     A runtime that cannot run a network is a row that says why. Pictures in other numbers than fp32 are compared with
-    PyTorch's, and FID is measured of the compressed ones.
+    PyTorch's, and FID and KID are measured of the compressed ones.
     """
     extra("openvino")  # it is among what is compared: told before the others are measured
     settings = config.experiments[experiment]
@@ -106,12 +106,10 @@ def measure_runtimes(config: Config, experiment: str) -> None:
         for job in jobs:
             rows.append(_measured(job, sources[job.network], real))
             progress.advance(1, f"{job.network}, {job.runtime}")
-    fids: dict[tuple[str, str], float] = {
+    scored: dict[tuple[str, str], Scores] = {
         (job.runtime, job.precision): validation.score(
-            _maker(open_job(job), validation), f"FID of {job.runtime}, {job.precision}"
-        )[0]
-        .scores()
-        .fid
+            _maker(open_job(job), validation), f"scores of {job.runtime}, {job.precision}"
+        )[0].scores()
         for job in jobs
         if job.network == "compressed" and job.runtime != "torch.compile" and job.threads == _cores()
     }
@@ -123,8 +121,8 @@ def measure_runtimes(config: Config, experiment: str) -> None:
         warmup=settings.benchmark.warmup,
         runs=settings.benchmark.runs,
         rows=tuple(
-            row.model_copy(update={"fid": fids.get((row.runtime, row.precision))})
-            if row.network == "compressed"
+            row.model_copy(update={"fid": scores.fid, "kid": scores.kid})
+            if row.network == "compressed" and (scores := scored.get((row.runtime, row.precision)))
             else row
             for row in rows
         ),

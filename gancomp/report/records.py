@@ -198,6 +198,7 @@ class RuntimeRow(Record):
     peak_rss_bytes: Count | None = None
     difference: Apart | None = None
     fid: float | None = None
+    kid: float | None = None
     failed: str = ""
 
 

@@ -13,11 +13,12 @@ from gancomp.report.style import BLACK, PAGE, VERMILION, save, style
 
 COLUMNS = (
     "network", "runtime", "precision", "threads", "macs", "params", "mean_ms", "median_ms", "p95_ms", "std_ms",
-    "peak_rss_bytes", "times_same_runtime", "times_pytorch", "max_8_bit_steps", "mean_8_bit_steps", "fid", "failed",
+    "peak_rss_bytes", "times_same_runtime", "times_pytorch", "max_8_bit_steps", "mean_8_bit_steps", "fid", "kid",
+    "failed",
 )  # fmt: skip
 HEADS = (
     "", "Runtime", "Precision", "Threads", "Median, ms", "Mean", "p95", "Peak memory, MB", "× original, same runtime",
-    "× original, PyTorch", "8-bit steps from PyTorch: mean", "max", "FID",
+    "× original, PyTorch", "8-bit steps from PyTorch: mean", "max", "FID", "KID × 10³",
 )  # fmt: skip
 
 
@@ -61,6 +62,7 @@ def _csv_row(record: Runtimes, row: RuntimeRow) -> dict[str, object]:
         "max_8_bit_steps": "" if apart is None else f"{apart.max:.4f}",
         "mean_8_bit_steps": "" if apart is None else f"{apart.mean:.5f}",
         "fid": "" if row.fid is None else f"{row.fid:.4f}",
+        "kid": "" if row.kid is None else f"{row.kid:.6f}",
         "failed": row.failed,
     }
 
@@ -101,6 +103,7 @@ def _cells(record: Runtimes, row: RuntimeRow) -> list[str]:
         "" if apart is None else f"{apart.mean:.3f}",
         "" if apart is None else f"{apart.max:.2f}",
         "" if row.fid is None else f"{row.fid:.1f}",
+        "" if row.kid is None else f"{1e3 * row.kid:.2f}",
     ]
 
 

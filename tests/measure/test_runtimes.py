@@ -30,7 +30,7 @@ def test_rows_of_real_runtimes(workspace: Workspace, monkeypatch: pytest.MonkeyP
         assert row.latency_ms is not None
         assert row.latency_ms.min <= row.latency_ms.median <= row.latency_ms.p95
         assert row.peak_rss_bytes > 10_000_000
-        assert (row.fid is not None) == (row.network == "compressed")
+        assert (row.fid is not None) == (row.kid is not None) == (row.network == "compressed")
     exact, _, int8 = record.rows[3:]
     assert exact.difference.max == 0
     assert int8.difference.mean > 0

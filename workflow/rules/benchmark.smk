@@ -68,6 +68,25 @@ rule latency:
         "gancomp latency {wildcards.experiment} {params.options} 2>&1 | tee {log:q}"
 
 
+rule sensitivity:
+    input:
+        manifest=from_data("manifest.json"),
+        model="results/{experiment}/export/model.safetensors",
+    output:
+        multiext("results/{experiment}/latency/sensitivity", ".csv", ".svg", ".png"),
+    log:
+        "results/{experiment}/logs/sensitivity.log",
+    benchmark:
+        "results/{experiment}/logs/sensitivity.tsv"
+    threads: HEAVY
+    resources:
+        mem_mb=6000,
+    params:
+        options=options,
+    shell:
+        "gancomp sensitivity {wildcards.experiment} {params.options} 2>&1 | tee {log:q}"
+
+
 # Times of the jobs that have run; does not run any.
 rule times:
     input:
