@@ -74,6 +74,8 @@ def check_model(where: str, experiment: Experiment, dataset: DatasetBase) -> Non
             f"{where}.objective.distillation: {experiment.objective.distillation} and terms need pairs or "
             "pseudo-pairs; use intermediate without terms"
         )
+    if own_objective and experiment.finetune.terms:
+        raise ValueError(f"{where}.finetune.terms: needs pairs or pseudo-pairs; remove it")
     if experiment.students:
         _check_objective(where, experiment)
     if own_objective and experiment.supernet and experiment.supernet.sampler != "uniform":
@@ -102,6 +104,13 @@ def _check_objective(where: str, experiment: Experiment) -> None:
     weights = weights_of(objective)
     if not weights:
         raise ValueError(f"{where}.objective: no term has a weight, so students would learn nothing")
+    if other := [term for term in experiment.finetune.terms or {} if term not in weights]:
+        raise ValueError(
+            f"{where}.finetune.terms: {other[0]} is no term of the objective, so earlier stages do not prepare it; "
+            f"give it a weight in {where}.objective.terms, or remove it"
+        )
+    if not weights_of(objective.reweighed(experiment.finetune.terms)):
+        raise ValueError(f"{where}.finetune.terms: no term has a weight, so the winner would learn nothing")
     if not objective.online:
         return
     family = experiment.generator.family

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -75,6 +76,10 @@ class Objective(Strict):
     def online(self) -> bool:
         """Whether the teachers train together with the student."""
         return self.distillation == "omgd" and self.omgd.teachers != "frozen"
+
+    def reweighed(self, terms: Mapping[Term, float] | None) -> Objective:
+        """The same with other weights of *terms*."""
+        return self.model_copy(update={"terms": {**self.terms, **terms}}) if terms else self
 
     @property
     def looks(self) -> bool:

@@ -16,6 +16,8 @@ from pydantic import (
 
 from gancomp.config.searching import checked_budget
 from gancomp.config.strict import Strict
+from gancomp.config.values import NonNegative
+from gancomp.objectives.recipes import Term
 from gancomp.spec import (
     Block,
     Hidden,
@@ -63,6 +65,9 @@ class Finetuning(Training):
 
     quantise: Literal["int8"] | None = Field(
         None, description="int8: simulate 8-bit weights and activations while training, for an int8 export"
+    )
+    terms: dict[Term, NonNegative] | None = Field(
+        None, description="other weights of the objective's terms while fine-tuning, such as {gan: 10}; 0: without it"
     )
 
 

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from gancomp import ranks, rng
 from gancomp.config.experiment import Experiment
+from gancomp.config.objective import Objective
 from gancomp.config.settings import Config
-from gancomp.config.training import ImportableTraining, Training
+from gancomp.config.training import Finetuning, ImportableTraining, Training
 from gancomp.data.calibration import calibration_batches
 from gancomp.data.datasets import Pictures
 from gancomp.elastic.calibrate import calibrate, has_batch_statistics
@@ -104,6 +105,12 @@ class StageRun:
         section: Training = getattr(self.settings, READS[self.stage].section)
         return section
 
+    @property
+    def objective(self) -> Objective:
+        """What the stage's students minimise."""
+        training = self.training
+        return self.settings.objective.reweighed(training.terms if isinstance(training, Finetuning) else None)
+
     def upstream(self, stage: str, name: str = "model.safetensors") -> Path:
         """A file of another stage, from the experiment that owns it; GancompError if it is not there yet, or holds the
         generator of another stage."""
@@ -159,7 +166,7 @@ class StageRun:
 
     def look(self) -> Look | None:
         """Features of pictures by the perceptual network, where the objective's terms ask for them."""
-        if not self.settings.objective.looks:
+        if not self.objective.looks:
             return None
         perceptual = self.perceptual()
 

@@ -38,7 +38,7 @@ def train_student(
 
     The result of *before* is passed to *after*, which computes metrics.
     """
-    objective, training = run.settings.objective, run.training
+    objective, training = run.objective, run.training
     _tell_what_teaches_nothing(run)
     _freeze_unused(student, objective)
     if objective.online:
@@ -77,7 +77,7 @@ def _train_online(
     """OMGD: a teacher like *teacher* and one deeper than the student, which are trained, too; from scratch, or from an
     earlier student's training."""
     inherited = None if previous == "teacher" else previous
-    objective, training, look = run.settings.objective, run.training, run.look()
+    objective, training, look = run.objective, run.training, run.look()
     discriminator: nn.Module
     teachers: dict[str, nn.Module]
     recipe: Recipe
@@ -102,7 +102,7 @@ def _train_online(
 
 
 def _tell_what_teaches_nothing(run: StageRun) -> None:
-    if "ka" in weights_of(run.settings.objective) and run.training.batch // ranks.count() == 1:
+    if "ka" in weights_of(run.objective) and run.training.batch // ranks.count() == 1:
         print(
             f"{run.stage}: kernel alignment of one picture is always 1, so it teaches nothing at {run.stage}.batch: 1; "
             "give each device a batch of several"

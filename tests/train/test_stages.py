@@ -398,6 +398,10 @@ def test_the_file_of_another_stage_is_refused(workspace: Workspace, stage: str, 
 # --- snapshots ---------------------------------------------------------------------------------
 
 
+#: What fine-tuning's own settings do not change.
+STAGES_BEFORE_FINETUNING = ("original", "teacher", "distill", "supernet", "scores", "search", "subnet", "narrow")
+
+
 def test_snapshots_are_the_generator_on_the_way(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each as it was then, whether or not the training was stopped in between; the last is the stage's own."""
     config = workspace.config(distill={"snapshots": 5})
@@ -419,6 +423,37 @@ def test_snapshots_are_the_generator_on_the_way(workspace: Workspace, monkeypatc
         kept = load_generator(file).state_dict()
         assert all(torch.equal(kept[name], tensor) for name, tensor in seen[int(file.stem)].items())
     assert load_generator(files[0]).spec == load_generator(workspace.stage("distill") / "model.safetensors").spec
+
+
+def test_fine_tuning_may_weigh_the_terms_otherwise(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other weights there alone, so that what comes before it is not trained anew."""
+    config = workspace.config(finetune={"terms": {"gan": 10, "distill": 0}})
+    for stage in STAGES_BEFORE_FINETUNING:
+        assert signature(config, EXPERIMENT, stage) == signature(workspace.config(), EXPERIMENT, stage)
+    assert signature(config, EXPERIMENT, "finetune") != signature(workspace.config(), EXPERIMENT, "finetune")
+    seen: dict[str, dict[str, float]] = {}
+    steps = Student.step
+
+    def step(own: Student, *args: Any) -> dict[str, torch.Tensor]:
+        seen.setdefault(stage, dict(own.weights))
+        return steps(own, *args)
+
+    monkeypatch.setattr(Student, "step", step)
+    for stage in ("distill", "finetune"):
+        train(config, stage)
+    assert seen == {"distill": {"gan": 1, "recon": 100, "distill": 1}, "finetune": {"gan": 10, "recon": 100}}
+
+
+@pytest.mark.parametrize(
+    ("terms", "why"),
+    [
+        ({"gram": 1}, "gram is no term of the objective"),
+        ({"gan": 0, "recon": 0, "distill": 0}, "no term has a weight, so the winner would learn nothing"),
+    ],
+)
+def test_fine_tuning_can_compute_its_terms(workspace: Workspace, terms: dict[str, float], why: str) -> None:
+    with pytest.raises(GancompError, match=f"experiments.{EXPERIMENT}.finetune.terms: {why}"):
+        workspace.config(finetune={"terms": terms})
 
 
 def test_snapshots_of_a_training_by_int8_numbers_are_plain(workspace: Workspace) -> None:
