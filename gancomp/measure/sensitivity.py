@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import nn
 
 from gancomp.config.settings import Config
 from gancomp.deploy.formats import CALIBRATION_PICTURES, Differences, real_inputs
 from gancomp.deploy.runtimes import Pixels, Run, on_pytorch
 from gancomp.nets import load_generator
 from gancomp.nets.generator import Generator
-from gancomp.nets.int8 import add_int8, quantised, switch_int8
+from gancomp.nets.int8 import add_int8, calibrate_int8, quantised, switch_int8
 from gancomp.pipeline import paths
 from gancomp.pipeline.progress import Progress
 from gancomp.report.sensitivity import ALL, Sensitivity, write_report
@@ -44,17 +43,12 @@ def sensitivity_of(generator: Generator, calibration: Pixels, real: Pixels, titl
     add_int8(generator)
     layers = dict(quantised(generator))
 
-    def switch(chosen: list[nn.Module], *, observes: bool = False) -> None:
-        for layer in layers.values():
-            switch_int8(layer, rounds=layer in chosen, observes=observes)
-
-    switch([], observes=True)
-    with torch.inference_mode():
-        generator(torch.from_numpy(calibration))
+    calibrate_int8(generator, torch.from_numpy(calibration))
     found = []
     with Progress(f"sensitivity {title}", len(layers) + 1, "layers") as progress:
         for name, chosen in [*((name, [layer]) for name, layer in layers.items()), (ALL, list(layers.values()))]:
-            switch(chosen)
+            for layer in layers.values():
+                switch_int8(layer, rounds=layer in chosen, observes=False)
             apart = Differences.between(_in_turn(plain), run, real)
             found.append(Sensitivity(name, apart.mean, apart.max))
             progress.advance(1)

@@ -16,6 +16,9 @@ from gancomp.nets import Generator
 from gancomp.pipeline.checkpoints import HEADER_KEY
 from gancomp.pipeline.files import atomic
 
+#: What int8 is for; all else stays in floating point.
+CONVOLUTIONS = ("Conv", "ConvTranspose")
+
 
 def exported_onnx(generator: Generator) -> Any:
     """*generator* as an `onnx.ModelProto`, in fp32 and of its own size, compared with nothing."""
@@ -74,7 +77,11 @@ def _writer(model: Any) -> Callable[[Path, str], None]:
 
 
 def to_int8(generator: Generator, calibration: Pixels) -> Program:
-    """Static quantisation of the convolutions by ONNX Runtime's own tools: weights by channel, activations by range."""
+    """Static quantisation of the convolutions by ONNX Runtime's own tools: weights by channel, their inputs by range.
+
+    A range is the mean, over the *calibration*, of each input's smallest and largest value: that of all values would
+    leave the usual ones too few steps.
+    """
     import onnx_ir
     from onnxruntime.quantization import QuantType, quantize_static
 
@@ -97,8 +104,9 @@ def to_int8(generator: Generator, calibration: Pixels) -> Program:
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            # Normalisation stays in floating point: its sums are what 8 bits do not hold.
-            op_types_to_quantize=["Conv", "ConvTranspose"],
+            # Normalisation stays in floating point, and so does what it reads: its sums are what 8 bits do not hold.
+            op_types_to_quantize=list(CONVOLUTIONS),
+            extra_options={"CalibMovingAverage": True, "OpTypesToExcludeOutputQuantization": list(CONVOLUTIONS)},
         )
         model = onnx_ir.load(quantised)
         content = quantised.read_bytes()
