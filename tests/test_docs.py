@@ -81,7 +81,7 @@ def test_the_run_book_goes_through_every_stage() -> None:
         ("docs/data.md", 3),
         ("docs/checkpoints.md", 1),
         ("docs/study.md", 1),
-        ("docs/deploy.md", 1),
+        ("docs/deploy.md", 2),
         ("docs/metrics.md", 1),
     ],
 )
