@@ -38,11 +38,12 @@ class QuantisedConvTranspose2d(nn.ConvTranspose2d, _Quantised):
     """The same of a transposed convolution."""
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
-        if output_size is not None:
-            raise NotImplementedError("output_size: generators leave it to output_padding")
-        assert not isinstance(self.padding, str)
+        assert not isinstance(self.padding, str)  # torch refuses it in a transposed convolution
+        padding = self._output_padding(
+            x, output_size, list(self.stride), list(self.padding), list(self.kernel_size), 2, list(self.dilation)
+        )
         weight = _through(self.quantise_weight, self.weight)
-        shape = self.stride, self.padding, self.output_padding, self.groups, self.dilation
+        shape = self.stride, self.padding, padding, self.groups, self.dilation
         return nn.functional.conv_transpose2d(_through(self.quantise_input, x), weight, self.bias, *shape)
 
 

@@ -45,12 +45,18 @@ def rounded_weights(weight: np.ndarray, axis: int) -> np.ndarray:
     return np.round(weight / step) * step
 
 
-@pytest.mark.parametrize("kind", LAYERS)
-def test_a_convolution_computes_with_rounded_numbers(kind: str) -> None:
+def plain_and_simulated(kind: str) -> tuple[nn.Module, nn.Sequential]:
+    """A layer of LAYERS, and one of the same weights that simulates int8."""
     torch.manual_seed(0)
     plain = LAYERS[kind]()
     simulated = nn.Sequential(copy.deepcopy(plain))
     add_int8(simulated)
+    return plain, simulated
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_a_convolution_computes_with_rounded_numbers(kind: str) -> None:
+    plain, simulated = plain_and_simulated(kind)
     x = pixels(2, plain.in_channels)
     made = simulated(x)
     by_formula = copy.deepcopy(plain)
@@ -64,16 +70,19 @@ def test_a_convolution_computes_with_rounded_numbers(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", LAYERS)
 def test_gradients_pass_as_if_nothing_were_rounded(kind: str) -> None:
-    torch.manual_seed(0)
-    plain = LAYERS[kind]()
-    simulated = nn.Sequential(copy.deepcopy(plain))
-    add_int8(simulated)
+    plain, simulated = plain_and_simulated(kind)
     simulated(pixels(2, plain.in_channels)).square().mean().backward()
     plain(pixels(2, plain.in_channels)).square().mean().backward()
     own = simulated[0].weight.grad
     assert own is not None
     assert plain.weight.grad is not None
     assert torch.nn.functional.cosine_similarity(own.flatten(), plain.weight.grad.flatten(), 0) > 0.99
+
+
+def test_a_transposed_convolution_makes_the_size_that_is_asked_for() -> None:
+    plain, simulated = plain_and_simulated("transposed")
+    x = pixels(2)
+    assert simulated[0](x, output_size=[33, 32]).shape == plain(x, output_size=[33, 32]).shape == (2, 5, 33, 32)
 
 
 SPECS = {

@@ -395,40 +395,17 @@ def test_the_file_of_another_stage_is_refused(workspace: Workspace, stage: str, 
         train(workspace.config(), stage)
 
 
-# --- snapshots ---------------------------------------------------------------------------------
+# --- fine-tuning --------------------------------------------------------------------------------
 
 
 #: What fine-tuning's own settings do not change.
-STAGES_BEFORE_FINETUNING = ("original", "teacher", "distill", "supernet", "scores", "search", "subnet", "narrow")
-
-
-def test_snapshots_are_the_generator_on_the_way(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each as it was then, whether or not the training was stopped in between; the last is the stage's own."""
-    config = workspace.config(distill={"snapshots": 5})
-    assert signature(config, EXPERIMENT, "distill") != signature(workspace.config(), EXPERIMENT, "distill")
-    seen: dict[int, dict[str, torch.Tensor]] = {}
-    steps = Student.step
-
-    def step(own: Student, *args: Any) -> dict[str, torch.Tensor]:
-        losses = steps(own, *args)
-        whole = own.networks["student"].generator.state_dict()
-        seen[4 * (len(seen) + 1)] = {name: tensor.clone() for name, tensor in whole.items()}
-        return losses
-
-    monkeypatch.setattr(Student, "step", step)
-    train(config, "distill")
-    files = sorted((workspace.stage("distill") / "snapshots").iterdir())
-    assert [int(file.stem) for file in files] == [8, 16, 24, 32], "of ten steps of four pictures"
-    for file in files:
-        kept = load_generator(file).state_dict()
-        assert all(torch.equal(kept[name], tensor) for name, tensor in seen[int(file.stem)].items())
-    assert load_generator(files[0]).spec == load_generator(workspace.stage("distill") / "model.safetensors").spec
+NOT_OF_FINETUNING = ("original", "teacher", "distill", "supernet", "scores", "search", "subnet", "narrow")
 
 
 def test_fine_tuning_may_weigh_the_terms_otherwise(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """Other weights there alone, so that what comes before it is not trained anew."""
     config = workspace.config(finetune={"terms": {"gan": 10, "distill": 0}})
-    for stage in STAGES_BEFORE_FINETUNING:
+    for stage in NOT_OF_FINETUNING:
         assert signature(config, EXPERIMENT, stage) == signature(workspace.config(), EXPERIMENT, stage)
     assert signature(config, EXPERIMENT, "finetune") != signature(workspace.config(), EXPERIMENT, "finetune")
     seen: dict[str, dict[str, float]] = {}
@@ -454,6 +431,32 @@ def test_fine_tuning_may_weigh_the_terms_otherwise(workspace: Workspace, monkeyp
 def test_fine_tuning_can_compute_its_terms(workspace: Workspace, terms: dict[str, float], why: str) -> None:
     with pytest.raises(GancompError, match=f"experiments.{EXPERIMENT}.finetune.terms: {why}"):
         workspace.config(finetune={"terms": terms})
+
+
+# --- snapshots ---------------------------------------------------------------------------------
+
+
+def test_snapshots_are_the_generator_on_the_way(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each as it was then, whether or not the training was stopped in between; the last is the stage's own."""
+    config = workspace.config(distill={"snapshots": 5})
+    assert signature(config, EXPERIMENT, "distill") != signature(workspace.config(), EXPERIMENT, "distill")
+    seen: dict[int, dict[str, torch.Tensor]] = {}
+    steps = Student.step
+
+    def step(own: Student, *args: Any) -> dict[str, torch.Tensor]:
+        losses = steps(own, *args)
+        whole = own.networks["student"].generator.state_dict()
+        seen[4 * (len(seen) + 1)] = {name: tensor.clone() for name, tensor in whole.items()}
+        return losses
+
+    monkeypatch.setattr(Student, "step", step)
+    train(config, "distill")
+    files = sorted((workspace.stage("distill") / "snapshots").iterdir())
+    assert [int(file.stem) for file in files] == [8, 16, 24, 32], "of ten steps of four pictures"
+    for file in files:
+        kept = load_generator(file).state_dict()
+        assert all(torch.equal(kept[name], tensor) for name, tensor in seen[int(file.stem)].items())
+    assert load_generator(files[0]).spec == load_generator(workspace.stage("distill") / "model.safetensors").spec
 
 
 def test_snapshots_of_a_training_by_int8_numbers_are_plain(workspace: Workspace) -> None:
