@@ -66,12 +66,15 @@ def kendall(a: Sequence[float], b: Sequence[float]) -> tuple[float, float, float
 
 
 def agreements(points: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
-    """τ between the scores on train-2 and each kind of validation score, for each metric."""
+    """τ between the scores on train-2 and each kind of validation score, for each metric, and that of MACs alone: what
+    ranking subnets by their size, without a search, would reach."""
     rows = []
     for metric in dict.fromkeys(point["metric"] for point in points):
         own = [point for point in points if point["metric"] == metric]
         for stage, told in AGAINST.items():
-            tau, low, high = kendall(*([float(point[key]) for point in own] for key in ("train2", stage)))
+            validated = [float(point[stage]) for point in own]
+            tau, low, high = kendall([float(point["train2"]) for point in own], validated)
+            by_size = kendalltau([-int(point["macs"]) for point in own], validated).statistic
             rows.append(
                 {
                     "metric": metric,
@@ -80,6 +83,7 @@ def agreements(points: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
                     "tau": f"{tau:.3f}",
                     "low": f"{low:.3f}",
                     "high": f"{high:.3f}",
+                    "macs_tau": f"{by_size:.3f}",
                 }
             )
     return rows
@@ -127,8 +131,8 @@ def draw(path: Path) -> Figure | None:
             colour = BLUE if stage != "scratch" else VERMILION
             axes[row][column].plot(x, y, linestyle="", marker="o", color=colour, ms=4)
             tau = taus[key, told]
-            interval = f"τ = {tau['tau']} [{tau['low']}, {tau['high']}]".replace("-", "−")
-            axes[row][column].set_title(f"{told}\n{interval}")
+            title = f"{told}\nτ = {tau['tau']} [{tau['low']}, {tau['high']}]; by MACs alone {tau['macs_tau']}"
+            axes[row][column].set_title(title.replace("-", "−"))
             axes[row][column].set_ylabel(f"{metric.head} {metric.arrow}, validation")
             axes[row][column].set_xlabel(f"{metric.head} {metric.arrow}, train-2")
     figure.supxlabel("x axis: in the once-for-all network; τ: Kendall's, with its 95% interval", fontsize=8)

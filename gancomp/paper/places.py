@@ -77,8 +77,8 @@ CURVES: dict[str, Curves] = {
 }
 
 
-#: The subnets for rank agreement: the best of each window of MACs, of the first role that the study has.
-RANKED = tuple(f"edges2shoes|cityscapes|maps.rank-{place}" for place in range(1, 9))
+#: The subnets for rank agreement: the best of each of up to 16 windows of MACs, of the first role that the study has.
+RANKED = tuple(f"edges2shoes|cityscapes|maps.rank-{place}" for place in range(1, 17))
 #: The stages whose validation scores are compared with the once-for-all network's on train-2.
 AGAINST = {"subnet": "itself, on validation", "finetune": "fine-tuned", "scratch": "from scratch"}
 

@@ -1,4 +1,4 @@
-"""The winner's scores on train-2 and on validation."""
+"""Subnets' scores in the once-for-all network on train-2, and on validation."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gancomp.config.loading import merge, parse
-from gancomp.paper.agreement import optimism
+from gancomp.paper.agreement import agreements, optimism
 from gancomp.pipeline import paths
 from gancomp.pipeline.files import write_json
 from tests.config.test_settings import PLAIN
@@ -37,3 +37,16 @@ def test_a_winner_that_does_worse_on_pictures_that_did_not_choose_it(
     (paths.stage("mine", "distill") / "evaluation.json").rename(paths.stage("mine", "subnet") / "evaluation.json")
     found = {row["metric"]: (row["train2"], row["validation"], row["difference"]) for row in optimism(config)}
     assert found == {"fid": ("10", "12.5", "-2.5"), "kid": ("0.02", "0.01", "0.01"), "l1": ("0.1", "0.1", "0")}
+
+
+def test_a_ranking_by_scores_beside_one_by_size() -> None:
+    """Four subnets: the scores order them as validation does but for one pair, their size quite the other way round."""
+
+    def point(macs: int, train2: float, validated: float) -> dict[str, str]:
+        same = dict.fromkeys(("subnet", "finetune", "scratch"), str(validated))
+        return {"metric": "fid", "macs": str(macs), "train2": str(train2), **same}
+
+    rows = agreements([point(1, 10, 1), point(2, 30, 2), point(3, 20, 3), point(4, 40, 4)])
+    assert [row["against"] for row in rows] == ["itself, on validation", "fine-tuned", "from scratch"]
+    # Five of six pairs agree with the scores; all six disagree with "more MACs are better".
+    assert {(row["subnets"], row["tau"], row["macs_tau"]) for row in rows} == {("4", "0.667", "-1.000")}
