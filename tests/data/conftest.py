@@ -144,14 +144,16 @@ def fluent_package(flat: Mapping[str, str], bodies: Mapping[str, str]) -> dict[s
 
 @pytest.fixture
 def fluent_downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A downloads folder with two small packages in the place of Fluent Emoji's: sixty pairs and some others."""
+    """A downloads folder with two small packages in the place of Fluent Emoji's: sixty pairs, each with a skin-tone
+    variant, and some others."""
     folder = tmp_path / "downloads"
     codes = {f"1f6{index:02x}": (4 * index, 128, 255 - 4 * index) for index in range(60)}
     body = '<path fill="#{:02x}{:02x}{:02x}" d="M4 4h24v24H4z"/>'
     flat = {code: f"emoji-{code}" for code in codes} | {"1f44b-1f3fd": "hand", "1f9c2": "salt", "1f422": "kite"}
+    flat |= {f"{code}-1f3fd": f"emoji-{code}" for code in codes}
     bodies = {f"emoji-{code}": body.format(*color) for code, color in codes.items()}
     bodies |= dict.fromkeys(("hand", "salt", "kite"), body.format(9, 9, 9))
-    rendered = {f"assets/{code}.webp": webp(color) for code, color in codes.items()}
+    rendered = {f"assets/{code}{tone}.webp": webp(color) for code, color in codes.items() for tone in ("", "-1f3fd")}
     rendered |= dict.fromkeys(
         ("assets/1f44b-1f3fd.webp", "assets/1f422.webp", "assets/1f1e9-1f1ea.webp"), webp((9, 9, 9))
     )
