@@ -27,19 +27,21 @@ RESAMPLES = 2000
 
 
 def write_points(config: Config, path: Path) -> None:
-    """Write one line per subnet and metric: its score in the once-for-all network on train-2, and after training."""
+    """Write one line per subnet and metric: its score in the once-for-all network on train-2, and on validation at each
+    stage that was evaluated (empty where it was not)."""
     rows = []
     for subnet in RANKED:
-        found = {stage: measure(config, f"{subnet}:{stage}") for stage in AGAINST}
-        first = found["subnet"]
-        if first is None or not all(one and one.evaluations for one in found.values()):
+        measured = {stage: measure(config, f"{subnet}:{stage}") for stage in AGAINST}
+        found = {stage: one for stage, one in measured.items() if one and one.evaluations}
+        first = next(iter(found.values()), None)
+        if first is None:
             continue
         selection = Selection.model_validate(read_json(folder(config, first.experiment, "search") / "selection.json"))
         for metric in ("fid", "kid", "l1"):
-            validated = {stage: one.value(metric) for stage, one in found.items() if one}
             train2 = BY_KEY[metric].of(selection.winner)
-            if train2 is None or not all(validated.values()):
+            if train2 is None:
                 continue
+            validated = {stage: one.value(metric) for stage, one in found.items()}
             rows.append(
                 {
                     "experiment": first.experiment,
@@ -47,7 +49,7 @@ def write_points(config: Config, path: Path) -> None:
                     "macs": str(selection.winner.macs),
                     "metric": metric,
                     "train2": f"{train2:.9g}",
-                    **{stage: f"{value.mean:.9g}" for stage, value in validated.items() if value},
+                    **{stage: f"{value.mean:.9g}" if (value := validated.get(stage)) else "" for stage in AGAINST},
                 }
             )
     write_csv(path, COLUMNS, rows)
@@ -70,8 +72,10 @@ def agreements(points: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
     ranking subnets by their size, without a search, would reach."""
     rows = []
     for metric in dict.fromkeys(point["metric"] for point in points):
-        own = [point for point in points if point["metric"] == metric]
         for stage, told in AGAINST.items():
+            own = [point for point in points if point["metric"] == metric and point[stage]]
+            if len(own) < 2:
+                continue
             validated = [float(point[stage]) for point in own]
             tau, low, high = kendall([float(point["train2"]) for point in own], validated)
             by_size = kendalltau([-int(point["macs"]) for point in own], validated).statistic
@@ -119,20 +123,22 @@ def draw(path: Path) -> Figure | None:
         points = list(csv.DictReader(stream))
     if not points:
         return None
+    taus = {(row["metric"], row["against"]): row for row in agreements(points)}
     shown = [metric for metric in ("fid", "kid") if any(point["metric"] == metric for point in points)]
     figure = Figure(figsize=(PAGE, 2.4 * len(shown)), layout="constrained")
     axes = figure.subplots(len(shown), len(AGAINST), squeeze=False)
-    taus = {(row["metric"], row["against"]): row for row in agreements(points)}
     for row, key in enumerate(shown):
         metric = BY_KEY[key]
-        own = [point for point in points if point["metric"] == key]
         for column, (stage, told) in enumerate(AGAINST.items()):
+            own = [point for point in points if point["metric"] == key and point[stage]]
             x, y = ([float(point[name]) * metric.scale for point in own] for name in ("train2", stage))
             colour = BLUE if stage != "scratch" else VERMILION
             axes[row][column].plot(x, y, linestyle="", marker="o", color=colour, ms=4)
-            tau = taus[key, told]
-            title = f"{told}\nτ = {tau['tau']} [{tau['low']}, {tau['high']}]; by MACs alone {tau['macs_tau']}"
-            axes[row][column].set_title(title.replace("-", "−"))
+            tau = taus.get((key, told))
+            of = (
+                f"τ = {tau['tau']} [{tau['low']}, {tau['high']}]; by MACs alone {tau['macs_tau']}" if tau else "not run"
+            )
+            axes[row][column].set_title(f"{told}\n{of}".replace("-", "−"))
             axes[row][column].set_ylabel(f"{metric.head} {metric.arrow}, validation")
             axes[row][column].set_xlabel(f"{metric.head} {metric.arrow}, train-2")
     figure.supxlabel("x axis: in the once-for-all network; τ: Kendall's, with its 95% interval", fontsize=8)

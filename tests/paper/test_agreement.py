@@ -50,3 +50,21 @@ def test_a_ranking_by_scores_beside_one_by_size() -> None:
     assert [row["against"] for row in rows] == ["itself, on validation", "fine-tuned", "from scratch"]
     # Five of six pairs agree with the scores; all six disagree with "more MACs are better".
     assert {(row["subnets"], row["tau"], row["macs_tau"]) for row in rows} == {("4", "0.667", "-1.000")}
+
+
+def test_a_stage_that_was_not_run_is_left_out_and_the_others_stand() -> None:
+    points = [
+        {
+            "metric": "l1",
+            "macs": f"{n}",
+            "train2": f"{n}",
+            "subnet": f"{n}",
+            "finetune": f"{n}" if n < 3 else "",
+            "scratch": "",
+        }
+        for n in range(5)
+    ]
+    assert [(row["against"], row["subnets"]) for row in agreements(points)] == [
+        ("itself, on validation", "5"),
+        ("fine-tuned", "3"),
+    ]
