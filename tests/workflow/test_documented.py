@@ -39,6 +39,8 @@ COMPRESSED = QUICKLY.keys() - {
         ("export/model.onnx", {"export_onnx": 1}),
         ("export/model.tflite", {"export_litert": 1}),
         ("export/model.pte", {"export_executorch": 1}),
+        ("export/model.mlpackage", {"export_coreml": 1}),
+        ("export/model-tensorrt-fp16.onnx", {"export_tensorrt": 1}),
         ("export/model-fp16.xml", {"export_openvino": 1}),
         ("export/model.pt2", {"export_torch": 1}),
         ("demo/index.html", {"web_runtime": 1, "demo_page": 1}),

@@ -20,15 +20,19 @@ rule export:
 
 
 # Exports such as `results/emoji/export/model.onnx`, and their differences from PyTorch.
+# A package for CoreML is a folder.
 EXPORTS = {
-    "onnx": (".onnx", ".onnx.json"),
-    "openvino": (".xml", ".bin", ".xml.json"),
-    "torch": (".pt2", ".pt2.json"),
-    "litert": (".tflite", ".tflite.json"),
-    "executorch": (".pte", ".pte.json"),
+    "onnx": ("model{half}.onnx",),
+    "openvino": ("model{half}.xml", "model{half}.bin"),
+    "torch": ("model{half}.pt2",),
+    "litert": ("model{half}.tflite",),
+    "executorch": ("model{half}.pte",),
+    "coreml": ("model{half}.mlpackage",),
+    "tensorrt": ("model-tensorrt{half}.onnx",),
 }
+IN_EXPORT = "results/{experiment}/export/"
 
-for to, suffixes in EXPORTS.items():
+for to, files in EXPORTS.items():
 
     rule:
         name:
@@ -37,7 +41,8 @@ for to, suffixes in EXPORTS.items():
             model="results/{experiment}/export/model.safetensors",
             manifest=from_data("manifest.json"),
         output:
-            multiext("results/{experiment}/export/model{half}", *suffixes),
+            *(directory(IN_EXPORT + file) if to == "coreml" else IN_EXPORT + file for file in files),
+            f"{IN_EXPORT}{files[0]}.json",
         log:
             f"results/{{experiment}}/logs/export_{to}{{half}}.log",
         benchmark:
