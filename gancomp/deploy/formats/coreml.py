@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from gancomp.deploy.formats.mil import interpreted
+from gancomp.deploy.formats.plain import EVERY_NTH
 from gancomp.deploy.formats.program import Precision, Program, example_of, silent
 from gancomp.extras import extra
 from gancomp.nets import Generator
@@ -37,7 +39,10 @@ def to_coreml(generator: Generator, precision: Precision, dynamic: bool) -> Prog
     """
     with silent():
         coremltools = extra("coremltools")
-        exported = torch.export.export(_Named(generator).eval(), (example_of(generator),)).run_decompositions({})
+        # A copy, because coremltools changes the statistics of batch normalisation without scales in place.
+        exported = torch.export.export(_Named(deepcopy(generator)).eval(), (example_of(generator),)).run_decompositions(
+            EVERY_NTH
+        )
         half = precision == "fp16"
         model = coremltools.convert(
             exported,

@@ -121,6 +121,20 @@ def _crop(given: Inputs) -> Tensor:
     return x[..., top : x.shape[-2] - bottom, left : x.shape[-1] - right]
 
 
+def _slice(given: Inputs) -> Tensor:
+    x: Tensor = given["x"]
+    if any(np.any(given[mask]) for mask in ("squeeze_mask",) if mask in given):
+        raise GancompError("Core ML: gancomp cannot verify a slice that drops a dimension")
+    begins, ends = _ints(given["begin"]), _ints(given["end"])
+    steps = _ints(given["stride"]) if "stride" in given else [1] * x.dim()
+    from_start, to_end = (
+        [bool(one) for one in np.asarray(given[mask])] if mask in given else [False] * x.dim()
+        for mask in ("begin_mask", "end_mask")
+    )
+    each = zip(begins, ends, steps, from_start, to_end, strict=True)
+    return x[tuple(slice(None if b0 else begin, None if e0 else end, step) for begin, end, step, b0, e0 in each)]
+
+
 def _batch_norm(given: Inputs) -> Tensor:
     x = given["x"]
     mean, variance = _tensor(given["mean"], x), _tensor(given["variance"], x)
@@ -162,6 +176,7 @@ OPERATIONS: dict[str, Callable[[Inputs], Tensor]] = {
     "real_div": _two(torch.div),
     "relu": lambda given: F.relu(given["x"]),
     "sigmoid": lambda given: torch.sigmoid(given["x"]),
+    "slice_by_index": _slice,
     "sub": _two(torch.sub),
     "tanh": lambda given: torch.tanh(given["x"]),
     "upsample_nearest_neighbor": _nearest,

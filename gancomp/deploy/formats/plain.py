@@ -2,7 +2,8 @@
 
 They lack reflection padding and instance normalisation, or compute them slowly (by tables of indices, by way of batch
 normalisation). Here reflection padding becomes slices and concatenations, instance normalisation becomes means,
-differences and products, and a padded transposed convolution becomes one without padding that is cropped.
+differences and products, and a padded transposed convolution becomes one without padding that is cropped. Making a
+picture smaller by its nearest pixels, where runtimes disagree about which is nearest, becomes a slice.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ def plain_program(module: nn.Module, example: Tensor, *, transposed: bool = True
     table = torch.export.default_decompositions()
     table[torch.ops.aten.reflection_pad2d.default] = _reflected
     table[torch.ops.aten.instance_norm.default] = _normalised
+    for operator, decomposed in EVERY_NTH.items():
+        table[operator] = decomposed
     table[torch.ops.aten._native_batch_norm_legit_no_training.default] = _without_parameters
     if not transposed:
         table[torch.ops.aten.conv_transpose2d.input] = _transposed
@@ -86,6 +89,18 @@ def _without_parameters(
         return NotImplemented
     out = (x - mean.view(1, -1, 1, 1)) * torch.rsqrt(variance + eps).view(1, -1, 1, 1)
     return out, x.new_empty(0), x.new_empty(0)
+
+
+def _every_nth(x: Tensor, size: Sequence[int] | None, factors: Sequence[float] | None) -> Any:
+    """Decomposes making a picture smaller by whole factors, as PyTorch does it: the first pixel of every block."""
+    sides = x.shape[-2:]
+    if size is None or any(side % to for side, to in zip(sides, size, strict=True)):
+        return NotImplemented
+    return x[..., :: sides[0] // size[0], :: sides[1] // size[1]]
+
+
+#: The decomposition that every format of phones needs.
+EVERY_NTH: Any = {torch.ops.aten.upsample_nearest2d.vec: _every_nth}
 
 
 def _transposed(
