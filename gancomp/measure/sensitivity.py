@@ -11,7 +11,7 @@ from gancomp.deploy.formats import CALIBRATION_PICTURES, Differences, real_input
 from gancomp.deploy.runtimes import Pixels, Run, on_pytorch
 from gancomp.nets import load_generator
 from gancomp.nets.generator import Generator
-from gancomp.nets.int8 import add_int8, calibrate_int8, quantised, switch_int8
+from gancomp.nets.int8 import add_int8, calibrate_int8, quantised, remove_int8, switch_int8
 from gancomp.pipeline import paths
 from gancomp.pipeline.progress import Progress
 from gancomp.report.sensitivity import ALL, Sensitivity, write_report
@@ -37,12 +37,11 @@ def measure_sensitivity(config: Config, experiment: str) -> None:
 
 def sensitivity_of(generator: Generator, calibration: Pixels, real: Pixels, title: str) -> list[Sensitivity]:
     """How far the pictures of inputs *real* (n, c, h, w) move by int8 in each convolution of *generator*, in the order
-    of their names, and then in all, with ranges of the inputs *calibration*; *generator* is changed in place."""
+    of their names, and then in all, with ranges of the inputs *calibration*; *generator* is afterwards as it was."""
     run = on_pytorch(generator)  # of the same module, whose convolutions change below
     plain = [run(x[None]) for x in real]
     add_int8(generator)
     layers = dict(quantised(generator))
-
     calibrate_int8(generator, torch.from_numpy(calibration))
     found = []
     with Progress(f"sensitivity {title}", len(layers) + 1, "layers") as progress:
@@ -52,6 +51,7 @@ def sensitivity_of(generator: Generator, calibration: Pixels, real: Pixels, titl
             apart = Differences.between(_in_turn(plain), run, real)
             found.append(Sensitivity(name, apart.mean, apart.max))
             progress.advance(1)
+    remove_int8(generator)
     return found
 
 
