@@ -83,6 +83,7 @@ def test_the_run_book_goes_through_every_stage() -> None:
         ("docs/study.md", 1),
         ("docs/deploy.md", 2),
         ("docs/metrics.md", 1),
+        ("docs/watch.md", 2),
     ],
 )
 def test_yaml_is_a_valid_configuration(page: str, count: int) -> None:

@@ -90,6 +90,14 @@ def test_a_network_of_ones_own_from_its_builder_to_a_folder_of_pictures(tiny: Wo
     cost = json.loads((tmp_path / "results/mine/benchmark/benchmark.json").read_text(encoding="utf-8"))["rows"]
     assert cost["original"]["macs"] >= 16 * cost["finetune"]["macs"]
 
+    # A target of the workflow passes the builder that the configuration names.
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--configfile", "mine.yaml"]
+    onnx = subprocess.run(
+        [*command, "--cores", "1", "results/mine/export/model.onnx"], cwd=tmp_path, text=True, capture_output=True
+    )
+    assert onnx.returncode == 0, onnx.stdout + onnx.stderr
+    assert (tmp_path / "results/mine/export/model.onnx.json").is_file()
+
     inputs = tmp_path / "inputs"
     inputs.mkdir()
     shutil.copy(next((tmp_path / "pictures/val").rglob("*.png")), inputs / "one.png")

@@ -171,6 +171,12 @@ def real_pictures(wildcards):
     return f"--data {paths.dataset(experiment.dataset)} --direction {CONFIG.datasets[experiment.dataset].direction}"
 
 
+def builder_of(wildcards):
+    """The option with the function that builds the experiment's network, if it is one of the user's."""
+    builder = CONFIG.experiments[wildcards.experiment].generator.builder
+    return f"--builder {shlex.quote(builder)}" if builder else ""
+
+
 def latency_of_subnets(wildcards):
     """Input function: the latency model of the subnets, if the search uses latency."""
     asked = CONFIG.experiments[wildcards.experiment].search.asks_latency

@@ -90,7 +90,7 @@ rule perceptual:
     benchmark:
         "data/logs/perceptual.{network}.tsv"
     wildcard_constraints:
-        network="vgg19|efficientnet-lite0",
+        network="vgg19|vgg16|efficientnet-lite0",
     retries: 1
     localrule: True
     shell:

@@ -55,8 +55,9 @@ for to, files in EXPORTS.items():
             to=to,
             precision=lambda wildcards: wildcards.half.removeprefix("-") or "fp32",
             data=real_pictures,
+            builder=builder_of,
         shell:
-            "gancomp export {input.model} --to {params.to} --precision {params.precision} {params.data} 2>&1 | tee {log:q}"
+            "gancomp {params.builder} export {input.model} --to {params.to} --precision {params.precision} {params.data} 2>&1 | tee {log:q}"
 
 
 rule web_runtime:
