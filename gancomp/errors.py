@@ -10,6 +10,11 @@ class GancompError(Exception):
     """The command line prints its message without a traceback."""
 
 
+def first_line(error: Exception) -> str:
+    """The beginning of what *error* of another library says, or its class if it says nothing."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """The end of a message on an unknown *name*: the nearest known name, or all of them."""
     names = sorted(known)

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from gancomp.errors import GancompError
+from gancomp.errors import GancompError, first_line
 from gancomp.extras import extra
 from gancomp.nets import Generator, load_generator
 from gancomp.pipeline.checkpoints import HEADER_KEY, Header
@@ -36,6 +36,8 @@ SUFFIXES = {
 }
 #: The metadata of LiteRT and ExecuTorch files: a file in the zip at their end.
 NOTE = "gancomp.json"
+#: Most bytes that it may have: a file of another origin could unfold to any size.
+MOST_NOTE = 16_000_000
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def open_model(path: Path, threads: int = 0, numbers: Numbers = "fast") -> Model
         raise
     # What the runtimes raise on damaged files is as varied as the damage.
     except Exception as error:
-        raise GancompError(f"{path}: {kind} cannot read it ({str(error).splitlines()[0][:200]})") from None
+        raise GancompError(f"{path}: {kind} cannot read it ({first_line(error)})") from None
 
 
 def on_pytorch(generator: Generator, threads: int = 0) -> Run:
@@ -182,9 +184,11 @@ def _executorch(path: Path) -> Model:
 
 
 def _note(path: Path) -> str | None:
+    """What `write_with_note` wrote behind a program; None if there is nothing, or more than a header can be."""
     try:
-        with ZipFile(path) as archive:
-            return archive.read(NOTE).decode()
+        with ZipFile(path) as archive, archive.open(NOTE) as member:
+            note = member.read(MOST_NOTE + 1)
+        return note.decode() if len(note) <= MOST_NOTE else None
     except (BadZipFile, KeyError, UnicodeDecodeError):
         return None
 

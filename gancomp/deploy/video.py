@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -82,10 +83,14 @@ def apply_video(
         with av.open(str(temporary), "w") as sink, Progress("apply", frames, "frames") as progress:
             encoder = _encoder(sink, out, stream, (opened.size or opened.spec.size) if training_size else size, size)
             sounds = _sounds(source, sink, out)
+            last: int | None = None
             for some in _batches(source, stream, sink, sounds, batch):
                 read = np.stack([_read(frame, stream, rotation, opened.spec.in_channels) for frame in some])
                 made = translated(opened, read, training_size=training_size)
-                for frame, picture in zip(some, made, strict=True):
+                # Frames come in order, but not always their times: an .avi has those of storing.
+                times = sorted(frame.pts for frame in some if frame.pts is not None)
+                for frame, picture, time in zip_longest(some, made, times):
+                    last = frame.pts = _later(last, time, frame, stream)
                     sink.mux(encoder.encode(_frame(as_rgb(picture), frame, encoder)))
                 progress.advance(len(some))
             sink.mux(encoder.encode(None))
@@ -112,8 +117,8 @@ def _looked_through(video: Path) -> tuple[int, int]:
             raise GancompError(f"{video}: has no frame that can be decoded")
         if stream.frames:
             return stream.frames, first.rotation
-        source.seek(0)
-        return sum(packet.size > 0 for packet in source.demux(stream)), first.rotation
+    with extra("av").open(str(video)) as source:  # again, because not every container can go back
+        return sum(packet.size > 0 for packet in source.demux(video=0)), first.rotation
 
 
 def _sounds(source: Any, sink: Any, out: Path) -> dict[int, Any]:
@@ -143,6 +148,15 @@ def _batches(source: Any, stream: Any, sink: Any, sounds: dict[int, Any], batch:
                 waiting = []
     if waiting:
         yield waiting
+
+
+def _later(last: int | None, time: int | None, frame: Any, stream: Any) -> int:
+    """*time*, in the time base of *frame*, if it is after the *last*; else, or without one, a frame's length later."""
+    if last is None:
+        return time or 0
+    if time is not None and time > last:
+        return time
+    return last + int(frame.duration or 1 / (frame.time_base * (stream.average_rate or Fraction(25))))
 
 
 def _read(frame: Any, stream: Any, rotation: int, channels: int) -> Picture:

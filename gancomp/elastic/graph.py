@@ -14,7 +14,7 @@ from gancomp.elastic.groups import Groups
 from gancomp.elastic.layouts import Dims, Group, Layout, freeze, resolved
 from gancomp.elastic.rules.layers import CONVOLUTIONS, TRANSPOSED
 from gancomp.elastic.tape import Call, Tape, Value, record
-from gancomp.errors import GancompError
+from gancomp.errors import GancompError, first_line
 
 #: Channels of each group, by group.
 Sizes = Mapping[Group, int]
@@ -112,7 +112,7 @@ def _freeze_what_fails(graph: Graph, free: Sequence[Group], x: Tensor) -> bool:
         with torch.no_grad(), again.recording():
             narrow(x)
     except Exception as error:
-        reason = f"does not run at other widths ({str(error).splitlines()[0][:120]})"
+        reason = f"does not run at other widths ({first_line(error)[:120]})"
     for old, new in zip(graph.tape.calls, again.calls, strict=False):
         same = old.name == new.name and len(old.outputs) == len(new.outputs)
         if not same or any(

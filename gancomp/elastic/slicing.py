@@ -80,11 +80,12 @@ class Elastic(nn.Module):
 
 
 def extract(whole: Generator, widths: Widths) -> Generator:
-    """The subnet at *widths* as a separate generator for evaluation, whose weights are still views.
+    """The subnet at *widths* as a separate generator for evaluation, whose weights are still views; of the same ranges.
 
     Its BatchNorm statistics are clones of the full network's, to be re-estimated. Raises ValueError if the full
     network has no such subnet.
     """
     subnet = build_skeleton(whole.spec.with_widths(widths))
     subnet.load_state_dict(_cut_network(whole, subnet, pieces_of(whole.spec)), assign=True)
+    subnet.ranges = whole.ranges
     return subnet.eval()

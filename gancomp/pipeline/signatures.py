@@ -8,6 +8,7 @@ from typing import Any
 
 from gancomp.config.experiment import Experiment
 from gancomp.config.objective import Objective
+from gancomp.config.searching import Latency
 from gancomp.config.settings import Config
 from gancomp.config.strict import Strict
 from gancomp.pipeline.stages import READS, STAGES, generator_spec, upstream_of
@@ -113,5 +114,17 @@ def _calibration(declared: Experiment) -> dict[str, Any]:
 
 def signature(config: Config, experiment: str, stage: str) -> str:
     """Hash of everything that *stage* of *experiment* depends on."""
-    text = json.dumps(stage_settings(config, experiment, stage), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return _hash(stage_settings(config, experiment, stage))
+
+
+def latency_signature(config: Config, experiment: str) -> str:
+    """Hash of what the times of subnets depend on: the student, the space, the runtime and its device."""
+    declared = config.experiments[experiment]
+    asked = declared.search.latency or Latency()
+    student = _told(generator_spec(config, experiment, "distill"))
+    space = declared.supernet.space if declared.supernet else []
+    return _hash({"student": student, "space": space, "runtime": asked.runtime, "device": asked.device})
+
+
+def _hash(settings: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]

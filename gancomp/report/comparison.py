@@ -83,6 +83,11 @@ def write_comparison(config: Config) -> None:
 
     declared, folder = comparison_of(config), folder_of(config)
     original = measured(config, *split(config, declared.original))
+    if not original.evaluations:
+        raise GancompError(
+            f"comparison: {declared.original} is not evaluated, and everything is held against it; run: "
+            f"gancomp evaluate {declared.original.replace(':', ' ')}"
+        )
     entries = [
         Entry(method, size, measured(config, *split(config, place)), _training_macs(config, *split(config, place)))
         for method, places in declared.methods.items()

@@ -132,7 +132,7 @@ def select(config: Config, experiment: str) -> None:
     rows = read_search(scored / "search.csv")
     refuse_foreign(scored / "search.csv", rows, supernet_of(config, experiment).space)
     rows = within(config, experiment, rows)
-    latency = read_latency(experiment) if settings.search.asks_latency else None
+    latency = read_latency(config, experiment) if settings.search.asks_latency else None
     if latency and settings.search.latency and settings.search.latency.limit_ms:
         rows = fast_enough(rows, latency, settings.search.latency.limit_ms, experiment)
     available = len(load_manifest(paths.dataset(settings.dataset)).splits["train-2"])

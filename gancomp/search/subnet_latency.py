@@ -31,6 +31,7 @@ from gancomp.pipeline import paths
 from gancomp.pipeline.files import read_csv, write_json
 from gancomp.pipeline.progress import Progress
 from gancomp.pipeline.provenance import provenance
+from gancomp.pipeline.signatures import latency_signature
 from gancomp.pipeline.stages import generator_spec
 from gancomp.report.reading import read
 from gancomp.report.records import Count, Positive, Record
@@ -74,6 +75,8 @@ class SubnetLatency(Record):
     """
 
     experiment: str
+    #: What the times depend on (`gancomp.pipeline.signatures.latency_signature`).
+    signature: str
     runtime: str
     device: str
     machine: dict[str, Any]
@@ -97,9 +100,17 @@ def latency_path(experiment: str) -> Path:
     return paths.stage(experiment, "latency") / "subnets.json"
 
 
-def read_latency(experiment: str) -> SubnetLatency:
-    """The latency model of *experiment*. Raises GancompError if it was not measured."""
-    return read(latency_path(experiment), SubnetLatency, "subnet-latency")
+def read_latency(config: Config, experiment: str) -> SubnetLatency:
+    """The latency model of *experiment*. Raises GancompError if it was not measured, or for other subnets or another
+    runtime than the configuration has now."""
+    path = latency_path(experiment)
+    found = read(path, SubnetLatency, "subnet-latency")
+    if found.signature != latency_signature(config, experiment):
+        raise GancompError(
+            f"{path}: was measured for another space, student, runtime or device; measure again: "
+            f"gancomp subnet-latency {experiment}"
+        )
+    return found
 
 
 def measure_subnets(config: Config, experiment: str) -> None:
@@ -115,7 +126,14 @@ def measure_subnets(config: Config, experiment: str) -> None:
         threads = settings.benchmark.threads or psutil.cpu_count(logical=False) or 1
         times = _measured(config, experiment, asked, threads)
     record = modelled(
-        times, student, space, experiment=experiment, runtime=asked.runtime, device=asked.device, threads=threads
+        times,
+        student,
+        space,
+        experiment=experiment,
+        signature=latency_signature(config, experiment),
+        runtime=asked.runtime,
+        device=asked.device,
+        threads=threads,
     )
     write_json(latency_path(experiment), record.model_dump(mode="json"))
     order = "" if record.kendall is None else f", Kendall's τ {record.kendall:.2f}"
@@ -267,6 +285,7 @@ def modelled(
     space: Sequence[Sequence[int]],
     *,
     experiment: str,
+    signature: str,
     runtime: str,
     device: str,
     threads: int | None,
@@ -289,6 +308,7 @@ def modelled(
     errors = [one.predicted_ms / one.measured_ms - 1 for one in checked]
     return SubnetLatency(
         experiment=experiment,
+        signature=signature,
         runtime=runtime,
         device=device,
         machine=provenance(),

@@ -185,7 +185,12 @@ def _batch(
 def _weights(recipe: Recipe) -> dict[str, float]:
     """A number for each network that is finite only if all that it holds is: no saved state may be spoilt."""
     norms = {
-        name: [tensor.norm() for tensor in network.state_dict().values() if tensor.is_floating_point()]
+        name: [
+            tensor.norm()
+            for key, tensor in network.state_dict().items()
+            # The range of a convolution that nothing has passed yet is infinite (`gancomp.nets.int8`).
+            if tensor.is_floating_point() and ".activation_post_process." not in key
+        ]
         for name, network in recipe.networks.items()
     }
     return {f"a weight of the {name}": float(torch.stack(found).norm()) for name, found in norms.items() if found}

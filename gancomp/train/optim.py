@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from gancomp.config.training import SupernetTraining, Training
+from gancomp.elastic.slicing import Elastic
 
 BETAS = (0.5, 0.999)
 
@@ -43,16 +44,16 @@ class DrawnAdam(torch.optim.Adam):
 def adams(
     networks: Mapping[str, nn.Module], training: Training, betas: tuple[float, float] = BETAS
 ) -> dict[str, torch.optim.Adam]:
-    """One Adam per network, by name: discriminators may have their own learning rate (two time scales)."""
-    of_discriminators = training.lr_discriminator or training.lr
-    if isinstance(training, SupernetTraining) and training.adam == "drawn":
-        return {
-            name: DrawnAdam(network.parameters(), lr=training.lr, betas=betas)
-            if name == "student"
-            else adam(network, of_discriminators, betas)
-            for name, network in networks.items()
-        }
+    """One Adam per network, by name: discriminators may have their own learning rate (two time scales), and the
+    once-for-all network has DrawnAdam if `supernet.adam` says so."""
+    drawn = isinstance(training, SupernetTraining) and training.adam == "drawn"
+
+    def rate(name: str) -> float:
+        return training.lr_discriminator or training.lr if name.endswith("discriminator") else training.lr
+
     return {
-        name: adam(network, of_discriminators if name.endswith("discriminator") else training.lr, betas)
+        name: DrawnAdam(network.parameters(), lr=rate(name), betas=betas)
+        if drawn and (name == "student" or isinstance(network, Elastic))
+        else adam(network, rate(name), betas)
         for name, network in networks.items()
     }

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import onnx_ir
 import pytest
 
+from gancomp.deploy import runtimes
 from gancomp.deploy.formats import export_generator
 from gancomp.deploy.runtimes import open_model
 from gancomp.errors import GancompError
@@ -30,6 +32,15 @@ def test_missing_and_damaged_files_are_named(tmp_path: Path, name: str) -> None:
     path.write_bytes(b"not a model")
     (tmp_path / "model.bin").write_bytes(b"")
     with pytest.raises(GancompError, match=rf"{name}: "):
+        open_model(path)
+
+
+def test_a_note_that_unfolds_to_any_size_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtimes, "MOST_NOTE", 1000)
+    path = tmp_path / "model.tflite"
+    with ZipFile(path, "w", ZIP_DEFLATED) as archive:
+        archive.writestr(runtimes.NOTE, "0" * 100_000)
+    with pytest.raises(GancompError, match=r"model.tflite: was not exported by gancomp"):
         open_model(path)
 
 

@@ -106,6 +106,21 @@ def test_a_video_stays_what_it_is(tmp_path: Path, batches: list[int], capsys: py
         apply_video(Path("net.onnx"), video)
 
 
+@pytest.mark.parametrize("name", ["film.avi", "film.h264"])
+def test_a_container_without_times_of_showing(tmp_path: Path, batches: list[int], name: str) -> None:
+    """Frames in the order that they are decoded in, at times that grow; an .avi's as far apart as they were."""
+    video = filmed(tmp_path / name, sound=None)
+    out = apply_video(Path("net.onnx"), video, tmp_path / "out.mkv")
+    after, times, _ = shown(out)
+    assert len(after) == FRAMES
+    steps = np.diff(times[: FRAMES - 1])
+    assert steps.min() > 0
+    if name == "film.avi":
+        assert np.ptp(times) == pytest.approx(np.ptp(shown(video)[1]), rel=0.05)
+    bar = [int(picture[4].astype(int).sum(-1).argmax()) // 2 for picture in after]
+    assert bar == sorted(bar)
+
+
 def test_odd_sides_other_channels_and_no_sound(tmp_path: Path, batches: list[int]) -> None:
     video = filmed(tmp_path / "film.mkv", (33, 45), sound=None)
     alpha = apply_video(Path("alpha.onnx"), video, training_size=False)

@@ -114,6 +114,23 @@ def test_a_weight_that_is_used_twice_follows_both_uses() -> None:
     assert [group.full for group in read.free] == [8]
 
 
+def test_what_fails_without_a_word_freezes_its_group() -> None:
+    class Asserts(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head, self.last = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 3, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.head(x)
+            if x.shape[1] != 8:
+                raise AssertionError
+            return self.last(x)
+
+    read = read_graph(Asserts(), (3, 8, 8))
+    assert not read.free
+    assert "AssertionError" in " ".join(group.reason for group in read.frozen)
+
+
 def test_the_network_is_left_as_it_was() -> None:
     network = built("unet")
     before = copy.deepcopy(network.state_dict())

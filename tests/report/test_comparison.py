@@ -74,6 +74,15 @@ def test_what_is_written(config: Config, monkeypatch: pytest.MonkeyPatch) -> Non
     assert {path.suffix for path in folder.glob("quality.*")} == {".svg", ".png"}
 
 
+def test_without_the_original_nothing_is_written(config: Config) -> None:
+    for path in files_of(config):
+        if "original" in path.parts:
+            path.unlink(missing_ok=True)
+    with pytest.raises(GancompError, match=r"mine:original is not evaluated.*run: gancomp evaluate mine original"):
+        write_comparison(config)
+    assert not folder_of(config).exists()
+
+
 def test_training_counts_what_leads_to_a_generator(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     stages = ("dataset", "original", "teacher", "distill", "supernet", "scores", "search", "finetune", "narrow")
     costs = [SimpleNamespace(stage=stage, total=10.0**power) for power, stage in enumerate(stages)]

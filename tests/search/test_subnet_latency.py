@@ -36,7 +36,7 @@ def test_what_layers_cost_is_found_from_whole_subnets() -> None:
     every = list(enumerate_widths(SPACE))
     np.random.default_rng(0).shuffle(every)
     times = {widths: made_up_ms(widths) for widths in every[:80]}
-    found = modelled(times, STUDENT, SPACE, experiment="x", runtime="y", device="cpu", threads=1)
+    found = modelled(times, STUDENT, SPACE, experiment="x", signature="s", runtime="y", device="cpu", threads=1)
     assert (len(found.fitted), len(found.checked)) == (48, 32)
     assert found.mean_error < 1e-3
     assert found.kendall is not None
@@ -53,16 +53,19 @@ def test_layers_are_read_from_the_macs() -> None:
     assert (1, 7) in {one.places for one in features(unet, [[8, 4]] * 8)}  # through the skip connection
 
 
+PYTORCH = {"latency": {"runtime": "pytorch"}}
+
+
 @pytest.fixture
 def timed(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     """With subnets timed in PyTorch, which needs no export."""
     monkeypatch.setattr(subnet_latency, "ROUNDS", 1)
-    measure_subnets(workspace.config(search={"latency": {"runtime": "pytorch"}}), EXPERIMENT)
+    measure_subnets(workspace.config(search=PYTORCH), EXPERIMENT)
     return workspace
 
 
 def test_every_scored_subnet_has_a_time_and_the_error_is_told(timed: Workspace) -> None:
-    found = read_latency(EXPERIMENT)
+    found = read_latency(timed.config(search=PYTORCH), EXPERIMENT)
     assert found.runtime == "pytorch"
     for row in read_search(timed.stage("scores") / "search.csv"):
         assert found.of(row.widths) > 0
@@ -72,24 +75,34 @@ def test_every_scored_subnet_has_a_time_and_the_error_is_told(timed: Workspace) 
     assert not {one.widths for one in found.checked} & {one.widths for one in found.fitted}
 
 
+def test_times_of_other_subnets_are_refused(timed: Workspace) -> None:
+    """What choices a width has now, and which runtime counts, have nothing to do with them."""
+    message = r"subnets\.json: was measured for another .* gancomp subnet-latency"
+    with pytest.raises(GancompError, match=message):
+        select(timed.config(search={"latency": {"runtime": "onnxruntime", "limit_ms": 5}}), EXPERIMENT)
+    with pytest.raises(GancompError, match=message):
+        read_latency(timed.config(search=PYTORCH, supernet={"space": [[4, 3]] * 8}), EXPERIMENT)
+
+
 def test_the_search_keeps_to_a_limit_of_latency(timed: Workspace) -> None:
-    found = read_latency(EXPERIMENT)
+    found = read_latency(timed.config(search=PYTORCH), EXPERIMENT)
     rows = read_search(timed.stage("scores") / "search.csv")
     times = sorted(found.of(row.widths) for row in rows)
     limit = (times[0] + times[1]) / 2
-    select(timed.config(search={"latency": {"limit_ms": limit}}), EXPERIMENT)
+    select(timed.config(search={"latency": {"runtime": "pytorch", "limit_ms": limit}}), EXPERIMENT)
     chosen = read(timed.stage("search") / "selection.json", Selection, "search")
     assert found.of(chosen.winner.widths) == times[0] == chosen.latency_ms
     assert chosen.latency_error == found.mean_error
     assert chosen.subnets_scored == 1
     message = r"limit_ms: none of the \d+ subnets takes at most 1e-06 ms on pytorch"
     with pytest.raises(GancompError, match=message):
-        select(timed.config(search={"latency": {"limit_ms": 1e-6}}), EXPERIMENT)
+        select(timed.config(search={"latency": {"runtime": "pytorch", "limit_ms": 1e-6}}), EXPERIMENT)
 
 
 def test_of_tied_subnets_the_fastest(timed: Workspace) -> None:
-    found = read_latency(EXPERIMENT)
-    select(timed.config(search={"ties": "fastest"}), EXPERIMENT)
+    fastest = timed.config(search={"ties": "fastest", **PYTORCH})
+    found = read_latency(fastest, EXPERIMENT)
+    select(fastest, EXPERIMENT)
     chosen = read(timed.stage("search") / "selection.json", Selection, "search")
     assert chosen.latency_ms == found.of(chosen.winner.widths)
     select(timed.config(), EXPERIMENT)
@@ -106,7 +119,7 @@ def test_a_table_of_another_device(workspace: Workspace) -> None:
     table.write_text("\n".join(["widths,ms", *lines]))
     asked = workspace.config(search={"latency": {"runtime": "phone.csv", "device": "a phone"}})
     measure_subnets(asked, EXPERIMENT)
-    found = read_latency(EXPERIMENT)
+    found = read_latency(asked, EXPERIMENT)
     assert (found.device, found.threads) == ("a phone", None)
     assert found.mean_error < 0.1
     assert [one.widths for one in (*found.fitted, *found.checked)] == sampled(plain, EXPERIMENT)
@@ -134,8 +147,9 @@ def test_the_kit_is_timed_on_its_own_and_its_table_is_read(workspace: Workspace)
     command = [sys.executable, "kit/time_onnx.py", "--threads", "1"]
     made = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
     Path("phone.csv").write_text(made.stdout)
-    measure_subnets(workspace.config(search={"latency": {"runtime": "phone.csv"}}), EXPERIMENT)
-    found = read_latency(EXPERIMENT)
+    asked = workspace.config(search={"latency": {"runtime": "phone.csv"}})
+    measure_subnets(asked, EXPERIMENT)
+    found = read_latency(asked, EXPERIMENT)
     assert {one.widths for one in (*found.fitted, *found.checked)} == set(sampled(workspace.config(), EXPERIMENT))
 
 

@@ -20,7 +20,7 @@ from gancomp.metrics.given import given_on, given_weights
 from gancomp.paper.measured import files_of
 from gancomp.paper.places import FIGURES, GRIDS, TABLES, measured_in, scored_in
 from gancomp.config.loading import load, merged
-from gancomp.pipeline.signatures import STAGE_VERSION, signature
+from gancomp.pipeline.signatures import STAGE_VERSION, latency_signature, signature
 from gancomp.pipeline.stages import COMPARED, MEASURED, STAGES, TRAININGS, stages_of
 from gancomp.pipeline.places import folder, owner
 from gancomp.config.study import JOINT, resolve, runs_of
@@ -190,9 +190,8 @@ def table_of_latency(wildcards):
 
 
 def settings_of_latency(wildcards):
-    """Params function: the settings of the latency measurement, without the limit, which does not affect it."""
-    latency = CONFIG.experiments[wildcards.experiment].search.latency
-    return [latency.runtime, latency.device] if latency else []
+    """Params function: what the times of subnets depend on, without the limit, which does not affect them."""
+    return latency_signature(CONFIG, wildcards.experiment)
 
 
 def data_file(dataset, name):

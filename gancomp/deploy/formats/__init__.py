@@ -24,7 +24,7 @@ from gancomp.deploy.formats.program import Precision, Program, quiet, random_inp
 from gancomp.deploy.formats.tensorrt import to_tensorrt
 from gancomp.deploy.formats.torch import to_torch
 from gancomp.deploy.runtimes import Pixels, Run, on_pytorch
-from gancomp.errors import GancompError
+from gancomp.errors import GancompError, first_line
 from gancomp.nets import Generator, load_generator
 from gancomp.pipeline.checkpoints import read_header
 from gancomp.pipeline.files import file_sha256, write_json
@@ -133,7 +133,7 @@ def export_generator(
         found = differences(program.run)
     except Exception as error:  # each runtime raises its own
         raise GancompError(
-            f"{out}: not written: the exported program does not run ({_first_line(error)})"
+            f"{out}: not written: the exported program does not run ({first_line(error)})"
             + ("; try a fixed size" if dynamic else "")
         ) from None
     _refuse_mismatch(out, precision, found)
@@ -180,7 +180,7 @@ def _converted(
     except Exception as error:  # each exporter raises its own
         if to not in EXPORTERS:
             raise
-        raise GancompError(f"{out}: not written: {EXPORTERS[to]} cannot convert it ({_first_line(error)})") from error
+        raise GancompError(f"{out}: not written: {EXPORTERS[to]} cannot convert it ({first_line(error)})") from error
 
 
 def real_inputs(
@@ -215,10 +215,6 @@ def _refuse_mismatch(out: Path, precision: str, differences: dict[str, Differenc
                 f"{out}: not written: on {name} inputs its pictures differ from PyTorch's by up to {found.max:.3g} "
                 f"8-bit steps, {found.mean:.3g} on average ({precision} may differ by {most:g} and {mean:g})"
             )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
 def _other_size(spec: GeneratorSpec) -> tuple[int, int]:

@@ -70,7 +70,7 @@ def write_explore(
     drawn = drawn_ahead(rows, selection, shown, asked)
     data = {
         **about(config, experiment, options),
-        **points(rows, shown, latencies(experiment, rows), tied(rows, selection, scores)),
+        **points(rows, shown, latencies(config, experiment, rows), tied(rows, selection, scores)),
         "metric": selection.metric,
         "winner": selection.winner.index,
         "budget": selection.budget_macs,
@@ -125,14 +125,14 @@ def points(
     return {"metrics": metrics, "columns": [*columns, "latency", "tied"], "subnets": table}
 
 
-def latencies(experiment: str, rows: Sequence[SubnetRow]) -> list[float | None]:
+def latencies(config: Config, experiment: str, rows: Sequence[SubnetRow]) -> list[float | None]:
     """Milliseconds of each subnet, measured (`scores/space.csv`) or predicted; None if neither is known."""
     measured = paths.stage(experiment, "scores") / "space.csv"
     if measured.is_file():
         known = {row.widths: row.latency_ms for row in read_space(measured)}
         return [known.get(row.widths) for row in rows]
     if latency_path(experiment).is_file():
-        model = read_latency(experiment)
+        model = read_latency(config, experiment)
         return [model.of(row.widths) for row in rows]
     return [None] * len(rows)
 
