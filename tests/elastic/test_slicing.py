@@ -15,7 +15,7 @@ from gancomp.elastic.pieces import cut
 from gancomp.elastic.slicing import KEPT_SKELETONS, Elastic, extract, pieces_of
 from gancomp.nets import Generator, build_generator, build_skeleton, load_generator, save_generator
 from gancomp.objectives.distill import MappedGenerator
-from gancomp.spec import GeneratorSpec
+from gancomp.spec import GeneratorSpec, ValueRange
 from tests.strategies import WIDTHS, elastic_specs, lively, pictures, widths
 
 SPEC = GeneratorSpec(widths=4, block="separable", size=8, blocks=3)
@@ -44,6 +44,12 @@ def both_pieces(weight: Tensor, level: int, wide: GeneratorSpec, narrow: Generat
         return weight
     mirrored = wide.levels[0][level]
     return torch.cat((weight[: narrow.levels[0][level]], weight[mirrored : mirrored + narrow.levels[1][level]]))
+
+
+def test_a_subnet_reads_and_makes_the_numbers_of_the_whole() -> None:
+    whole = build_generator(SPEC)
+    whole.ranges = {"input": ValueRange(low=-1024, high=3072, type="int16")}
+    assert extract(whole, SUBNET).ranges == whole.ranges
 
 
 @settings(deadline=None, max_examples=20)

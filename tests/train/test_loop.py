@@ -22,6 +22,7 @@ from gancomp.config.training import Training, steps_per_epoch, total_steps
 from gancomp.data.datasets import Pictures
 from gancomp.data.settings import AlignedDataset
 from gancomp.errors import GancompError
+from gancomp.nets.int8 import add_int8
 from gancomp.pipeline.checkpoints import load_tensors
 from gancomp.train import loop, loss_log
 from gancomp.train.loop import fit, learning_rate_factor
@@ -279,6 +280,16 @@ def test_loss_that_is_not_finite(
     with pytest.raises(GancompError, match=r"at step 5; the last good state is .*state\.pt"):
         run(Count(lose(value)), folder=tmp_path / "saving")
     assert torch.load(tmp_path / "saving" / "state.pt", weights_only=True)["step"] == 4
+
+
+def test_a_convolution_that_nothing_passes_spoils_no_state_by_its_int8_range(
+    run: Callable[..., Progressed], tmp_path: Path
+) -> None:
+    """Such as a head that only other code uses; its range stays as it began, infinite."""
+    recipe = Count()
+    recipe.network.register_module("head", nn.Conv2d(3, 3, 1))
+    add_int8(recipe.network)
+    run(recipe)
 
 
 def test_weights_that_are_not_finite_are_never_saved(
