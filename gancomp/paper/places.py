@@ -69,8 +69,10 @@ CURVES: dict[str, Curves] = {
         "Distillation of the output",
         {
             _EITHER: {
+                # In this order those that Figure 6 has, too, have the same colours there.
+                "from scratch": _pairs(_EITHER)["from scratch"],
                 "output distillation": [f"{_EITHER}.output-{size}:distill" for size in "sml"],
-                **{name: places for name, places in _pairs(_EITHER).items() if name != "prune + distil"},
+                "ours": _pairs(_EITHER)["ours"],
             }
         },
     ),
