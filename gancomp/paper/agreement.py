@@ -118,27 +118,27 @@ def optimism(config: Config) -> list[dict[str, str]]:
 
 
 def draw(path: Path) -> Figure | None:
-    """Validation scores against the once-for-all network's on train-2, with τ; None if nothing was run."""
+    """Validation scores at every stage that was run, against the once-for-all network's on train-2, with τ; None if
+    fewer than two subnets were run."""
     with path.open(newline="", encoding="utf-8") as stream:
         points = list(csv.DictReader(stream))
-    if not points:
-        return None
     taus = {(row["metric"], row["against"]): row for row in agreements(points)}
-    shown = [metric for metric in ("fid", "kid") if any(point["metric"] == metric for point in points)]
-    figure = Figure(figsize=(PAGE, 2.4 * len(shown)), layout="constrained")
-    axes = figure.subplots(len(shown), len(AGAINST), squeeze=False)
+    shown = [metric for metric in ("fid", "kid") if any(key == metric for key, _ in taus)]
+    if not shown:
+        return None
+    run = {stage: told for stage, told in AGAINST.items() if (shown[0], told) in taus}
+    figure = Figure(figsize=(PAGE, 2.6 * len(shown)), layout="constrained")
+    axes = figure.subplots(len(shown), len(run), squeeze=False)
     for row, key in enumerate(shown):
         metric = BY_KEY[key]
-        for column, (stage, told) in enumerate(AGAINST.items()):
+        for column, (stage, told) in enumerate(run.items()):
             own = [point for point in points if point["metric"] == key and point[stage]]
             x, y = ([float(point[name]) * metric.scale for point in own] for name in ("train2", stage))
             colour = BLUE if stage != "scratch" else VERMILION
             axes[row][column].plot(x, y, linestyle="", marker="o", color=colour, ms=4)
-            tau = taus.get((key, told))
-            of = (
-                f"τ = {tau['tau']} [{tau['low']}, {tau['high']}]; by MACs alone {tau['macs_tau']}" if tau else "not run"
-            )
-            axes[row][column].set_title(f"{told}\n{of}".replace("-", "−"))
+            tau = taus[key, told]
+            of = f"τ = {tau['tau']} [{tau['low']}, {tau['high']}]\nby MACs alone {tau['macs_tau']}".replace("-", "−")
+            axes[row][column].set_title(f"{told}\n{of}")
             axes[row][column].set_ylabel(f"{metric.head} {metric.arrow}, validation")
             axes[row][column].set_xlabel(f"{metric.head} {metric.arrow}, train-2")
     figure.supxlabel("x axis: in the once-for-all network; τ: Kendall's, with its 95% interval", fontsize=8)
