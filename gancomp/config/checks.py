@@ -229,6 +229,14 @@ def _check_budget(
         )
     if search.at_least and budget_macs(search.at_least, original) >= limit:
         raise ValueError(f"{where}.search.at_least: {search.at_least} leaves nothing under {search.budget}")
+    if search.winner and not (
+        len(search.winner) == len(supernet.space)
+        and all(width in choices for width, choices in zip(search.winner, supernet.space, strict=True))
+    ):
+        raise ValueError(
+            f"{where}.search.winner: supernet.space has no subnet {format_widths(search.winner)}; give one width of "
+            "each of its choices"
+        )
     smallest = supernet.smallest
     least = profile(student.with_widths(smallest)).macs
     if least > limit:

@@ -16,6 +16,7 @@ from gancomp.measure.macs import profile
 from gancomp.spec import (
     GeneratorSpec,
     PositiveInt,
+    Widths,
 )
 
 #: Devices of each runtime on which subnets can be timed.
@@ -139,6 +140,10 @@ class Search(Strict):
         "fewest-macs",
         description="of the subnets that cannot be told from the best, the one with the fewest MACs, or the least "
         "latency (openvino's on this machine, unless latency names another)",
+    )
+    winner: Widths | None = Field(
+        None,
+        description="the subnet to take in place of the best, such as 24_16_16_8_8_16_24_16: one that was scored",
     )
     latency: Latency | None = Field(None, description="where latency counts, and how much a subnet may take there")
 

@@ -22,7 +22,7 @@ _OF_STUDENTS = {"lambda_distill", "distillation", "terms", "omgd", "pseudo_pairs
 #: Keys of a data set that came later, and their defaults, at which what was made before them stands.
 NEWER_OF_DATA = {"target_channels": 3, "range": None, "target_range": None, "skin_tones": False}
 #: What chooses among the scored subnets, and nothing of what is scored.
-OF_SELECTION = {"budget", "at_least", "ties", "latency"}
+OF_SELECTION = {"budget", "at_least", "ties", "latency", "winner"}
 NOT_OF_SCORES = {"shards", "scored", *OF_SELECTION}
 _SHARED_BY_TRAINING = ("model", "seed", "precision", "generator", "discriminator", "objective", "calibration")
 
@@ -69,8 +69,8 @@ def _own_settings(config: Config, experiment: str, stage: str) -> dict[str, Any]
             **({"weights": given} if (given := declared.metric_weights.folders.get(declared.metric)) else {}),
         }
     if stage == "search":
-        # Without a limit of latency as before there was one: what was chosen then stands.
-        absent = {"latency"} if declared.search.latency is None else set[str]()
+        # Without them as before there were such keys: what was chosen then stands.
+        absent = {key for key in ("latency", "winner") if getattr(declared.search, key) is None}
         return {"search": declared.search.model_dump(mode="json", include=OF_SELECTION - absent)}
     own, reads = {}, READS[stage]
     for key in (*_SHARED_BY_TRAINING, reads.section):

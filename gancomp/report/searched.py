@@ -114,7 +114,8 @@ class Selection(Record):
 
     `pareto` has the front's indices, `front` its subnets with intervals, which files of earlier versions lack. `best`
     has the best score; `tied` is the number of subnets that do not differ significantly from it, including itself, or
-    None without draws. The winner is the tied subnet with the fewest MACs, unless `search.ties` says otherwise.
+    None without draws. The winner is the tied subnet with the fewest MACs, unless `search.ties` or `search.winner`
+    says otherwise.
     """
 
     metric: Metric = "fid"

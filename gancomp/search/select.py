@@ -24,7 +24,7 @@ from gancomp.report.metrics import BY_KEY
 from gancomp.report.searched import SEARCH_COLUMNS, OnFront, Selection, ShardRow, SubnetRow, read_search, read_shard
 from gancomp.search.candidates import as_text, candidates, shard_path, supernet_of
 from gancomp.search.subnet_latency import SubnetLatency, read_latency
-from gancomp.spec import format_widths
+from gancomp.spec import Widths, format_widths
 
 
 def merge(config: Config, experiment: str, shards: int) -> None:
@@ -123,7 +123,8 @@ def select(config: Config, experiment: str) -> None:
     """Choose the winner under the budget by the experiment's metric, write `selection.json` and say who won.
 
     Of the subnets that cannot be told from the best, the one with the fewest MACs wins, unless `search.ties` says
-    otherwise. Raises GancompError when the scores are missing, damaged, or lack that metric.
+    otherwise or `search.winner` names one. Raises GancompError when the scores are missing, damaged, or lack that
+    metric.
     """
     from gancomp.metrics.inception import inception_key  # imports torch, which merging does not need
 
@@ -152,6 +153,8 @@ def select(config: Config, experiment: str) -> None:
         return fastest, row.macs, cost_of(row, settings.metric), row.index
 
     chosen = best if settings.search.ties == "best" or not tied else min(tied, key=order)
+    if settings.search.winner:
+        chosen = taken(rows, settings.search.winner, experiment)
     pareto = pareto_front(rows, settings.metric)
     same = None if tied is None else {row.index for row in tied}
     selection = Selection(
@@ -193,6 +196,17 @@ def on_front(row: SubnetRow, metric: str, tied: Container[int] | None) -> OnFron
         high=high,
         tied=None if tied is None else row.index in tied,
     )
+
+
+def taken(rows: Sequence[SubnetRow], widths: Widths, experiment: str) -> SubnetRow:
+    """The row of *widths*, which `search.winner` names. Raises GancompError if it is not among *rows*."""
+    found = next((row for row in rows if row.widths == widths), None)
+    if found is None:
+        raise GancompError(
+            f"experiments.{experiment}.search.winner: {format_widths(widths)} is not among the {len(rows)} subnets "
+            "that were scored and meet the budget; raise the budget, or name one of search.csv"
+        )
+    return found
 
 
 def refuse_foreign(path: Path, rows: Sequence[SubnetRow], space: Sequence[Sequence[int]]) -> None:

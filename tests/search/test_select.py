@@ -14,10 +14,11 @@ from tiny_run import EXPERIMENT, Workspace
 from gancomp.config.settings import Config
 from gancomp.errors import GancompError
 from gancomp.pipeline.files import read_csv, read_json, write_csv
-from gancomp.pipeline.signatures import stage_settings
+from gancomp.pipeline.signatures import signature, stage_settings
 from gancomp.report.reading import read
 from gancomp.report.searched import SHARD_COLUMNS, Selection, SubnetRow, read_search
-from gancomp.search.select import merge, pareto_front, read_replicates, select, tied_with, winner
+from gancomp.search.select import merge, pareto_front, read_replicates, select, taken, tied_with, winner
+from gancomp.spec import format_widths
 
 METRICS = ("fid", "kid", "l1", "miou")
 
@@ -248,6 +249,24 @@ def test_nan_score_is_refused(workspace: Workspace) -> None:
     edit(workspace.stage("scores") / "shards" / "0-of-1.csv", lambda rows: rows[3].update(fid="nan"))
     with pytest.raises(GancompError, match=r"0-of-1\.csv, line 5: fid"):
         merge(workspace.config(), EXPERIMENT, 1)
+
+
+def test_a_subnet_that_is_named_is_taken_whatever_its_score(workspace: Workspace) -> None:
+    rows = read_search(workspace.stage("scores") / "search.csv")
+    worst = max(rows, key=lambda own: own.fid)
+    named = workspace.config(search={"winner": format_widths(worst.widths)})
+    select(named, EXPERIMENT)
+    chosen = read(workspace.stage("search") / "selection.json", Selection, "search")
+    assert chosen.winner == worst
+    assert chosen.best == min(rows, key=lambda own: own.fid)
+    plain = workspace.config()
+    assert signature(named, EXPERIMENT, "scores") == signature(plain, EXPERIMENT, "scores")
+    assert signature(named, EXPERIMENT, "search") != signature(plain, EXPERIMENT, "search")
+    message = r"search\.winner: \S+ is not among the \d+ subnets that were scored and meet the budget"
+    with pytest.raises(GancompError, match=message):
+        taken([own for own in rows if own is not worst], worst.widths, EXPERIMENT)
+    with pytest.raises(GancompError, match=r"search\.winner: supernet\.space has no subnet 99"):
+        workspace.config(search={"winner": "99"})
 
 
 # --- files of others ---------------------------------------------------------------------------
