@@ -131,7 +131,7 @@ def test_faults_of_names_and_networks(experiment: dict[str, Any], told: str) -> 
         ({"objective": {"lamda_recon": 1}}, r"objective\.lamda_recon: unknown key \(did you mean 'lambda_recon'\?\)"),
         ({"distil": {}}, r"mine\.distil: unknown key \(did you mean 'distill'\?\)"),
         ({"supernet": {"spcae": []}}, r"supernet\.spcae: unknown key \(did you mean 'space'\?\)"),
-        ({"search": {"zzz": 1}}, r"search\.zzz: unknown key \(there are: at_least, bootstrap, .*, shards, ties\)"),
+        ({"search": {"zzz": 1}}, r"search\.zzz: unknown key \(there are: at_least, bootstrap, .*, ties, winner\)"),
         ({"seed": -1}, r"mine\.seed: .*greater than or equal to 0, not -1"),
         ({"seed": 2**31}, r"mine\.seed: .*less than"),
         ({"teacher": {"lr": 0}}, r"teacher\.lr: .*greater than 0, not 0"),
