@@ -13,6 +13,7 @@ from gancomp.config.values import KIND_OF_MODEL, OF_PAIRS
 from gancomp.data.settings import (
     DatasetBase,
 )
+from gancomp.elastic.space import in_space
 from gancomp.measure.macs import profile
 from gancomp.objectives.recipes import weights_of
 from gancomp.spec import (
@@ -229,10 +230,7 @@ def _check_budget(
         )
     if search.at_least and budget_macs(search.at_least, original) >= limit:
         raise ValueError(f"{where}.search.at_least: {search.at_least} leaves nothing under {search.budget}")
-    if search.winner and not (
-        len(search.winner) == len(supernet.space)
-        and all(width in choices for width, choices in zip(search.winner, supernet.space, strict=True))
-    ):
+    if search.winner and not in_space(search.winner, supernet.space):
         raise ValueError(
             f"{where}.search.winner: supernet.space has no subnet {format_widths(search.winner)}; give one width of "
             "each of its choices"

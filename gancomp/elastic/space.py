@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import contains
 
 import numpy as np
 
@@ -21,6 +22,11 @@ class Subnet:
     index: int
     widths: Widths
     profile: Totals
+
+
+def in_space(widths: Sequence[int], space: Sequence[Sequence[int]]) -> bool:
+    """Whether *widths* are one choice of each width of *space*."""
+    return len(widths) == len(space) and all(map(contains, space, widths))
 
 
 def enumerate_widths(space: Sequence[Sequence[int]]) -> Iterator[Widths]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Container, Iterable, Mapping, Sequence
-from operator import contains
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from gancomp.config.searching import budget_macs
 from gancomp.config.settings import Config
 from gancomp.data.build import load_manifest
+from gancomp.elastic.space import in_space
 from gancomp.errors import GancompError
 from gancomp.metrics.bootstrap import may_be_equal
 from gancomp.pipeline import paths
@@ -212,8 +212,7 @@ def taken(rows: Sequence[SubnetRow], widths: Widths, experiment: str) -> SubnetR
 def refuse_foreign(path: Path, rows: Sequence[SubnetRow], space: Sequence[Sequence[int]]) -> None:
     """Raises GancompError if one of *rows* is not a subnet of *space*."""
     for row in rows:
-        known = len(row.widths) == len(space) and all(map(contains, space, row.widths))
-        if not known:
+        if not in_space(row.widths, space):
             raise GancompError(
                 f"{path}: subnet {row.index} has widths {format_widths(row.widths)}, which are not in the once-for-all "
                 "network's space: the file is another experiment's; delete it and run the search again"

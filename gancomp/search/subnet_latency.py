@@ -24,7 +24,7 @@ from pydantic import Field
 from gancomp import rng
 from gancomp.config.searching import Latency
 from gancomp.config.settings import Config
-from gancomp.elastic.space import Widths, draw_widths
+from gancomp.elastic.space import Widths, draw_widths, in_space
 from gancomp.errors import GancompError
 from gancomp.measure.macs import totals_of
 from gancomp.pipeline import paths
@@ -171,7 +171,7 @@ def read_times(path: Path, space: Sequence[Sequence[int]]) -> dict[Widths, float
                 raise ValueError(f"ms is {row['ms']}: expected a time greater than 0")
         except ValueError as error:
             raise GancompError(f"{path}: line {line}: {error}") from None
-        if len(widths) != len(space) or not all(width in choices for width, choices in zip(widths, space, strict=True)):
+        if not in_space(widths, space):
             raise GancompError(
                 f"{path}: line {line}: widths {row['widths']} are not in the once-for-all network's space; time "
                 "subnets of that space (gancomp subnet-latency EXPERIMENT --kit DIR)"
