@@ -226,7 +226,7 @@ def test_label_brush(tmp_path: Path, web_runtime: Path) -> None:
         # A map of other proportions keeps them, on the first class.
         Image.fromarray(colours[ids][:, :32]).save(tmp_path / "tall.png")
         page.locator("#file").set_input_files(tmp_path / "tall.png")
-        page.wait_for_function("document.getElementById('message').textContent.includes('tall.png is 32 × 64')")
+        page.locator("#message", has_text="tall.png is 32 × 64").wait_for()
         x = np.array(page.evaluate("Array.from(gancomp.input())"), np.float32).reshape(4, 64, 64)
         assert np.array_equal(x[:3].argmax(0), np.pad(ids[:, :32], ((0, 0), (16, 16))))
         page.locator("#undo").click()
