@@ -26,6 +26,7 @@ Norm = Literal["instance", "affine", "batch", "none"]
 #: BatchNorm's running statistics, or each picture's own, as in training mode at batch 1.
 Statistics = Literal["running", "batch"]
 Upsampling = Literal["more", "normal"]
+Up = Literal["resize"]
 
 #: The widths (c_1 … c_K in the paper, Section 3.2) of each family, named after their layers.
 WIDTH_NAMES: dict[str, tuple[str, ...]] = {
@@ -127,7 +128,8 @@ class GeneratorSpec(Strict):
     upsamplings by 2, for 256x512) or `normal` (five, for small pictures). A spade generator's input channels are its
     classes and the edge channel. `separable_norm` is the norm between depthwise and pointwise convolutions, if it is
     not the family's default (`between`); `hidden` is the number of channels from which a SPADE layer computes scale and
-    shift, if it is not twice the block's width (`hidden_of`). A generator of the family `module` is *network*, with its
+    shift, if it is not twice the block's width (`hidden_of`). With `up="resize"` transposed convolutions are trained to
+    be resizing and a convolution (`nets.resize`). A generator of the family `module` is *network*, with its
     size, channels and norm; a separable block means that the network's decomposed convolutions are separable.
     """
 
@@ -144,19 +146,20 @@ class GeneratorSpec(Strict):
     separable_norm: Norm | None = None
     statistics: Statistics = "running"
     hidden: Hidden | None = None
+    up: Up | None = None
     network: Network | None = None
 
     @model_serializer(mode="wrap")
     def _without_what_is_usual(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Omit four fields that only imported generators set: headers and signatures of others do not change.
+        """Omit fields that only some generators set: headers and signatures of others do not change.
 
         The same holds for a U-Net with equal widths, which is written as one number.
         """
         fields: dict[str, Any] = handler(self)
         if self.family == "unet" and isinstance(fields.get("widths"), str) and len(set(self.widths)) == 1:
             fields["widths"] = str(self.widths[0])
-        foreign = ("separable_norm", "statistics", "hidden", "network")
-        unset = [name for name in foreign if fields[name] in (None, "running")]
+        rare = ("separable_norm", "statistics", "hidden", "up", "network")
+        unset = [name for name in rare if fields[name] in (None, "running")]
         return {name: value for name, value in fields.items() if name not in unset}
 
     @model_validator(mode="before")
@@ -201,6 +204,8 @@ class GeneratorSpec(Strict):
             raise ValueError(f"statistics: need batch norm, but the generator's norm is {self.norm}")
         if self.hidden and self.family != "spade":
             raise ValueError(f"hidden: applies to spade generators, but this is a {self.family}")
+        if self.up and self.family == "spade":
+            raise ValueError("up: a spade generator has no transposed convolutions; remove it (generator.up)")
         if self.family == "unet" and self.block != "dense":
             raise ValueError(
                 "a unet generator has no residual blocks to decompose: block must be dense (generator.block)"

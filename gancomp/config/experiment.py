@@ -36,6 +36,7 @@ from gancomp.spec import (
     Family,
     Norm,
     PositiveInt,
+    Up,
     Upsampling,
     parse_widths,
 )
@@ -69,6 +70,11 @@ class Architecture(Strict):
     downs: Annotated[int, Field(ge=3, le=12)] = Field(8, description="unet: stride-2 convolutions (8 for 256x256)")
     upsampling: Upsampling = Field(
         "more", description="spade: six upsamplings by 2, or five (normal) for small pictures"
+    )
+    up: Up | None = Field(
+        None,
+        description="resize: hold transposed convolutions to what resizing and a convolution would compute, at equal "
+        "MACs, so that flat areas have no checkerboard; unset, they are free",
     )
     block: Block = Field(
         "separable",

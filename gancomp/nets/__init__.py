@@ -11,6 +11,7 @@ from gancomp.errors import GancompError
 from gancomp.nets.generator import Generator, Segment
 from gancomp.nets.layers import BatchNorm, WithoutWeights
 from gancomp.nets.module import ModuleGenerator
+from gancomp.nets.resize import hold_resize
 from gancomp.nets.resnet import ResnetGenerator
 from gancomp.nets.spade import SpadeGenerator
 from gancomp.nets.unet import UnetGenerator
@@ -34,6 +35,8 @@ def build_generator(spec: GeneratorSpec) -> Generator:
     for layer in generator.modules():
         if isinstance(layer, BatchNorm):
             layer.per_picture = spec.statistics == "batch"
+    if spec.up == "resize":
+        hold_resize(generator)
     return generator
 
 

@@ -77,7 +77,7 @@ def _own_settings(config: Config, experiment: str, stage: str) -> dict[str, Any]
         value = _calibration(declared) if key == "calibration" else getattr(declared, key)
         exclude = {"block"} if reads.dense and key == "generator" else set[str]()
         # As before there were such choices.
-        newer = ("statistics", "key", "hidden", "network", "builder", "snapshots", "quantise", "terms")
+        newer = ("statistics", "key", "hidden", "network", "builder", "snapshots", "quantise", "terms", "up")
         exclude |= {name for name in newer if getattr(value, name, "") is None}
         if isinstance(value, Objective):
             value, unread = _read_of_objective(declared, taught=reads.taught)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -10,6 +10,8 @@ from torch import nn
 
 from gancomp.config.training import SupernetTraining, Training
 from gancomp.elastic.slicing import Elastic
+from gancomp.nets.generator import Generator
+from gancomp.nets.resize import hold_resize
 
 BETAS = (0.5, 0.999)
 
@@ -45,15 +47,25 @@ def adams(
     networks: Mapping[str, nn.Module], training: Training, betas: tuple[float, float] = BETAS
 ) -> dict[str, torch.optim.Adam]:
     """One Adam per network, by name: discriminators may have their own learning rate (two time scales), and the
-    once-for-all network has DrawnAdam if `supernet.adam` says so."""
+    once-for-all network has DrawnAdam if `supernet.adam` says so. Generators of `up: resize` are held to it after each
+    step."""
     drawn = isinstance(training, SupernetTraining) and training.adam == "drawn"
 
     def rate(name: str) -> float:
         return training.lr_discriminator or training.lr if name.endswith("discriminator") else training.lr
 
-    return {
+    made = {
         name: DrawnAdam(network.parameters(), lr=rate(name), betas=betas)
         if drawn and (name == "student" or isinstance(network, Elastic))
         else adam(network, rate(name), betas)
         for name, network in networks.items()
     }
+    for name, network in networks.items():
+        for generator in network.modules():
+            if isinstance(generator, Generator) and generator.spec.up == "resize":
+                made[name].register_step_post_hook(_held(generator))
+    return made
+
+
+def _held(generator: Generator) -> Callable[..., None]:
+    return lambda *_: hold_resize(generator)

@@ -22,6 +22,7 @@ from gancomp.elastic.slicing import Elastic, extract
 from gancomp.errors import GancompError
 from gancomp.measure.macs import profile
 from gancomp.nets import build_generator, load_generator
+from gancomp.nets.resize import hold_resize
 from gancomp.objectives.distill import MappedGenerator
 from gancomp.pipeline.checkpoints import load_tensors, read_header
 from gancomp.pipeline.files import read_json
@@ -144,6 +145,21 @@ def test_switch_changes_the_weights(
     train(workspace.config(**change), stage)
     for name in ("model.safetensors", "discriminator.safetensors"):
         assert not equal(workspace.stage(stage) / name, finished.stage(stage) / name)
+
+
+def test_transposed_convolutions_stay_resizing(workspace: Workspace) -> None:
+    """Whatever is trained, at every width: the kernels of each stage are those that `up: resize` allows."""
+    config = workspace.config(generator={"up": "resize"})
+    for stage in ("original", "teacher", "distill", "supernet"):
+        train(config, stage)
+        generator = load_generator(workspace.stage(stage) / "model.safetensors")
+        assert generator.spec.up == "resize"
+        free = [layer.weight.clone() for layer in generator.modules() if isinstance(layer, torch.nn.ConvTranspose2d)]
+        hold_resize(generator)
+        held = [layer.weight for layer in generator.modules() if isinstance(layer, torch.nn.ConvTranspose2d)]
+        assert len(held) == 2
+        for before, after in zip(free, held, strict=True):
+            torch.testing.assert_close(before, after, rtol=0, atol=1e-6)
 
 
 def first_networks(config: Any, stage: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, torch.Tensor]]:
