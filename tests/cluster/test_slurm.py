@@ -182,7 +182,9 @@ def test_a_job_that_is_warned_of_preemption_saves(slurm: Slurm, folder: Path) ->
 
 def test_a_cancelled_job_fails_and_its_log_is_shown(slurm: Slurm, folder: Path) -> None:
     process = start(slurm, folder, *training(80), "--retries", "0")
-    wait_for(lambda: steps(folder), process, folder)
+    log = folder / "results/tiny/logs/original.log"
+    # Snakemake shows no further log after an empty one, and a training's first line comes after some seconds.
+    wait_for(lambda: steps(folder) and log.stat().st_size, process, folder)
     (job,) = jobs_of(slurm, folder)
     slurm.ask("scancel", job["JobId"])
     assert process.wait(timeout=240) == 1
