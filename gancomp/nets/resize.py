@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 @torch.no_grad()
 def hold_resize(network: nn.Module) -> None:
-    """Replace the kernels of the transposed convolutions of *network*, in place, by the nearest ones whose taps have
-    the same sum for every output pixel of a stride."""
+    """Replace each kernel of the transposed convolutions of *network*, in place, by the nearest one whose taps have the
+    same sum for every output pixel of a stride. Weights are (inputs, outputs / groups, height, width)."""
     for layer in network.modules():
         if isinstance(layer, nn.ConvTranspose2d) and not layer.weight.is_meta:
             rows, columns = (
