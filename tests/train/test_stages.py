@@ -149,9 +149,12 @@ def test_switch_changes_the_weights(
 
 def test_transposed_convolutions_stay_resizing(workspace: Workspace) -> None:
     """Whatever is trained, at every width: the kernels of each stage are those that `up: resize` allows."""
-    config = workspace.config(generator={"up": "resize"})
+    config = workspace.config(generator={"up": "resize"}, finetune={"quantise": "int8"})
     for stage in ("original", "teacher", "distill", "supernet"):
         train(config, stage)
+    stages.extract_winner(config, EXPERIMENT)
+    train(config, "finetune")
+    for stage in ("original", "teacher", "distill", "supernet", "subnet", "finetune"):
         generator = load_generator(workspace.stage(stage) / "model.safetensors")
         assert generator.spec.up == "resize"
         free = [layer.weight.clone() for layer in generator.modules() if isinstance(layer, torch.nn.ConvTranspose2d)]
