@@ -20,7 +20,8 @@ from tests.cluster.conftest import Slurm
 pytestmark = pytest.mark.cluster
 
 ROOT = Path(__file__).parent.parent.parent
-#: Polls less politely than on a shared cluster.
+IMPATIENT = Path(__file__).parent / "impatient.py"
+#: Less polite than on a shared cluster.
 FAST = ("--slurm-init-seconds-before-status-checks", "5", "--latency-wait", "5", "--jobs", "4", "--cores", "2")
 running: list[subprocess.Popen[str]] = []
 MODEL = "results/tiny/original/model.safetensors"
@@ -35,7 +36,7 @@ def start(slurm: Slurm, folder: Path, *arguments: str) -> subprocess.Popen[str]:
     env = {**slurm.env, "PATH": f"{Path(sys.executable).parent}:{slurm.env['PATH']}"}
     with (folder / "snakemake.txt").open("a") as stream:
         process = subprocess.Popen(
-            [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--nocolor",
+            [sys.executable, IMPATIENT, "--snakefile", ROOT / "Snakefile", "--nocolor",
              "--workflow-profile", "profiles/slurm", *FAST, *arguments],
             cwd=folder, env=env, stdout=stream, stderr=subprocess.STDOUT, text=True, start_new_session=True,
             # Heard also where the tests themselves run in a shell's background.
