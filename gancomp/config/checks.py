@@ -8,7 +8,7 @@ from pydantic import (
 
 from gancomp.config.experiment import Discriminator, Experiment, MetricWeights
 from gancomp.config.searching import budget_macs
-from gancomp.config.training import GeneratorTraining, ImportableTraining, SupernetTraining
+from gancomp.config.training import GeneratorTraining, ImportableTraining, SupernetTraining, Training
 from gancomp.config.values import KIND_OF_MODEL, OF_PAIRS
 from gancomp.data.settings import (
     DatasetBase,
@@ -124,6 +124,18 @@ def _check_objective(where: str, experiment: Experiment) -> None:
             f"{where}.objective.terms: {own[0]} needs the student's own discriminator, which it does not have "
             "if its teachers train with it; set omgd.teachers: frozen"
         )
+    if experiment.model == "cyclegan":
+        for stage in ("distill", "supernet", "finetune") if experiment.supernet else ("distill",):
+            _check_turns(f"{where}.{stage}", getattr(experiment, stage), objective.omgd.teacher_epochs)
+
+
+def _check_turns(where: str, training: Training | None, teacher_epochs: float) -> None:
+    """Without pairs teacher and student take turns, and the teacher begins."""
+    if training and (epochs := training.epochs_const + training.epochs_decay) <= teacher_epochs:
+        raise ValueError(
+            f"{where}: the teacher's first turn (objective.omgd.teacher_epochs: {teacher_epochs:g}) takes all of its "
+            f"{epochs:g} epochs, so the student would learn nothing; give it more, or the teacher fewer"
+        )
 
 
 def check_widths(where: str, experiment: Experiment, dataset: DatasetBase) -> None:
@@ -230,6 +242,13 @@ def _check_budget(
         )
     if search.at_least and budget_macs(search.at_least, original) >= limit:
         raise ValueError(f"{where}.search.at_least: {search.at_least} leaves nothing under {search.budget}")
+    windowed = search.at_least or (search.scored and budget_macs(search.scored, original) > limit)
+    if windowed and search.method != "exhaustive":
+        key = "at_least" if search.at_least else "scored"
+        raise ValueError(
+            f"{where}.search.{key}: {search.method} keeps the best of all that it scores, few of which would be within "
+            f"the budget; leave {key} out, or score every subnet (method: exhaustive)"
+        )
     if search.winner and not in_space(search.winner, supernet.space):
         raise ValueError(
             f"{where}.search.winner: supernet.space has no subnet {format_widths(search.winner)}; give one width of "

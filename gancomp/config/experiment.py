@@ -10,6 +10,7 @@ from pydantic import (
     PlainSerializer,
     ValidationError,
     WithJsonSchema,
+    field_validator,
     model_validator,
 )
 
@@ -231,6 +232,13 @@ class Experiment(Strict):
     def students(self) -> tuple[str, ...]:
         """The stages that train students of a teacher, in order."""
         return tuple(stage for stage in ("distill", "supernet") if getattr(self, stage) is not None)
+
+    @field_validator("seeds")
+    @classmethod
+    def _each_once(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError("names a seed twice, which would count one run as two")
+        return seeds
 
     @model_validator(mode="after")
     def _whole_compression(self) -> Experiment:

@@ -111,9 +111,10 @@ def _resolve_bases(data: Mapping[str, Any], source: str) -> dict[str, Any]:
         if base in (*chain, name):
             raise GancompError(f"{source}: experiments.{name}.base: {' → '.join((*chain, name, base))} is circular")
         parent = expand(base, (*chain, name))
-        return merge(parent, own) if isinstance(parent, dict) else own
+        return _over(parent, own) if isinstance(parent, dict) else own
 
-    resolved["experiments"] = _with_replicas(_with_variants({name: expand(name, ()) for name in experiments}, source))
+    expanded = _with_variants({name: expand(name, ()) for name in experiments}, source)
+    resolved["experiments"] = _with_replicas(expanded, source)
     return resolved
 
 
@@ -131,11 +132,17 @@ def _with_variants(experiments: Mapping[str, Any], source: str) -> dict[str, Any
                     f"{source}: experiments.{name}.variants.{variant}: there is an experiment {name}.{variant} already"
                 )
             whole = {key: value for key, value in declared.items() if key != "variants"}
-            every[f"{name}.{variant}"] = merge(whole, overrides) | {"base": name}
+            every[f"{name}.{variant}"] = _over(whole, overrides) | {"base": name}
     return every
 
 
-def _with_replicas(experiments: Mapping[str, Any]) -> dict[str, Any]:
+def _over(parent: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """An experiment's *own* keys over its *parent*'s: its own seed, or seeds, are in place of both of the parent's."""
+    seeded = {"seed", "seeds"} if {"seed", "seeds"} & own.keys() else set[str]()
+    return merge({key: value for key, value in parent.items() if key not in seeded}, own)
+
+
+def _with_replicas(experiments: Mapping[str, Any], source: str) -> dict[str, Any]:
     """The experiments, each followed by its replicas with the other seeds: NAME.seed1, …
 
     A replica shares stages with experiments of the same seed: its base is its base's replica.
@@ -143,6 +150,11 @@ def _with_replicas(experiments: Mapping[str, Any]) -> dict[str, Any]:
     every: dict[str, Any] = {}
     for name, declared in experiments.items():
         seeds = _seeds(declared)
+        if seeds and declared.get("seed", seeds[0]) != seeds[0]:
+            raise GancompError(
+                f"{source}: experiments.{name}.seed: {declared['seed']} is not the first of seeds, {seeds[0]}; change "
+                "either, or set seeds: [] for one run"
+            )
         every[name] = declared | {"seed": seeds[0]} if seeds else declared
         for seed in seeds[1:]:
             base = declared.get("base")

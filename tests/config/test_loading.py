@@ -135,6 +135,15 @@ def test_seeds_are_replicas_that_share_with_their_own_kind() -> None:
     assert owner(config, "mine.seed5", "teacher") == "mine.seed5"
 
 
+def test_a_seed_of_its_own_is_in_place_of_inherited_seeds() -> None:
+    config = expanded(seeds=[4, 5], variants={"alone": {"seed": 7}, "other": {"seeds": [6, 8]}})
+    assert list(config.experiments) == ["mine", "mine.seed5", "mine.alone", "mine.other", "mine.other.seed8"]
+    assert [config.experiments[name].seed for name in config.experiments] == [4, 5, 7, 6, 8]
+    data = merge(PLAIN, {"experiments": {"mine": {"seeds": [0, 1]}, "own": {"base": "mine", "seed": 7}}})
+    assert replicas(parse(data), "own") == ["own"]
+    assert parse(data).experiments["own"].seed == 7
+
+
 def test_variants_are_inherited_and_changed_by_those_who_build_on_them() -> None:
     data = merge(PLAIN, {"experiments": {"mine": {"variants": {"wide": {"original": {"widths": 9}}}}}})
     own = {"base": "mine", "seeds": [0, 1], "variants": {"wide": {"original": {"widths": 10}}}}

@@ -158,6 +158,16 @@ def test_faults_of_names_and_networks(experiment: dict[str, Any], told: str) -> 
         ({"supernet": {"space": [[4]] * 7 + [[]]}}, r"supernet\.space: space\[7\]: needs distinct choices, not \[\]"),
         ({"supernet": {"space": [[4]] * 7 + [[5]]}}, r"space\[7\]: 5 is wider than the student's 4"),
         ({"distill": {"widths": 7}}, r"mine\.distill\.widths: width 0 is 7, more than the teacher's 6"),
+        ({"seeds": [0, 1, 1]}, r"mine\.seeds: .*names a seed twice"),
+        ({"seeds": [0, 1], "seed": 1}, r"mine\.seed: 1 is not the first of seeds, 0"),
+        (
+            {"search": {"budget": "12x", "scored": "6x", "method": "halving"}},
+            r"search\.scored: halving keeps the best of all that it scores",
+        ),
+        (
+            {"search": {"budget": "12x", "at_least": "20x", "method": "evolution"}},
+            r"search\.at_least: evolution keeps the best",
+        ),
         ({"base": "nobody"}, r"mine\.base: no experiment 'nobody'"),
         ({"base": ""}, r"mine\.base: no experiment ''"),
         ({"base": ["mine"]}, r"mine\.base: no experiment \['mine'\]"),
@@ -241,6 +251,15 @@ ALONE: dict[str, Any] = {"teacher": None, "distill": None, "supernet": None}
             {"source": "folders", "a": "a", "b": "b"},
             {"model": "cyclegan", "metric": "dists", "metric_weights": {"dists": "dists"}},
             r"mine\.metric: dists needs a target for each picture",
+        ),
+        (
+            {"source": "folders", "a": "a", "b": "b"},
+            {
+                "model": "cyclegan",
+                "objective": {"gan": "lsgan", "distillation": "omgd", "omgd": {"teachers": "wide"}},
+                "distill": {"epochs_const": 4, "epochs_decay": 6},
+            },
+            r"mine\.distill: the teacher's first turn .*teacher_epochs: 10\) takes all of its 10 epochs",
         ),
         ({}, {"teacher": {"block": "dense"}}, r"distill\.prune: the teacher is dense and the student separable"),
         (
