@@ -22,12 +22,14 @@ GROUP = 32
 def candidates(config: Config, experiment: str) -> list[Subnet]:
     """The subnets of *experiment*'s space to score, in tree order: those under its budget, or under `search.scored`,
     a higher limit that several budgets share."""
-    settings = config.experiments[experiment]
     space = supernet_of(config, experiment).space
-    limit = budget_macs(
-        settings.search.scored or settings.search.budget, generator_spec(config, experiment, "original")
-    )
-    return under_budget(space, generator_spec(config, experiment, "distill"), limit)
+    return under_budget(space, generator_spec(config, experiment, "distill"), scored_limit(config, experiment))
+
+
+def scored_limit(config: Config, experiment: str) -> float:
+    """The most exact MACs of a subnet that is scored."""
+    search = config.experiments[experiment].search
+    return budget_macs(search.scored or search.budget, generator_spec(config, experiment, "original"))
 
 
 def supernet_of(config: Config, experiment: str) -> SupernetTraining:

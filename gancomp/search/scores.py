@@ -10,10 +10,10 @@ from pathlib import Path
 import torch
 
 from gancomp import rng
-from gancomp.config.searching import budget_macs
 from gancomp.config.settings import Config
 from gancomp.data.calibration import calibration_batches
 from gancomp.data.datasets import Pictures
+from gancomp.data.manifest import load_manifest
 from gancomp.data.settings import DatasetBase
 from gancomp.elastic.space import Subnet
 from gancomp.errors import GancompError
@@ -28,7 +28,7 @@ from gancomp.metrics.statistics import load_statistics
 from gancomp.nets import load_generator
 from gancomp.nets.generator import Generator
 from gancomp.pipeline import paths
-from gancomp.pipeline.files import write_csv
+from gancomp.pipeline.files import file_sha256, write_csv
 from gancomp.pipeline.places import model_of
 from gancomp.pipeline.progress import Progress
 from gancomp.pipeline.signatures import signature
@@ -36,7 +36,7 @@ from gancomp.pipeline.stages import generator_spec
 from gancomp.report.reading import read
 from gancomp.report.records import JudgeMetrics, Scores
 from gancomp.report.searched import SHARD_COLUMNS, ShardRow, read_shard
-from gancomp.search.candidates import GROUP, as_shard_text, candidates, shard_of, shard_path, supernet_of
+from gancomp.search.candidates import GROUP, as_shard_text, candidates, scored_limit, shard_of, shard_path, supernet_of
 from gancomp.search.evolution import Candidates, evolve
 from gancomp.search.select import cost_of, ranked, write_scores
 from gancomp.search.tree import TreeWalk
@@ -183,8 +183,8 @@ def _score_in_groups(
     """Rows of *subnets* scored on one picture in *stride*; each group's are saved when they are complete."""
     settings = config.experiments[experiment]
     generator = load_supernet(config, experiment)
-    groups = list(_groups(subnets))
-    places = [_kept_path(config, experiment, group, stride) for group in groups]
+    groups, folder = list(_groups(subnets)), _kept_folder(config, experiment) / f"{stride}"
+    places = [folder / f"{group[0].index}-{group[-1].index}-{len(group)}.csv" for group in groups]
     kept = [_kept(path, group) for path, group in zip(places, groups, strict=True)]
     order = rng.generator(settings.seed, "order of the search").permutation(len(groups))
     left = [place for place in order if kept[place] is None]
@@ -233,11 +233,9 @@ def evolve_scores(config: Config, experiment: str, device: Device = "auto") -> N
     """
     settings = config.experiments[experiment]
     space = supernet_of(config, experiment).space
-    limit = budget_macs(
-        settings.search.scored or settings.search.budget, generator_spec(config, experiment, "original")
-    )
+    limit = scored_limit(config, experiment)
     generator = load_supernet(config, experiment)
-    kept = paths.resume(experiment, "scores") / signature(config, experiment, "scores") / "evolution.csv"
+    kept = _kept_folder(config, experiment) / "evolution.csv"
     rows = {row.widths: row for row in read_shard(kept)} if kept.is_file() else {}
 
     def cost(subnets: Sequence[Subnet]) -> list[float]:
@@ -257,10 +255,12 @@ def evolve_scores(config: Config, experiment: str, device: Device = "auto") -> N
     write_scores(config, experiment, read_shard(kept))
 
 
-def _kept_path(config: Config, experiment: str, group: Sequence[Subnet], stride: int) -> Path:
-    """The file of the rows of *group*; the folder depends on network, pictures and settings."""
-    folder = paths.resume(experiment, "scores") / signature(config, experiment, "scores")
-    return folder / f"{stride}" / f"{group[0].index}-{group[-1].index}-{len(group)}.csv"
+def _kept_folder(config: Config, experiment: str) -> Path:
+    """Where the rows of an unfinished search are: those of these settings, of this very network, on these pictures."""
+    pictures = load_manifest(paths.dataset(config.experiments[experiment].dataset)).data_hash
+    network = file_sha256(model_of(config, experiment, "supernet"))
+    own = f"{signature(config, experiment, 'scores')}-{network[:16]}-{pictures[:16]}"
+    return paths.resume(experiment, "scores") / own
 
 
 def _kept(path: Path, group: Sequence[Subnet]) -> list[ShardRow] | None:

@@ -132,10 +132,8 @@ def select(config: Config, experiment: str) -> None:
     folder, scored = paths.stage(experiment, "search"), stage_folder(config, experiment, "scores")
     rows = read_search(scored / "search.csv")
     refuse_foreign(scored / "search.csv", rows, supernet_of(config, experiment).space)
-    rows = within(config, experiment, rows)
     latency = read_latency(config, experiment) if settings.search.asks_latency else None
-    if latency and settings.search.latency and settings.search.latency.limit_ms:
-        rows = fast_enough(rows, latency, settings.search.latency.limit_ms, experiment)
+    rows = eligible(config, experiment, rows, latency)
     available = len(load_manifest(paths.dataset(settings.dataset)).splits["train-2"])
     best = winner(rows, settings.metric)
     replicates = read_replicates(scored / "replicates.csv")
@@ -217,6 +215,15 @@ def refuse_foreign(path: Path, rows: Sequence[SubnetRow], space: Sequence[Sequen
                 f"{path}: subnet {row.index} has widths {format_widths(row.widths)}, which are not in the once-for-all "
                 "network's space: the file is another experiment's; delete it and run the search again"
             )
+
+
+def eligible(
+    config: Config, experiment: str, rows: Sequence[SubnetRow], latency: SubnetLatency | None
+) -> list[SubnetRow]:
+    """The *rows* that may win: those within the window of MACs and the limit of latency. Raises GancompError if there
+    are none."""
+    rows, asked = within(config, experiment, rows), config.experiments[experiment].search.latency
+    return fast_enough(rows, latency, asked.limit_ms, experiment) if latency and asked and asked.limit_ms else rows
 
 
 def fast_enough(rows: Sequence[SubnetRow], latency: SubnetLatency, limit: float, experiment: str) -> list[SubnetRow]:

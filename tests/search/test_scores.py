@@ -212,6 +212,23 @@ def test_kept_scores_that_are_damaged_or_foreign_are_scored_again(
     assert len(scored) == sum(len(read_shard(path)) for path in spoilt) < len(candidates(config, EXPERIMENT))
 
 
+def test_scores_of_another_network_are_not_kept(
+    finished: Workspace, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The once-for-all network was trained again, by the same settings, while a search had stopped half-way."""
+    config, path = workspace.config(), workspace.stage("supernet") / "model.safetensors"
+    score_shard(config, EXPERIMENT, 0, 1, "cpu")
+    header, network = read_header(path), load_generator(path)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter += 0.1
+    save_generator(path, network, experiment=header.experiment, stage=header.stage, signature=header.signature)
+    scored, tally = [], Scorer.tally
+    monkeypatch.setattr(Scorer, "tally", lambda own: (scored.append(1), tally(own))[1])
+    score_shard(config, EXPERIMENT, 0, 1, "cpu")
+    assert len(scored) == len(candidates(config, EXPERIMENT))
+
+
 def replicates(path: Path) -> dict[int, list[float]]:
     return {index: list(values) for index, values in read_replicates(path).items()}
 

@@ -37,7 +37,7 @@ from gancomp.report.records import Reference
 from gancomp.report.searched import Selection, SubnetRow, read_search, read_space
 from gancomp.search.candidates import supernet_of
 from gancomp.search.scores import load_supernet
-from gancomp.search.select import pareto_front, read_replicates, tied_with
+from gancomp.search.select import eligible, pareto_front, read_replicates, tied_with
 from gancomp.search.subnet_latency import latency_path, read_latency
 from gancomp.search.tree import TreeWalk
 from gancomp.spec import Widths
@@ -70,7 +70,7 @@ def write_explore(
     drawn = drawn_ahead(rows, selection, shown, asked)
     data = {
         **about(config, experiment, options),
-        **points(rows, shown, latencies(config, experiment, rows), tied(rows, selection, scores)),
+        **points(rows, shown, latencies(config, experiment, rows), tied(config, experiment, rows, selection)),
         "metric": selection.metric,
         "winner": selection.winner.index,
         "budget": selection.budget_macs,
@@ -155,12 +155,14 @@ def refuse_unscored(path: Path, rows: Sequence[SubnetRow], asked: Sequence[Width
             )
 
 
-def tied(rows: Sequence[SubnetRow], selection: Selection, scores: Path) -> set[int]:
-    """The subnets tied with the best by the experiment's metric (`tied_with`); empty without draws."""
+def tied(config: Config, experiment: str, rows: Sequence[SubnetRow], selection: Selection) -> set[int]:
+    """The subnets tied with the best by the experiment's metric (`tied_with`), as the selection saw them; empty without
+    draws."""
     if selection.best is None or selection.tied is None:
         return set()
-    replicates = read_replicates(scores / "replicates.csv")
-    known = [row for row in rows if row.macs <= selection.budget_macs and row.index in replicates]
+    replicates = read_replicates(stage_folder(config, experiment, "scores") / "replicates.csv")
+    latency = read_latency(config, experiment) if config.experiments[experiment].search.asks_latency else None
+    known = [row for row in eligible(config, experiment, rows, latency) if row.index in replicates]
     best = next(row for row in known if row.index == selection.best.index)
     return {row.index for row in tied_with(best, known, selection.metric, replicates)}
 
