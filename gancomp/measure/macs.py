@@ -235,6 +235,8 @@ def _spade(spec: GeneratorSpec) -> Iterator[Layer]:
     pixels = spec.size[0] * spec.size[1] // spec.stride**2
 
     def modulation(name: str, channels: int, hidden: int) -> Iterator[Layer]:
+        if spec.norm == "instance":
+            yield _norm(f"{name}.norm", channels, pixels)
         yield _convolution(f"{name}.shared.0", labels, hidden, 3, pixels)
         yield from _block_convolution(spec, f"{name}.gamma", hidden, channels, pixels)
         yield from _block_convolution(spec, f"{name}.beta", hidden, channels, pixels)

@@ -18,6 +18,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from gancomp import builders
 from gancomp.deploy.runtimes import on_onnxruntime
+from gancomp.elastic.costs import costs_of
+from gancomp.elastic.graph import read_graph
 from gancomp.elastic.pruning import prune
 from gancomp.elastic.reading import read_network
 from gancomp.elastic.slicing import Elastic, extract, pieces_of
@@ -32,7 +34,7 @@ from gancomp.spec import Block, GeneratorSpec
 from tests.elastic.zoo import ZOO, Residual
 
 #: Of the zoo all that make pictures of the size of their inputs.
-OWN = [name for name in ZOO if name != "esrgan"]
+OWN = [name for name in ZOO if name not in ("esrgan", "computed")]
 BUILDER = "tests.elastic.zoo:build"
 SIZE = (32, 32)
 
@@ -80,7 +82,7 @@ def drawn_widths(data: st.DataObject, full: tuple[int, ...]) -> tuple[int, ...]:
 
 
 @pytest.mark.parametrize("block", ["dense", "separable"])
-@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize("name", [*OWN, "computed"])
 @settings(deadline=None, max_examples=4)
 @given(data=st.data())
 @torch.inference_mode()
@@ -348,3 +350,29 @@ def test_a_description_that_is_none_is_refused(tmp_path: Path, old: str, new: st
     path.write_text(text.replace(old, new))
     with pytest.raises(GancompError, match=rf"own\.network\.json: .*({told})"):
         read_description(path)
+
+
+class Modulated(nn.Module):
+    """A convolution whose kernel depends on the picture, by a group for each; then attention by torch's function."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head, self.kernel = nn.Conv2d(3, 4, 3, padding=1), nn.Parameter(torch.randn(1, 6, 4, 3, 3))
+        self.last = nn.Conv2d(6, 3, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.head(x)
+        n, c, h, w = y.shape
+        kernels = (self.kernel * y.mean((2, 3)).view(n, 1, c, 1, 1)).view(n * 6, c, 3, 3)
+        z = F.conv2d(y.reshape(1, n * c, h, w), kernels, padding=1, groups=n).view(n, 6, h, w)
+        flat = z.flatten(2).transpose(1, 2)
+        seen = F.scaled_dot_product_attention(flat, flat, flat)
+        return self.last(seen.transpose(1, 2).view(n, 6, h, w))
+
+
+def test_modulated_convolutions_and_attention_are_counted_for_one_picture() -> None:
+    graph = read_graph(Modulated(), (3, 8, 8))
+    pixels = 8 * 8
+    wanted = pixels * (3 * 4 * 9 + 4 * 6 * 9 + 6 * 3) + 2 * pixels * pixels * 6
+    counted = costs_of(graph, {})
+    assert sum(term.times for term in counted.macs) == wanted

@@ -220,6 +220,30 @@ class HardCoded(nn.Module):
         return self.last(y)
 
 
+class Computed(nn.Module):
+    """Products whose channels no rule follows: by weights that are computed, and with parameters."""
+
+    def __init__(self, wide: int = 6) -> None:
+        super().__init__()
+        self.free, self.head = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, wide, 3, padding=1)
+        self.kernel = nn.Parameter(torch.randn(wide, wide, 3, 3))
+        self.back = nn.Parameter(torch.randn(wide, wide, 4, 4))
+        self.linear, self.mix = nn.Parameter(torch.randn(wide, wide)), nn.Parameter(torch.randn(wide, wide))
+        self.last = nn.Conv2d(wide, 3, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.head(F.relu(self.free(x)))
+        kernel = (self.kernel - self.kernel.mean((1, 2, 3), keepdim=True)) / (
+            self.kernel.std((1, 2, 3), keepdim=True) + 1
+        )
+        y = F.relu(F.conv2d(y, kernel, stride=2, padding=1))
+        y = F.relu(F.conv_transpose2d(y, self.back * 0.1, stride=2, padding=1))
+        y = F.linear(y.permute(0, 2, 3, 1), self.linear * 0.5).permute(0, 3, 1, 2)
+        y = torch.einsum("n...c,cd->n...d", y.flatten(2).transpose(1, 2), self.mix)
+        y = torch.matmul(self.mix, y.transpose(1, 2)).reshape(x.shape[0], -1, *x.shape[2:])
+        return self.last(y).tanh()
+
+
 ZOO = {
     "unet": lambda: Unet(4, 4),
     "unet of instance norm": lambda: Unet(4, 4, kind="instance", dropout=True),
@@ -234,6 +258,7 @@ ZOO = {
     "shuffled": Shuffled,
     "attention": Attention,
     "hard-coded": HardCoded,
+    "computed": Computed,
 }
 
 

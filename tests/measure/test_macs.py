@@ -232,6 +232,13 @@ def test_closed_form_equals_the_traced_modules_of_table_4(block: Any, norm: Any)
     assert profile(spec).layers == traced(build_skeleton(spec))
 
 
+@given(spades(50, 320))
+@settings(deadline=None, max_examples=5)
+def test_closed_form_equals_the_traced_modules_of_spade_by_instance_norm(spec: GeneratorSpec) -> None:
+    own = spec.model_copy(update={"norm": "instance"})
+    assert profile(own).layers == traced(build_skeleton(own))
+
+
 @given(spec=st.one_of(resnets(), unets(), spades()), data=st.data())
 @settings(deadline=None)
 def test_many_widths_are_counted_as_one_by_one(spec: GeneratorSpec, data: st.DataObject) -> None:
