@@ -18,6 +18,11 @@ def count() -> int:
     return distributed.get_world_size() if together else 1
 
 
+def rank() -> int:
+    """This process's number among the ranks; 0 if it works alone or within `apart`."""
+    return distributed.get_rank() if count() > 1 else 0
+
+
 def is_first() -> bool:
     """Whether this is the rank that writes files and prints."""
     return not (distributed.is_available() and distributed.is_initialized()) or distributed.get_rank() == 0
@@ -39,7 +44,7 @@ def share(batch: int) -> slice:
     each, rest = divmod(batch, count())
     if rest:
         raise ValueError(f"a batch of {batch} cannot be split equally over {count()} ranks")
-    first = each * distributed.get_rank() if count() > 1 else 0
+    first = each * rank()
     return slice(first, first + each)
 
 

@@ -25,8 +25,8 @@ def sample(seed: int, purpose: str, available: int, count: int) -> list[int]:
     return drawn
 
 
-def seed_torch(seed: int, purpose: str) -> torch.Generator:
-    """Seed torch's global generator, for the initial weights of one network."""
+def seed_torch(seed: int, purpose: str, step: int = 0) -> torch.Generator:
+    """Seed torch's global generators: for the initial weights of one network, or what layers draw in one *step*."""
     import torch
 
-    return torch.manual_seed(int(generator(seed, purpose).integers(2**62)))
+    return torch.manual_seed(int(generator(seed, purpose, step).integers(2**62)))

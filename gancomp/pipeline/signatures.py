@@ -11,6 +11,7 @@ from gancomp.config.objective import Objective
 from gancomp.config.searching import Latency
 from gancomp.config.settings import Config
 from gancomp.config.strict import Strict
+from gancomp.config.training import Threshold
 from gancomp.pipeline.stages import READS, STAGES, generator_spec, upstream_of
 from gancomp.spec import GeneratorSpec
 
@@ -83,6 +84,9 @@ def _own_settings(config: Config, experiment: str, stage: str) -> dict[str, Any]
             value, unread = _read_of_objective(declared, taught=reads.taught)
             exclude |= unread
         own[key] = value.model_dump(mode="json", exclude=exclude) if isinstance(value, Strict) else value
+    if stage == "distill" and declared.distill and isinstance(declared.distill.prune, Threshold):
+        # Its budget may be a fraction of the original, which need not be the teacher.
+        own["original"] = _told(generator_spec(config, experiment, "original"))
     return own
 
 

@@ -103,6 +103,8 @@ def take_device(device: Device, count: int = 1) -> torch.device:
     if device == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
     _take_gpus(count)
+    # What computes in fp32 does so. TF32, which convolutions take by default, would be another precision by that name.
+    torch.backends.cudnn.allow_tf32 = False
     return torch.device("cuda")
 
 

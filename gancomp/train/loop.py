@@ -109,6 +109,7 @@ def fit(
             factor = learning_rate_factor(step, training, per_epoch)
             _set_rates(recipe, {name: rate * factor for name, rate in rates.items()})
             draw = rng.generator(seed, stage, step)
+            rng.seed_torch(seed, f"{stage}.layers of rank {ranks.rank()}", step)  # dropout draws from torch
             losses = recipe.step(*_batch(pictures, dataset, step, training.batch, seed, draw, device), draw)
             saves.allotted.stepped()
             progressed.step, progressed.elapsed = step + 1, time.monotonic() - began

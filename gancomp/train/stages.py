@@ -180,6 +180,7 @@ def train_supernet(config: Config, experiment: str, machine: Machine = ANY_MACHI
     else:
         run.seed("generator")
         student = mapped_student(run, build_generator(generator_spec(config, experiment, "distill")), teacher)
+    teacher.to(run.fabric.device)  # it judges without pairs, also where a recipe trains teachers of its own
     judged = Pictures(run.root, ("train-2",), run.dataset.direction)
     extremes = {"largest": settings.largest, "smallest": settings.smallest}
 

@@ -74,7 +74,7 @@ class Count:
         nn.init.zeros_(self.network.weight)
         self.optimizer = torch.optim.SGD(self.network.parameters(), lr=0.5)
         self.networks, self.optimizers = {"generator": self.network}, {"generator": self.optimizer}
-        self.spoil = spoil
+        self.spoil, self.stop_at = spoil, 0
         self.seen: list[tuple[float, Tensor, float]] = []
         self.loss = torch.tensor(1.0)
 
@@ -160,6 +160,31 @@ def test_randomness_is_a_function_of_seed_and_step(run: Callable[..., Progressed
     assert len({draw for _, _, draw in first}) == len(first)
     # What a step gets is its own generator's, after the augmentation took its part.
     assert first[7][2] != rng.generator(3, "count", 7).random()
+
+
+def test_layers_that_draw_go_on_as_if_nothing_had_stopped_them(run: Callable[..., Progressed], tmp_path: Path) -> None:
+    """Dropout draws from torch itself, of whose state nothing is saved."""
+
+    def dropping(recipe: Count) -> None:
+        recipe.network.weight.data += nn.functional.dropout(torch.ones(1, 1))
+        if recipe.stop_at == len(recipe.seen):
+            raise KeyboardInterrupt
+
+    def dropout(stop_at: int) -> Count:
+        recipe = Count(dropping)
+        recipe.stop_at = stop_at
+        return recipe
+
+    whole, killed, resumed = dropout(0), dropout(9), dropout(0)
+    run(whole, folder=tmp_path / "whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "SAVE_EVERY_SECONDS", 0.0)
+        with pytest.raises(KeyboardInterrupt):
+            run(killed)
+    torch.manual_seed(1)
+    run(resumed)
+    assert len(resumed.seen) == len(whole.seen) - 8
+    assert torch.equal(resumed.network.weight, whole.network.weight)
 
 
 def test_long_log_is_thinned(run: Callable[..., Progressed], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

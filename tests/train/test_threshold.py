@@ -18,6 +18,7 @@ from gancomp.measure.macs import profile
 from gancomp.nets import load_generator, save_generator
 from gancomp.pipeline.checkpoints import load_tensors, read_header
 from gancomp.pipeline.files import read_json
+from gancomp.pipeline.signatures import signature
 from gancomp.pipeline.stages import generator_spec
 from tests.train.test_ranks import TOLERANCE, run
 from tests.train.test_stages import all_equal, first_networks
@@ -44,6 +45,13 @@ def pruned(workspace: Workspace) -> Workspace:
     about = {"experiment": header.experiment, "stage": header.stage, "signature": header.signature}
     save_generator(path, generator, **about)
     return workspace
+
+
+def test_its_budget_is_a_fraction_of_the_original(workspace: Workspace) -> None:
+    """Which is not the teacher, so that another original's student is another."""
+    small, large = (workspace.config(**CAT, original={"widths": widths}) for widths in (6, 8))
+    assert signature(small, EXPERIMENT, "distill") != signature(large, EXPERIMENT, "distill")
+    assert signature(small, EXPERIMENT, "teacher") == signature(large, EXPERIMENT, "teacher")
 
 
 def test_a_threshold_leaves_a_student_of_the_budget(pruned: Workspace) -> None:
