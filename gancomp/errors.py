@@ -12,7 +12,7 @@ class GancompError(Exception):
 
 def first_line(error: Exception) -> str:
     """The beginning of what *error* of another library says, or its class if it says nothing."""
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -89,10 +89,13 @@ def check_findable(builder: str) -> None:
 
 
 def write_weights(path: Path, module: nn.Module) -> Path:
-    """Write the state dict of *module* to a file, for the stages to read."""
+    """Write the state dict of *module* to a file, for the stages to read. A file that holds it already is left alone:
+    its time of writing decides whether they run again."""
     from safetensors.torch import save
 
     own = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in sorted(module.state_dict().items())}
-    with atomic(path) as temporary:
-        temporary.write_bytes(save(own))
+    content = save(own)
+    if not (path.is_file() and path.read_bytes() == content):
+        with atomic(path) as temporary:
+            temporary.write_bytes(content)
     return path

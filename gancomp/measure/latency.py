@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Iterable
@@ -36,7 +37,7 @@ def summary(times: Iterable[float]) -> Latency:
         mean=statistics.fmean(times),
         median=statistics.median(times),
         std=statistics.pstdev(times),
-        p95=times[min(len(times) - 1, round(0.95 * len(times)))],
+        p95=times[math.ceil(0.95 * len(times)) - 1],
         min=times[0],
     )
 

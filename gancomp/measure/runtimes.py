@@ -31,6 +31,7 @@ from gancomp.deploy.formats import (
 )
 from gancomp.deploy.runtimes import Pixels, Run, on_onnxruntime, on_openvino, on_pytorch
 from gancomp.elastic.space import Widths, draw_widths
+from gancomp.errors import first_line
 from gancomp.extras import extra
 from gancomp.measure.evaluate import Validation
 from gancomp.measure.latency import summary, timed
@@ -110,8 +111,8 @@ def measure_runtimes(config: Config, experiment: str) -> None:
         (job.runtime, job.precision): validation.score(
             _maker(open_job(job), validation), f"scores of {job.runtime}, {job.precision}"
         )[0].scores()
-        for job in jobs
-        if job.network == "compressed" and job.runtime != "torch.compile" and job.threads == _cores()
+        for job, row in zip(jobs, rows, strict=True)
+        if job.network == "compressed" and job.runtime != "torch.compile" and job.threads == _cores() and not row.failed
     }
     sample = _sampled(config, experiment, folder, settings.benchmark.runs)
     record = Runtimes(
@@ -230,7 +231,7 @@ def _measure(job: Job, source: Path, real: Pixels, sending: Any) -> None:
             "difference": dataclasses.asdict(difference),
         }
     except Exception as error:  # a runtime that is not here, a network that it cannot run: the row says so
-        found = {"failed": (str(error).strip().splitlines() or [type(error).__name__])[0][:200]}
+        found = {"failed": first_line(error)}
     sending.send(found)
     sending.close()
 

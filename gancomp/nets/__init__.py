@@ -8,7 +8,7 @@ import torch
 
 from gancomp.builders import allow
 from gancomp.errors import GancompError
-from gancomp.nets.generator import Generator, Segment
+from gancomp.nets.generator import Generator
 from gancomp.nets.layers import BatchNorm, WithoutWeights
 from gancomp.nets.module import ModuleGenerator
 from gancomp.nets.resize import hold_resize
@@ -19,7 +19,7 @@ from gancomp.pipeline.checkpoints import Header, load_tensors, read_header, save
 from gancomp.share.hub import fetch, is_address
 from gancomp.spec import GeneratorSpec
 
-__all__ = ["Generator", "Segment", "build_generator", "load_generator", "load_weights", "save_generator"]
+__all__ = ["Generator", "build_generator", "load_generator", "load_weights", "save_generator"]
 
 FAMILIES: dict[str, type[Generator]] = {
     "resnet": ResnetGenerator,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
@@ -17,24 +16,16 @@ if TYPE_CHECKING:
 State = Any
 
 
-@dataclass(frozen=True)
-class Segment:
-    """A part of the forward pass: the attribute that holds it, and the widths that it depends on (indices)."""
-
-    name: str
-    widths: tuple[int, ...]
-
-
 class Generator(nn.Module):
     """The base class of the families' generators, which are built from their widths.
 
-    `segments` run in order, each on the previous one's state; the search shares the states of subnets that
-    agree in the widths of the first segments. `distilled` names the modules whose outputs are matched with
+    `segments` names the attributes that run in order, each on the previous one's state; the search shares the states of
+    subnets whose first segments are equal. `distilled` names the modules whose outputs are matched with
     the teacher's (Eq. 3). `ranges` are those of numbers that it reads or makes, which [-1, 1] stands for.
     `origin` is where it was fetched from, if it was.
     """
 
-    segments: Sequence[Segment]
+    segments: Sequence[str]
     distilled: Sequence[str] = ()
 
     def __init__(self, spec: GeneratorSpec) -> None:
@@ -45,7 +36,7 @@ class Generator(nn.Module):
 
     def run_segment(self, index: int, state: State) -> State:
         """The state after segment *index*, given the one before (the input, for the first); that one is not changed."""
-        return getattr(self, self.segments[index].name)(state)
+        return getattr(self, self.segments[index])(state)
 
     def forward(self, x: Tensor) -> Tensor:
         """Inputs (n, in, h, w) → pictures (n, out, h, w) in [-1, 1]; pictures as inputs are in [-1, 1] too."""

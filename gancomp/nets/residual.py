@@ -7,19 +7,16 @@ have the names of their authors' code.
 from __future__ import annotations
 
 import itertools
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gancomp.nets.layers import BatchNorm, initialise
+from gancomp.nets.layers import initialise, normalisation
+from gancomp.spec import Norm
 
 #: Maximum values that are built.
 MOST = {"in_channels": 256, "out_channels": 64, "ngf": 512, "downs": 5, "blocks": 99}
-
-#: `affine` is instance norm with scales and shifts.
-NormKind = Literal["instance", "affine", "batch", "none"]
 
 
 class Residual(nn.Module):
@@ -32,7 +29,7 @@ class Residual(nn.Module):
         ngf: int,
         downs: int,
         blocks: int,
-        norm: NormKind,
+        norm: Norm,
         *,
         bias: bool,
         dropout: bool,
@@ -43,7 +40,7 @@ class Residual(nn.Module):
         wide = [ngf * 2**level for level in range(downs + 1)]
 
         def normed(channels: int) -> list[nn.Module]:
-            return [_norm(channels, norm), nn.ReLU(inplace=True)]
+            return [normalisation(channels, norm), nn.ReLU(inplace=True)]
 
         layers = [nn.ReflectionPad2d(3), nn.Conv2d(in_channels, ngf, 7, bias=bias), *normed(ngf)]
         for inputs, outputs in itertools.pairwise(wide):
@@ -68,17 +65,17 @@ class Residual(nn.Module):
 class Block(nn.Module):
     """x + conv-norm-ReLU-conv-norm(x), with dropout between where the generator was trained with it."""
 
-    def __init__(self, channels: int, norm: NormKind, *, bias: bool, dropout: bool) -> None:
+    def __init__(self, channels: int, norm: Norm, *, bias: bool, dropout: bool) -> None:
         super().__init__()
         self.conv_block = nn.Sequential(
             nn.ReflectionPad2d(1),
             nn.Conv2d(channels, channels, 3, bias=bias),
-            _norm(channels, norm),
+            normalisation(channels, norm),
             nn.ReLU(inplace=True),
             *([nn.Dropout(0.5)] if dropout else []),
             nn.ReflectionPad2d(1),
             nn.Conv2d(channels, channels, 3, bias=bias),
-            _norm(channels, norm),
+            normalisation(channels, norm),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -119,19 +116,13 @@ def _binomial(taps: list[int]) -> Tensor:
     return (row[:, None] * row[None, :] / row.sum() ** 2)[None, None]
 
 
-def _norm(channels: int, norm: NormKind) -> nn.Module:
-    if norm == "none":
-        return nn.Identity()
-    return BatchNorm(channels) if norm == "batch" else nn.InstanceNorm2d(channels, affine=norm == "affine")
-
-
 def build(
     in_channels: int = 3,
     out_channels: int = 3,
     ngf: int = 64,
     downs: int = 3,
     blocks: int = 9,
-    norm: NormKind = "instance",
+    norm: Norm = "instance",
     *,
     bias: bool = True,
     dropout: bool = False,

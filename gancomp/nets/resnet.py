@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from gancomp.nets.generator import Generator, Segment
+from gancomp.nets.generator import Generator
 from gancomp.nets.inception import InceptionBlock
 from gancomp.nets.layers import ResidualBlock, SeparableConv, SeparableUp, initialise, normalisation
 from gancomp.spec import GeneratorSpec
@@ -20,16 +20,7 @@ class ResnetGenerator(Generator):
     `block="inception"` the blocks are CAT's, of six branches that have a sixth of the inner width each.
     """
 
-    segments = (
-        Segment("stem", (0,)),
-        Segment("down1", (0, 1)),
-        Segment("down2", (1, 2)),
-        Segment("blocks1", (2, 3)),
-        Segment("blocks2", (2, 4)),
-        Segment("blocks3", (2, 5)),
-        Segment("up1", (2, 6)),
-        Segment("output", (6, 7)),
-    )
+    segments = ("stem", "down1", "down2", "blocks1", "blocks2", "blocks3", "up1", "output")
     distilled = ("down2", "blocks1", "blocks2", "blocks3")
 
     def __init__(self, spec: GeneratorSpec) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gancomp.nets.generator import Generator, Segment, State
+from gancomp.nets.generator import Generator, State
 from gancomp.nets.layers import BatchNorm, convolution, initialise_xavier, nearest
 from gancomp.spec import GeneratorSpec
 
@@ -77,17 +77,7 @@ class SpadeGenerator(Generator):
     Between segments pass the activation and the whole label map, which every SPADE layer reads.
     """
 
-    segments = (
-        Segment("fc", (0,)),
-        Segment("head", (0, 1)),
-        Segment("middle1", (0, 2)),
-        Segment("middle2", (0, 3)),
-        Segment("up1", (0, 4)),
-        Segment("up2", (4, 5)),
-        Segment("up3", (5, 6)),
-        Segment("up4", (6, 7)),
-        Segment("output", (7,)),
-    )
+    segments = ("fc", "head", "middle1", "middle2", "up1", "up2", "up3", "up4", "output")
     distilled = ("head", "middle2", "up2")
 
     def __init__(self, spec: GeneratorSpec) -> None:
@@ -115,7 +105,7 @@ class SpadeGenerator(Generator):
         initialise_xavier(self)
 
     def run_segment(self, index: int, state: State) -> State:
-        name = self.segments[index].name
+        name = self.segments[index]
         if name == "fc":
             height, width = state.shape[2:]
             start = (height // self.spec.stride, width // self.spec.stride)

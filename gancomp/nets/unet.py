@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gancomp.nets.generator import Generator, Segment
+from gancomp.nets.generator import Generator
 from gancomp.nets.layers import initialise, normalisation
 from gancomp.spec import GeneratorSpec
 
@@ -34,7 +34,7 @@ class UnetGenerator(Generator):
     no convolution but the last has a bias.
     """
 
-    segments = (Segment("unet", tuple(range(8))),)
+    segments = ("unet",)
 
     def __init__(self, spec: GeneratorSpec) -> None:
         super().__init__(spec)

@@ -22,7 +22,6 @@ from gancomp.pipeline.places import owner
 from gancomp.pipeline.signatures import signature
 from gancomp.pipeline.stages import COMPARED, READS, TRAININGS, stages_of
 
-#: Stages that train, those whose generators are scored, and those that learn from train-1 alone.
 #: Columns of a log that are no losses.
 _COUNTS = ("step", "images", "lr", "images_per_second", "elapsed_seconds")
 #: A training of another machine that has written nothing for so long has most likely ended.

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from gancomp.errors import GancompError
+from gancomp.errors import GancompError, first_line
 from gancomp.extras import extra
 from gancomp.pipeline.files import atomic, file_sha256
 
@@ -90,6 +90,5 @@ def _told(address: str) -> Iterator[None]:
     except GancompError:
         raise
     except Exception as error:
-        first = next(iter(str(error).strip().splitlines()), "")
-        told = f"{type(error).__name__}: {first[:300]}"
+        told = f"{type(error).__name__}: {first_line(error)}"
         raise GancompError(f"{address}: {told} (private repositories need `hf auth login` or HF_TOKEN)") from None

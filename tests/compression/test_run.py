@@ -292,8 +292,8 @@ def test_a_builder_and_its_weights(folder: Path, called: list[Any], capsys: pyte
 def test_a_module_of_python(folder: Path, called: list[Any]) -> None:
     """Its class builds the like of it where no builder is named; what it learned is written for the stages."""
     torch.manual_seed(5)
-    network = zoo.Johnson()
-    compress(network, pictures("train", "val"), "6x", name="own", **SMALL)
+    network, data = zoo.Johnson(), pictures("train", "val")
+    compress(network, data, "6x", name="own", **SMALL)
     config = written("own")
     spec = spec_of(config.experiments["own"], config.datasets["own"], "original")
     assert spec.network
@@ -301,6 +301,14 @@ def test_a_module_of_python(folder: Path, called: list[Any]) -> None:
     loaded, x = load_original("own.weights.safetensors", spec), torch.rand(1, 3, 32, 48)
     with torch.no_grad():
         torch.testing.assert_close(loaded(x), network.eval()(x))
+    # Again: the same weights are not written again, or all stages would run anew.
+    os.utime("own.weights.safetensors", (1, 1))
+    compress(network, data, "6x", name="own", **SMALL)
+    assert Path("own.weights.safetensors").stat().st_mtime == 1
+    with torch.no_grad():
+        network.conv1.weight += 1
+    compress(network, data, "6x", name="own", **SMALL)
+    assert Path("own.weights.safetensors").stat().st_mtime > 1
 
 
 def test_a_module_that_its_class_does_not_build_needs_a_builder(folder: Path, called: list[Any]) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import http.server
-import threading
 from pathlib import Path
 
 import pytest
@@ -62,7 +60,7 @@ def test_whole_weights_are_not_fetched_again(
 def test_the_package_stands_in_with_a_reason(
     random_tensors: Tensors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(inception_weights, "_download", _no_answer)
+    monkeypatch.setattr(inception_weights, "fetch_torchvision", _no_answer)
     monkeypatch.setattr(inception_weights, "from_package", lambda downloads: random_tensors)
     path = tmp_path / "inception" / "weights.safetensors"
     inception_weights.fetch(path, tmp_path / "downloads")
@@ -72,7 +70,7 @@ def test_the_package_stands_in_with_a_reason(
 
 
 def test_neither_source_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inception_weights, "_download", _no_answer)
+    monkeypatch.setattr(inception_weights, "fetch_torchvision", _no_answer)
     monkeypatch.setattr(inception_weights, "from_package", _no_answer)
     with pytest.raises(GancompError, match="no answer"):
         inception_weights.fetch(tmp_path / "weights.safetensors", tmp_path)
@@ -96,48 +94,10 @@ def test_pickled_code_is_not_run(tmp_path: Path) -> None:
     assert not (tmp_path / "sprung").exists()
 
 
-def test_a_download_with_another_hash_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inception_weights, "_download", lambda url, file: file.write_bytes(b"something else"))
-    with pytest.raises(GancompError, match="does not hash to"):
+def test_a_download_with_another_hash_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "pt_inception-2015-12-05-6726825d.pth").write_bytes(b"something else")
+    with pytest.raises(GancompError, match=r"pt_inception-2015-12-05-6726825d\.pth: its sha256 is .*, not 6726825d"):
         inception_weights.from_pytorch_fid(tmp_path)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_only_encrypted_addresses_are_read(tmp_path: Path) -> None:
-    with pytest.raises(GancompError, match="not an https address"):
-        inception_weights._download("http://localhost/weights.pth", tmp_path / "weights.pth")
-
-
-def test_a_cut_download_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Cut(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Length", "1000")
-            self.end_headers()
-            self.wfile.write(b"x" * 10)
-
-        def log_message(self, *args: object) -> None:
-            pass
-
-    with http.server.HTTPServer(("127.0.0.1", 0), Cut) as server:
-        threading.Thread(target=server.handle_request, daemon=True).start()
-        # The server speaks plain HTTP: rewrite the address on its way into the opener.
-        address = f"http://127.0.0.1:{server.server_port}/weights.pth"
-        open_it = inception_weights.urllib.request.OpenerDirector.open
-        monkeypatch.setattr(
-            inception_weights.urllib.request.OpenerDirector,
-            "open",
-            lambda self, url, **options: open_it(self, address, **options),
-        )
-        with pytest.raises(GancompError, match=r"cut off at 10 of 1,000|IncompleteRead"):
-            inception_weights._download("https://example.invalid/weights.pth", tmp_path / "weights.pth")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_redirects_must_stay_encrypted() -> None:
-    request = inception_weights.urllib.request.Request("https://example.invalid/weights.pth")
-    with pytest.raises(GancompError, match="without encryption"):
-        inception_weights._HttpsOnly().redirect_request(request, None, 302, "", None, "http://example.invalid/x")
 
 
 @pytest.mark.slow

@@ -49,6 +49,9 @@ rule latency:
         manifest=from_data("manifest.json"),
         statistics=from_data("statistics.safetensors"),
         inception=paths.INCEPTION,
+        judge=judge_files,
+        lpips=lpips_files,
+        weights=given_files,
         original=from_stages(("original",), "model.safetensors"),
         model="results/{experiment}/export/model.safetensors",
     output:

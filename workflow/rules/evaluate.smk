@@ -23,6 +23,7 @@ rule evaluate:
         mem_mb=6000,
     params:
         signature=lambda wildcards: settings_of(wildcards.stage)(wildcards),
+        fid_clean=lambda wildcards: CONFIG.experiments[wildcards.experiment].fid_clean,
         options=options,
     shell:
         "gancomp evaluate {wildcards.experiment} {wildcards.stage} --expect {params.signature} {params.options}"
@@ -50,6 +51,12 @@ rule reference:
     params:
         seed=lambda wildcards: CONFIG.experiments[wildcards.experiment].seed,
         precision=lambda wildcards: CONFIG.experiments[wildcards.experiment].precision,
+        metric=lambda wildcards: CONFIG.experiments[wildcards.experiment].metric,
+        fid_clean=lambda wildcards: CONFIG.experiments[wildcards.experiment].fid_clean,
+        # Train-2's interval is of as many pictures as score a subnet.
+        search=lambda wildcards: CONFIG.experiments[wildcards.experiment].search.model_dump_json(
+            include={"images", "bootstrap"}
+        ),
         options=options,
     shell:
         "gancomp reference {wildcards.experiment} {params.options} 2>&1 | tee {log:q}"

@@ -55,7 +55,8 @@ def _draw(axes: Axes, entries: Sequence[Entry], metric: Metric, colours: Mapping
             if found is None or value is None:
                 continue
             x = [record.macs / 1e6 for record in found.evaluations]
-            y = [metric.scale * (metric.of(record) or math.nan) for record in found.evaluations]
+            scores = [metric.of(record) for record in found.evaluations]
+            y = [math.nan if score is None else metric.scale * score for score in scores]
             macs += x
             looks: dict[str, Any] = {"color": colours[entry.name], "marker": MARKERS[stage], "markeredgecolor": "white"}
             if value.seeds > 1:
