@@ -306,7 +306,7 @@ def test_an_original_alone(results: Path) -> None:
         rows = [row["row"] for row in csv.DictReader(stream)]
     assert rows == ["Original", "real against real", "input copied", "mean colour"]
     assert "The original beats *input copied*" in text
-    assert "Scored on 290 validation pictures, by which nothing was selected. Few" in text
+    assert "Scored on 290 validation pictures, by which no stage selected anything. Few" in text
     assert "Ours" not in text
     assert "once-for-all" not in text
 
