@@ -29,7 +29,8 @@ def small_print(
     rounds = f"{benchmark.runs} run{'s' if benchmark.runs > 1 else ''} after {benchmark.warmup} to warm up"
     keys = {metric.key for metric in known_metrics(rows, METRICS)}
     return [
-        f"Scored on {reference.images:,} validation pictures, by which no stage selected anything{_chosen_by(selection)}.",
+        f"Scored on {reference.images:,} validation pictures, by which no stage selected anything"
+        f"{_chosen_by(selection)}.",
         f"Few pictures bias FID upwards: real pictures against other real ones score {real} here, so read FID "
         "against that row, and KID, which is unbiased, beside it.",
         *(["FID and KID are against all real targets, those of training too."] if subject.all_targets else []),

@@ -36,7 +36,7 @@ from gancomp.pipeline.files import file_sha256, write_csv, write_json, write_tex
 from gancomp.pipeline.places import file_of, model_of
 from gancomp.pipeline.provenance import provenance
 from gancomp.pipeline.signatures import signature, stage_settings
-from gancomp.pipeline.stages import READS, stages_of
+from gancomp.pipeline.stages import READS, TRAININGS, stages_of, upstream_of
 from gancomp.report.reading import read
 from gancomp.report.searched import Selection
 from gancomp.search.candidates import supernet_of
@@ -190,7 +190,7 @@ class StageRun:
             self.training,
             seed=self.settings.seed,
             stage=self.stage,
-            signature=f"{self.signature}-{self.pictures.data_hash[:16]}",
+            signature=self._begun_with,
             folder=self.resume_folder,
             device=self.fabric.device,
             until=self.machine.until,
@@ -201,6 +201,14 @@ class StageRun:
         )
         ranks.leave_the_rest_to_the_first()
         return progressed
+
+    @property
+    def _begun_with(self) -> str:
+        """What a resume state has to have been begun with: these settings, pictures, and networks of earlier stages,
+        such as an imported one, whose file may be another by now."""
+        earlier = upstream_of(self.config, self.experiment, self.stage)
+        networks = [file_sha256(self.upstream(name)) for name in earlier if name in (*TRAININGS, "subnet")]
+        return "-".join((self.signature, *(found[:16] for found in (self.pictures.data_hash, *networks))))
 
     def _keep(self, recipe: Recipe, images: int) -> None:
         """A snapshot of what the stage trains, as it would be left behind after so many *images*."""

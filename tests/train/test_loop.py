@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_run import DATASET, SETTINGS, Workspace, one_thread, train
+from tiny_run import DATASET, EXPERIMENT, SETTINGS, Workspace, one_thread, train
 from torch import Tensor, nn
 
 from gancomp import rng
@@ -22,10 +23,13 @@ from gancomp.config.training import Training, steps_per_epoch, total_steps
 from gancomp.data.datasets import Pictures
 from gancomp.data.settings import AlignedDataset
 from gancomp.errors import GancompError
+from gancomp.nets import load_generator, save_generator
 from gancomp.nets.int8 import add_int8
-from gancomp.pipeline.checkpoints import load_tensors
+from gancomp.pipeline.checkpoints import load_tensors, read_header
 from gancomp.train import loop, loss_log
+from gancomp.train.device import Machine
 from gancomp.train.loop import fit, learning_rate_factor
+from gancomp.train.stages import train_distilled
 from gancomp.train.state import Progressed
 
 EPOCHS = st.floats(0, 30)
@@ -358,3 +362,19 @@ def test_stage_stops_and_can_go_on(finished: Workspace, workspace: Workspace, mo
     for name in ("model.safetensors", "discriminator.safetensors"):
         mine, theirs = (load_tensors(own.stage("teacher") / name)[0] for own in (workspace, finished))
         assert all(torch.equal(mine[key], theirs[key]) for key in theirs)
+
+
+def test_a_student_goes_on_only_with_the_teacher_that_it_began_with(
+    workspace: Workspace,
+) -> None:
+    """The settings are the same: an imported network's file may have been replaced meanwhile."""
+    path = workspace.stage("teacher") / "model.safetensors"
+    header, teacher = read_header(path), load_generator(path)
+    with pytest.raises(SystemExit):
+        train_distilled(workspace.config(), EXPERIMENT, Machine("cpu", until=time.monotonic()))
+    with torch.no_grad():
+        for parameter in teacher.parameters():
+            parameter += 0.1
+    save_generator(path, teacher, experiment=header.experiment, stage=header.stage, signature=header.signature)
+    with pytest.raises(GancompError, match=r"distill/state\.pt: .* on other pictures or from other networks"):
+        train(workspace.config(), "distill")

@@ -84,7 +84,8 @@ def test_nothing_to_restore(tmp_path: Path) -> None:
 def test_another_configuration(path: Path) -> None:
     refused(
         path,
-        f"made by another configuration or other code, or on other pictures (signature {SIGNATURE}, now fedcba)",
+        "made by another configuration or other code, on other pictures or from other networks "
+        f"(signature {SIGNATURE}, now fedcba)",
         signature="fedcba",
     )
 
