@@ -357,7 +357,8 @@ AFTER_SEARCH = AFTER_FINETUNE | {"search", "merge", "select", "subnet", "narrow"
         ("benchmark: {runs: 77}", {"benchmark", "tabulate", "page"}),
         ("finetune: {epochs_decay: 77}", AFTER_FINETUNE),
         ("narrow: {epochs_decay: 77}", {"narrow", "evaluate", "benchmark", "tabulate", "draw", "page"}),
-        ("search: {images: 77}", AFTER_SEARCH),
+        # The band of real pictures is of as many as the search scores by.
+        ("search: {images: 77}", AFTER_SEARCH | {"reference"}),
         ("distill: {prune: false}", AFTER_SEARCH | {"distill", "supernet"}),
         ("seed: 77", set(QUICKLY) - {"dataset", "inception", "statistics"}),
     ],
