@@ -55,9 +55,9 @@ def load_state(path: Path, signature: str, parts: Mapping[str, torch.nn.Module |
         state = torch.load(path, map_location="cpu", weights_only=True)
         if state["signature"] != signature:
             raise GancompError(
-                f"{path}: this resume state was made by another configuration or other code, on other pictures or from "
-                f"other networks "
-                f"(signature {state['signature']}, now {signature}); restore them to continue it, or {mend}"
+                f"{path}: this resume state was made by another configuration or other code, on other pictures or "
+                f"from other networks (signature {state['signature']}, now {signature}); restore "
+                f"them to continue it, or {mend}"
             )
         for name, part in parts.items():
             part.load_state_dict(state["parts"][name])

@@ -364,9 +364,7 @@ def test_stage_stops_and_can_go_on(finished: Workspace, workspace: Workspace, mo
         assert all(torch.equal(mine[key], theirs[key]) for key in theirs)
 
 
-def test_a_student_goes_on_only_with_the_teacher_that_it_began_with(
-    workspace: Workspace,
-) -> None:
+def test_a_student_goes_on_only_with_the_teacher_that_it_began_with(workspace: Workspace) -> None:
     """The settings are the same: an imported network's file may have been replaced meanwhile."""
     path = workspace.stage("teacher") / "model.safetensors"
     header, teacher = read_header(path), load_generator(path)
