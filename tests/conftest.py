@@ -21,10 +21,37 @@ from tiny_run import Workspace, finish, working_copy
 LEFT_OUT = ("slow", "cluster", "browser")
 left_out: Counter[str] = Counter()
 
+TINY_RUN = "the run of config/tiny.yaml"
+SHARE_TINY_RUN = {f"tests/workflow/test_{name}.py" for name in ("end_to_end", "paths", "compress")}
+
 
 def pytest_configure() -> None:
     """An unknown name in the switch of CI stops the run before it starts."""
     may_lack()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first: one that begins last would keep a single process busy at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (_unit(item.nodeid) != TINY_RUN, item.path not in slow))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Which tests stay together in one process, in their order."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Units(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _unit(nodeid)
+
+    return Units(config, log)
+
+
+def _unit(nodeid: str) -> str:
+    """A file, or all files that share the run of config/tiny.yaml, which takes minutes."""
+    file = nodeid.split("::", 1)[0]
+    return TINY_RUN if file in SHARE_TINY_RUN else file
 
 
 def pytest_deselected(items: Sequence[pytest.Item]) -> None:
