@@ -22,6 +22,7 @@ LEFT_OUT = ("slow", "cluster", "browser")
 left_out: Counter[str] = Counter()
 
 TINY_RUN = "the run of config/tiny.yaml"
+#: Named here, since the process that hands out tests collects none.
 SHARE_TINY_RUN = {f"tests/workflow/test_{name}.py" for name in ("end_to_end", "paths", "compress")}
 
 
