@@ -38,8 +38,8 @@ from gancomp.report.records import Count, Positive, Record
 from gancomp.search.candidates import supernet_of
 from gancomp.spec import GeneratorSpec, format_widths, parse_widths
 
-#: Visits of each subnet, in another order each time, so that a temporary slowdown does not affect only one subnet.
-ROUNDS, WARMUP, RUNS = 5, 2, 10
+#: Visits of each subnet, in another order each time, and its runs in one, each after a run of the reference.
+ROUNDS, RUNS = 3, 8
 #: Timed subnets for the model's errors, and the least and most for its fit.
 CHECKED, LEAST_FITTED, MOST_FITTED = 32, 32, 128
 #: Candidate strengths of the ridge penalty; the one with the least leave-one-out error is used.
@@ -197,21 +197,30 @@ def sampled(config: Config, experiment: str) -> list[Widths]:
 
 
 def _measured(config: Config, experiment: str, asked: Latency, threads: int) -> dict[Widths, float]:
-    """Milliseconds of each sampled subnet: the median over visits of the fastest run of each visit."""
+    """Milliseconds of each sampled subnet, which is timed in turns with the widest one.
+
+    A machine's speed drifts by more than subnets differ. The ratio of two runs, one right after the other, does not:
+    the median ratio of each visit, the median of those over visits, times the reference's median of all.
+    """
     from gancomp.measure.latency import timed
 
     student = generator_spec(config, experiment, "distill")
     sample = sampled(config, experiment)
     open_subnet = _opener(student, supernet_of(config, experiment).space, asked, threads)
+    reference = open_subnet(sample[0])
     visits: dict[Widths, list[float]] = {widths: [] for widths in sample}
+    usual: list[float] = []
     with Progress(f"latency {experiment}", ROUNDS * len(sample), "measurements") as progress:
         for turn in range(ROUNDS):
             order = rng.generator(config.experiments[experiment].seed, "timed", turn)
             for at in order.permutation(len(sample)):
                 run = open_subnet(sample[at])
-                visits[sample[at]].append(min(timed(run, WARMUP, RUNS)))
+                run()  # the first one allocates
+                pairs = [(timed(reference, 0, 1)[0], timed(run, 0, 1)[0]) for _ in range(RUNS)]
+                visits[sample[at]].append(statistics.median(own / beside for beside, own in pairs))
+                usual += [beside for beside, _ in pairs]
                 progress.advance(1)
-    return {widths: statistics.median(times) for widths, times in visits.items()}
+    return {widths: statistics.median(usual) * statistics.median(ratios) for widths, ratios in visits.items()}
 
 
 def _opener(student: GeneratorSpec, space: Sequence[Sequence[int]], asked: Latency, threads: int) -> Any:
