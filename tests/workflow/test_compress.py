@@ -57,6 +57,7 @@ def test_one_command_from_a_checkpoint_and_a_folder_to_a_compressed_generator(ti
     cost = json.loads((results / "benchmark/benchmark.json").read_text(encoding="utf-8"))["rows"]
     assert cost["original"]["macs"] >= 25 * cost["finetune"]["macs"]
     assert json.loads((results / "teacher/metrics.json").read_text(encoding="utf-8"))["imported"]
+    assert "imported" in (results / "tables/table.md").read_text(encoding="utf-8").lower()
 
     again = gancomp(tmp_path, *arguments)
     assert again.returncode == 0
