@@ -102,6 +102,8 @@ def on_onnxruntime(model: Path | bytes, threads: int = 0) -> tuple[Run, Any]:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    # Else the threads of a session that has run wait actively, and take the processor from what runs next.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     source = model if isinstance(model, bytes) else str(model)
     session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
