@@ -1,4 +1,4 @@
-"""Every path but pix2pix's from the pictures to the report: CycleGAN, GauGAN, U-Net, one's own, imported generators.
+"""Every path but pix2pix's from the pictures to the report: CycleGAN, GauGAN, U-Net, one's own; imported teachers.
 
 They run one after the other where `config/tiny.yaml` has run, and share its downloads and networks.
 """
