@@ -43,10 +43,12 @@ class SubnetPrograms:
             pass  # each is exported by itself, which takes longer
 
     def of(self, widths: Widths) -> bytes:
-        """The program of the subnet of *widths*, serialised."""
+        """The program of the subnet of *widths*, serialised, laid out as exports are."""
+        from gancomp.deploy.formats.folded import folded
+
         spec = self._student.with_widths(widths)
         program = _export(spec) if self._whole is None else narrowed(self._whole, _shapes(spec))
-        content: bytes = program.SerializeToString()
+        content: bytes = folded(program).SerializeToString()
         return content
 
 

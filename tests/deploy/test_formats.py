@@ -117,6 +117,13 @@ def test_batch_norm_is_folded_where_a_convolution_comes_before_it(tmp_path: Path
     assert batch_norms("spade") == 11
 
 
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_the_last_convolution_is_folded_where_the_size_is_known(tmp_path: Path, dynamic: bool) -> None:
+    out = export_generator(checkpoint(tmp_path, "resnet"), "onnx", dynamic=dynamic)
+    last = [node.op_type for node in onnx_ir.load(out).graph][-3:]
+    assert last == (["Pad", "Conv", "Tanh"] if dynamic else ["Conv", "DepthToSpace", "Tanh"])
+
+
 def test_equal_models_export_to_equal_bytes(tmp_path: Path) -> None:
     model = checkpoint(tmp_path, "resnet")
     first = export_generator(model, "onnx", tmp_path / "a.onnx").read_bytes()

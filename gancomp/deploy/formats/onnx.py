@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gancomp.deploy.formats.folded import folded
 from gancomp.deploy.formats.program import Precision, Program, example_of, module_of, open_shapes, quiet
 from gancomp.deploy.runtimes import Pixels, on_onnxruntime
 from gancomp.nets import Generator
@@ -21,7 +22,7 @@ CONVOLUTIONS = ("Conv", "ConvTranspose")
 
 
 def exported_onnx(generator: Generator) -> Any:
-    """*generator* as an `onnx.ModelProto`, in fp32 and of its own size, compared with nothing."""
+    """*generator* as an `onnx.ModelProto`, in fp32 and of its own size, compared with nothing and not yet folded."""
     import onnx_ir
 
     with quiet():
@@ -53,12 +54,12 @@ def to_onnx(generator: Generator, precision: Precision, dynamic: bool) -> Progra
     import onnxruntime
 
     model = _onnx_model(module_of(generator, precision), example_of(generator), dynamic)
-    proto = onnx_ir.to_proto(model)
+    proto = folded(onnx_ir.to_proto(model))
     run, _ = on_onnxruntime(proto.SerializeToString())
 
     return Program(
         run,
-        _writer(model),
+        _writer(onnx_ir.from_proto(proto)),
         {"torch": torch.__version__, "opset": str(model.opset_imports[""]), "onnxruntime": onnxruntime.__version__},
         model=proto,
     )
