@@ -1,4 +1,4 @@
-"""A compressed ResNet at 256x256 on each runtime, as it is exported and before `deploy.formats.folded`, against the
+"""A compressed generator at 256x256 on each runtime, as it is exported and before `deploy.formats.folded`, against the
 original in PyTorch. Run it alone.
 """
 
@@ -13,26 +13,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def programs_of(widths: tuple[int, ...]) -> dict[str, Any]:
-    """The separable ResNet-9 of *widths* at 256x256 as torch.onnx writes it, and folded as it is exported."""
+def specs_of(family: str, widths: tuple[int, ...]) -> tuple[Any, Any]:
+    """The original of *family*, as published, and the compressed one of *widths*."""
+    from gancomp.spec import GeneratorSpec
+
+    if family == "unet":
+        return tuple(GeneratorSpec(family="unet", widths=one, downs=8, norm="batch") for one in (64, widths))
+    return GeneratorSpec(widths=64), GeneratorSpec(widths=widths, block="separable")
+
+
+def runs_of(original: Any, compressed: Any, threads: int) -> dict[tuple[str, str], Callable[[NDArray[Any]], Any]]:
+    """By runtime and program what runs it; first *original* in PyTorch."""
     from gancomp.deploy.formats import exported_onnx
     from gancomp.deploy.formats.folded import folded
-    from gancomp.deploy.subnets import random_generator
-    from gancomp.spec import GeneratorSpec
-
-    plain = exported_onnx(random_generator(GeneratorSpec(widths=widths, block="separable")))
-    return {"plain": plain, "as exported": folded(plain)}
-
-
-def runs_of(programs: dict[str, Any], threads: int) -> dict[tuple[str, str], Callable[[NDArray[Any]], Any]]:
-    """By runtime and program what runs it; first CycleGAN's original in PyTorch."""
     from gancomp.deploy.runtimes import on_onnxruntime, on_openvino, on_pytorch
     from gancomp.deploy.subnets import random_generator
-    from gancomp.spec import GeneratorSpec
 
-    original = random_generator(GeneratorSpec(widths=(64,)))
+    plain = exported_onnx(random_generator(compressed))
+    programs = {"as torch writes it": plain, "as exported": folded(plain)}
     runs: dict[tuple[str, str], Callable[[NDArray[Any]], Any]] = {
-        ("PyTorch", "original, ngf 64"): on_pytorch(original, threads)
+        ("PyTorch", "original, ngf 64"): on_pytorch(random_generator(original), threads)
     }
     for name, program in programs.items():
         content = program.SerializeToString()
@@ -45,11 +45,13 @@ def runs_of(programs: dict[str, Any], threads: int) -> dict[tuple[str, str], Cal
 def main() -> None:
     """Print the fastest run of each by the clock and by processor time, taken in turns, and factors of the latter."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--widths", default="32_32_40_32_32_40_24_16", help="of the compressed ResNet")
+    parser.add_argument("--family", choices=["resnet", "unet"], default="resnet")
+    parser.add_argument("--widths", default="16_16_16_16_16_16_16_16", help="of the compressed generator")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=10)
     asked = parser.parse_args()
-    runs = runs_of(programs_of(tuple(int(width) for width in asked.widths.split("_"))), asked.threads)
+    widths = tuple(int(width) for width in asked.widths.split("_"))
+    runs = runs_of(*specs_of(asked.family, widths), asked.threads)
     x = np.random.default_rng(0).uniform(-1, 1, (1, 3, 256, 256)).astype(np.float32)
     times: dict[tuple[str, str], list[tuple[float, float]]] = {key: [] for key in runs}
     for turn in range(asked.rounds + 1):
