@@ -127,7 +127,7 @@ def test_every_path_has_a_tiny_configuration(files: tuple[str, ...], model: str)
     assert config.experiments[files[-1]].model == model
 
 
-@pytest.mark.parametrize("name", ["comparison", "comparison-quick", "comparison-long", "comparison-40x", "comparison-cat"])
+@pytest.mark.parametrize("name", sorted(file.stem for file in (ROOT / "config").glob("comparison*.yaml")))
 def test_a_comparison_is_on_equal_terms(name: str) -> None:
     """Every method has the same original at every seed, and sees as many pictures, within a twelfth."""
     config = load([ROOT / "config.yaml", ROOT / "config" / f"{name}.yaml"])
