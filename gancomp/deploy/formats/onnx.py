@@ -51,16 +51,23 @@ def _onnx_model(module: nn.Module, example: Tensor, dynamic: bool) -> Any:
 
 def to_onnx(generator: Generator, precision: Precision, dynamic: bool) -> Program:
     import onnx_ir
+
+    return _program(
+        folded(onnx_ir.to_proto(_onnx_model(module_of(generator, precision), example_of(generator), dynamic)))
+    )
+
+
+def _program(proto: Any) -> Program:
+    """Of an `onnx.ModelProto`."""
+    import onnx_ir
     import onnxruntime
 
-    model = _onnx_model(module_of(generator, precision), example_of(generator), dynamic)
-    proto = folded(onnx_ir.to_proto(model))
     run, _ = on_onnxruntime(proto.SerializeToString())
-
+    opset = next(one.version for one in proto.opset_import if not one.domain)
     return Program(
         run,
         _writer(onnx_ir.from_proto(proto)),
-        {"torch": torch.__version__, "opset": str(model.opset_imports[""]), "onnxruntime": onnxruntime.__version__},
+        {"torch": torch.__version__, "opset": str(opset), "onnxruntime": onnxruntime.__version__},
         model=proto,
     )
 
@@ -81,7 +88,7 @@ def to_int8(generator: Generator, calibration: Pixels) -> Program:
     """Static quantisation of the convolutions by ONNX Runtime's own tools: weights by channel, their inputs by range.
 
     A range is the mean, over the *calibration*, of each input's smallest and largest value: that of all values would
-    leave the usual ones too few steps.
+    leave the usual ones too few steps. It is not folded, so that weights have the steps that training simulates.
     """
     import onnx_ir
     from onnxruntime.quantization import QuantType, quantize_static
@@ -94,7 +101,7 @@ def to_int8(generator: Generator, calibration: Pixels) -> Program:
             x = next(self._inputs, None)
             return None if x is None else {"input": x[None]}
 
-    whole = to_onnx(generator, "fp32", dynamic=False)
+    whole = _program(exported_onnx(generator))
     with tempfile.TemporaryDirectory() as folder:
         path, quantised = Path(folder) / "model.onnx", Path(folder) / "int8.onnx"
         whole.write(path, "{}")
