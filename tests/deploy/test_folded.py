@@ -20,9 +20,8 @@ SIZE = (14, 18)
 def layer(operation: str, weight: tuple[int, ...], size: tuple[Any, Any] = SIZE, bias: bool = True, **own: Any) -> Any:
     """A program of one *operation* with random weights of shape *weight* on inputs of *size* (None: open)."""
     draw = np.random.default_rng(1)
-    inputs, outputs = (weight[1], weight[0]) if operation == "Conv" else weight[:2]
     groups = own.get("group", 1)
-    inputs, outputs = (inputs * groups, outputs) if operation == "Conv" else (inputs, outputs * groups)
+    inputs, outputs = (weight[1] * groups, weight[0]) if operation == "Conv" else (weight[0], weight[1] * groups)
     arrays = {"weight": draw.normal(size=weight), "bias": draw.normal(size=outputs)}
     names = ["weight", "bias"] if bias else ["weight"]
     return helper.make_model(

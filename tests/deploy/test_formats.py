@@ -124,6 +124,11 @@ def test_the_last_convolution_is_folded_where_the_size_is_known(tmp_path: Path, 
     assert last == (["Pad", "Conv", "Tanh"] if dynamic else ["Conv", "DepthToSpace", "Tanh"])
 
 
+def test_a_u_nets_last_convolution_is_folded(tmp_path: Path) -> None:
+    out = export_generator(checkpoint(tmp_path, "unet"), "onnx")
+    assert [node.op_type for node in onnx_ir.load(out).graph][-4:] == ["Conv", "DepthToSpace", "Slice", "Tanh"]
+
+
 def test_equal_models_export_to_equal_bytes(tmp_path: Path) -> None:
     model = checkpoint(tmp_path, "resnet")
     first = export_generator(model, "onnx", tmp_path / "a.onnx").read_bytes()

@@ -58,7 +58,7 @@ def to_onnx(generator: Generator, precision: Precision, dynamic: bool) -> Progra
 
 
 def _program(proto: Any) -> Program:
-    """Of an `onnx.ModelProto`."""
+    """How *proto* (`onnx.ModelProto`) runs, and is written."""
     import onnx_ir
     import onnxruntime
 
