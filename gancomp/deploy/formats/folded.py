@@ -135,8 +135,8 @@ class _Fold:
 
     def _new(self, node: Any, kernel: Array) -> dict[str, Array]:
         """The constants of the convolution by *kernel* that stands in for *node*, by name."""
-        weight, *bias = (name for name in node.input[1:] if name)
-        new = {f"{weight} folded": kernel} | {f"{name} folded": np.tile(self._constants[name], 4) for name in bias}
+        output, bias = node.output[0], [self._constants[name] for name in node.input[2:] if name]
+        new = {f"{output} weight": kernel} | {f"{output} bias": np.tile(one, 4) for one in bias}
         self.added |= new
         return new
 
