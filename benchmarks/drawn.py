@@ -19,7 +19,16 @@ from gancomp.data.build import build
 ROOT = Path(__file__).parent.parent
 Stage = Literal["teacher", "distill", "supernet"]
 
-MODELS: Mapping[Model, str] = {"pix2pix": "emoji", "cyclegan": "relief-unpaired", "gaugan": "climate"}
+MODELS: Mapping[Model, str] = {"pix2pix": "emoji", "cyclegan": "cyclegan-resnet", "gaugan": "climate"}
+#: `relief-unpaired`, whose network is a U-Net, with CycleGAN's own.
+RESNET = {
+    "base": "relief-unpaired",
+    "generator": {"family": "resnet", "downs": 8, "block": "separable", "up": None},
+    "original": {"widths": 24},
+    "teacher": {"widths": 24, "batch": 4},
+    "distill": {"widths": 16},
+    "supernet": {"space": [[16, 8], [16, 8], [16], [16, 8], [16, 8], [16, 8], [16, 8], [16, 8]]},
+}
 STAGES: Mapping[Stage, str] = {"teacher": "teacher", "distill": "distillation", "supernet": "once-for-all"}
 SIZES = {64: 72, 256: 286}
 #: Pictures of the search and of one call of Inception, subnets of the search, and classes of the label maps.
@@ -36,16 +45,15 @@ class Bench:
     overrides: Mapping[str, Any] = field(default_factory=dict)
 
     def config(self, model: Model, side: int) -> tuple[Config, str]:
-        """The configuration, and the experiment of *model* in it: the repository's own of that model, on pictures of
+        """The configuration, and the experiment of *model* in it: the repository's own of MODELS, on pictures of
         *side* × *side*; one picture a step where they are large."""
         name, base = f"{model}-{side}", MODELS[model]
         own: dict[str, Any] = {"base": base, "dataset": name, "search": {"images": self.images, "budget": "1x"}}
         if side > 64:
             own |= {stage: {"batch": 1} for stage in ("original", *STAGES)}
         datasets = {name: self._dataset(model, side) | {"size": side, "load_size": self.sizes[side]}}
-        return load(
-            [ROOT / "config.yaml"], {"datasets": datasets, "experiments": {name: {**own, **self.overrides}}}
-        ), name
+        experiments = {MODELS["cyclegan"]: RESNET, name: {**own, **self.overrides}}
+        return load([ROOT / "config.yaml"], {"datasets": datasets, "experiments": experiments}), name
 
     def _dataset(self, model: Model, side: int) -> dict[str, Any]:
         folder = self.folder / "drawn" / f"{model}-{side}"

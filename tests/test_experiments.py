@@ -144,6 +144,9 @@ def test_a_comparison_is_on_equal_terms(name: str) -> None:
             counted += [settings.supernet, *([settings.finetune] if last == "finetune" else [])]
         # Fine-tuning and what starts from scratch also train on the pictures that the search scores by, a fifth more.
         shares = [1.18 if one in (settings.narrow, settings.finetune) else 1 for one in counted]
+        turn = settings.objective.omgd
+        if settings.objective.online and settings.model == "cyclegan":
+            shares = [share * turn.student_epochs / (turn.teacher_epochs + turn.student_epochs) for share in shares]
         seen[place] = sum(s * (c.epochs_const + c.epochs_decay) for s, c in zip(shares, counted, strict=True) if c)
     del seen[declared.original]
     compared = [count for place, count in seen.items() if not place.endswith(":subnet")]
