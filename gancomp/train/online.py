@@ -98,6 +98,8 @@ class Imitation:
 class AlternatingStudent(CycleGan):
     """OMGD without pairs: a CycleGAN teacher trains for *turns*[0] steps, then the student for *turns*[1] on inputs
     alone, with the best teacher so far by *score* (lower is better); and so on in turn.
+
+    *calibrate* estimates a teacher's BatchNorm statistics on inputs, in place: it has trained on targets, too.
     """
 
     def __init__(
@@ -113,6 +115,7 @@ class AlternatingStudent(CycleGan):
         *,
         turns: tuple[int, int],
         score: Callable[[Generator], float],
+        calibrate: Callable[[Generator], None],
         look: Look | None = None,
     ) -> None:
         super().__init__(fabric, teacher, discriminator, reverse, objective, training)
@@ -123,7 +126,7 @@ class AlternatingStudent(CycleGan):
         self._teacher = Teacher(fabric, self._best)
         self._turns = Turns(len(self.loss_names)).to(fabric.device)
         self.networks |= {"student": student.whole, "best": self._best, "turns": self._turns}
-        self._lengths, self._score = turns, score
+        self._lengths, self._score, self._calibrate = turns, score, calibrate
 
     def step(self, inputs: Tensor, targets: Tensor, draw: np.random.Generator) -> dict[str, Tensor]:
         """One update of whose turn it is, on inputs and targets (n, c, h, w) that have nothing to do with each other;
@@ -139,13 +142,13 @@ class AlternatingStudent(CycleGan):
         return dict(zip(self.loss_names, self._turns.losses.clone(), strict=True))
 
     def _keep_if_best(self) -> None:
-        """Compare the latest teacher with the best so far, in evaluation mode, which is then restored."""
-        training = self._latest.training
-        score = self._score(self._latest.eval())
-        self._latest.train(training)
+        """Compare the latest teacher with the best so far, as they are shown: calibrated, in evaluation mode."""
+        latest = copy.deepcopy(self._latest)
+        self._calibrate(latest)
+        score = self._score(latest.eval())
         if score < self._turns.best:
             self._turns.best.fill_(score)
-            self._best.load_state_dict(self._latest.state_dict())
+            self._best.load_state_dict(latest.state_dict())
 
     def _imitate(self, inputs: Tensor, draw: np.random.Generator) -> dict[str, Tensor]:
         """The student's step. The teacher's output is the target, as in pseudo-pairs."""

@@ -86,7 +86,14 @@ def _train_online(
         teachers = {"wide": wide, "reverse": reverse.generator, "reverse_discriminator": reverse.discriminator}
         learned = (run.fabric, _elastic(student), wide, discriminator, reverse)
         recipe = AlternatingStudent(
-            *learned, objective, training, choose_widths, turns=turns(run), score=fid_of_teachers(run), look=look
+            *learned,
+            objective,
+            training,
+            choose_widths,
+            turns=turns(run),
+            score=fid_of_teachers(run),
+            calibrate=run.calibrate,
+            look=look,
         )
     else:
         several, shared = online_teachers(run, teacher.spec, inherited)

@@ -17,18 +17,21 @@ from torch.nn import functional as F
 from gancomp import rng
 from gancomp.config.objective import Objective
 from gancomp.config.training import Training
+from gancomp.elastic.calibrate import calibrate
 from gancomp.elastic.slicing import Elastic
 from gancomp.errors import GancompError
 from gancomp.nets import build_generator, load_generator
 from gancomp.nets.deep import build_deep
-from gancomp.nets.discriminators import SharedDiscriminator
+from gancomp.nets.discriminators import PatchDiscriminator, SharedDiscriminator
+from gancomp.nets.generator import Generator
 from gancomp.objectives.distill import MappedGenerator
 from gancomp.objectives.gan import conditional, discriminator_loss, generator_loss
 from gancomp.objectives.terms import channel_loss, ssim
 from gancomp.pipeline.checkpoints import load_tensors
 from gancomp.pipeline.stages import stages_of
-from gancomp.spec import GeneratorSpec
+from gancomp.spec import GeneratorSpec, Norm
 from gancomp.train import loop, teaching
+from gancomp.train.cyclegan import Reverse
 from gancomp.train.device import Machine, make_fabric
 from gancomp.train.online import AlternatingStudent, OnlineStudent
 from gancomp.train.run import StageRun
@@ -39,8 +42,8 @@ from gancomp.train.teachers import fid_of_teachers
 OMGD: dict[str, Any] = {"distillation": "omgd", "lambda_distill": 5, "terms": {"gram": 0, "content": 0}}
 
 
-def spec(widths: int) -> GeneratorSpec:
-    return GeneratorSpec(widths=widths, block="separable", size=16, blocks=3)
+def spec(widths: int, norm: Norm = "instance") -> GeneratorSpec:
+    return GeneratorSpec(widths=widths, block="separable", norm=norm, size=16, blocks=3)
 
 
 def recipe(**omgd: Any) -> OnlineStudent:
@@ -259,6 +262,42 @@ def test_teacher_and_student_take_turns(unpaired: Workspace, monkeypatch: pytest
     assert len(seen) > 3 * sum(lengths[0]), "three turns of each"
     assert seen == expected[: len(seen)]
     assert (unpaired.stage("distill") / "teachers.safetensors").is_file()
+
+
+def test_a_teacher_is_scored_and_shown_calibrated() -> None:
+    """Its own statistics are of inputs and, by the identity loss, of targets."""
+    torch.manual_seed(0)
+    wide, narrow = spec(4, "batch"), spec(2, "batch")
+    teacher, back = build_generator(wide), build_generator(wide)
+    whole = MappedGenerator(build_generator(narrow), teacher.feature_channels(), ("channel",))
+    reference = torch.rand(8, 3, 16, 16) * 2 - 1
+    scored = []
+
+    def score(generator: Generator) -> float:
+        assert not generator.training
+        scored.append(generator(reference))
+        return 1.0
+
+    student = AlternatingStudent(
+        make_fabric("32", "cpu"),
+        Elastic(whole, lambda widths: whole.like(build_generator(narrow.with_widths(widths)))),
+        teacher,
+        PatchDiscriminator(3, 4, 1),
+        Reverse(back, PatchDiscriminator(3, 4, 1)),
+        Objective.model_validate(ALTERNATING),
+        Training(lr=0.02),
+        turns=(1, 1),
+        score=score,
+        calibrate=lambda generator: calibrate(generator, [reference]),
+    )
+    student.step(*batch(), rng.generator(0, "test"))
+    expected = copy.deepcopy(teacher)
+    calibrate(expected, [reference])
+    wanted, uncalibrated = expected.eval()(reference), copy.deepcopy(teacher).eval()(reference)
+    shown = student._teacher(reference)[0]
+    assert torch.allclose(shown, wanted, atol=1e-6)
+    assert torch.allclose(scored[0], wanted, atol=1e-6)
+    assert not torch.allclose(uncalibrated, wanted, atol=1e-2)
 
 
 def test_turns_continue_as_if_never_stopped(unpaired: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
