@@ -136,14 +136,17 @@ def test_a_comparison_is_on_equal_terms(name: str) -> None:
     seen = {}
     for place in declared.places:
         experiment, last = place.split(":")
+        of_scratch = last == "original" and place != declared.original  # a narrow one, which compresses none
         for seed in ("", ".seed1", ".seed2"):
-            assert owner(config, experiment + seed, stage) == original + seed
+            assert owner(config, experiment + seed, stage) == (experiment if of_scratch else original) + seed
         settings = config.experiments[experiment]
         counted = [settings.narrow] if last in ("narrow", "scratch") else [settings.distill]
+        if of_scratch:
+            counted = [settings.original]
         if last in ("subnet", "finetune"):
             counted += [settings.supernet, *([settings.finetune] if last == "finetune" else [])]
         # Fine-tuning and what starts from scratch also train on the pictures that the search scores by, a fifth more.
-        shares = [1.18 if one in (settings.narrow, settings.finetune) else 1 for one in counted]
+        shares = [1.18 if one in (settings.narrow, settings.finetune, settings.original) else 1 for one in counted]
         turn = settings.objective.omgd
         if settings.objective.online and settings.model == "cyclegan":
             shares = [share * turn.student_epochs / (turn.teacher_epochs + turn.student_epochs) for share in shares]
