@@ -106,11 +106,12 @@ def write_comparison(config: Config) -> None:
             save(figure, folder / "quality")
 
 
-#: The stages that train or search for a generator of each stage, except the original. One from scratch, at searched
-#: widths, costs as much as a narrow one, within the budget.
+#: The stages that train or search for a generator of each stage, except the original that all are held against; a
+#: method's own "original" is one from scratch. At searched widths that costs as much as a narrow one, within the budget.
 _STUDENT = ("teacher", "distill")
 _SEARCHED = (*_STUDENT, "supernet", "scores")
 TRAINED_FOR: Mapping[str, tuple[str, ...]] = {
+    "original": ("original",),
     "teacher": ("teacher",),
     "distill": _STUDENT,
     "subnet": _SEARCHED,

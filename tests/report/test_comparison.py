@@ -88,10 +88,9 @@ def test_training_counts_what_leads_to_a_generator(config: Config, monkeypatch: 
     costs = [SimpleNamespace(stage=stage, total=10.0**power) for power, stage in enumerate(stages)]
     monkeypatch.setattr("gancomp.measure.reckoning.counts_of", lambda config, experiment: {})
     monkeypatch.setattr("gancomp.measure.reckoning.Reckoning", lambda *_: SimpleNamespace(costs=lambda: costs))
-    counted = [
-        comparison._training_macs(config, "mine", stage) for stage in ("distill", "subnet", "finetune", "narrow")
-    ]
-    assert counted == [1_100, 111_100, 10_111_100, 100_000_000]
+    asked = ("original", "distill", "subnet", "finetune", "narrow")
+    counted = [comparison._training_macs(config, "mine", stage) for stage in asked]
+    assert counted == [10, 1_100, 111_100, 10_111_100, 100_000_000]
 
 
 def test_every_seed_of_every_place_is_asked_for(config: Config) -> None:
