@@ -107,7 +107,8 @@ def write_comparison(config: Config) -> None:
 
 
 #: The stages that train or search for a generator of each stage, except the original that all are held against; a
-#: method's own "original" is one from scratch. At searched widths that costs as much as a narrow one, within the budget.
+#: method's own "original" is one from scratch. A generator from scratch at searched widths costs as much as a narrow
+#: one, within the budget.
 _STUDENT = ("teacher", "distill")
 _SEARCHED = (*_STUDENT, "supernet", "scores")
 TRAINED_FOR: Mapping[str, tuple[str, ...]] = {
