@@ -23,7 +23,7 @@ MODELS: Mapping[Model, str] = {"pix2pix": "emoji", "cyclegan": "cyclegan-resnet"
 #: `relief-unpaired`, whose network is a U-Net, with CycleGAN's own.
 RESNET = {
     "base": "relief-unpaired",
-    "generator": {"family": "resnet", "downs": 8, "block": "separable", "up": None},
+    "generator": {"family": "resnet", "block": "separable", "up": None},
     "original": {"widths": 24},
     "teacher": {"widths": 24, "batch": 4},
     "distill": {"widths": 16},
