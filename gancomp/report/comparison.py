@@ -77,8 +77,10 @@ def folder_of(config: Config) -> Path:
 
 
 def write_comparison(config: Config) -> None:
-    """Write `runs.csv` (every seed), `points.csv`, `table.md`, `quality.{svg,png}` in the comparison's folder."""
+    """Write `runs.csv` (every seed), `points.csv`, `table.md`, `quality.{svg,png}` and `methods.{svg,png}` in the
+    comparison's folder."""
     from gancomp.paper import curves
+    from gancomp.report import dots
     from gancomp.report.style import save, style
 
     declared, folder = comparison_of(config), folder_of(config)
@@ -104,6 +106,21 @@ def write_comparison(config: Config) -> None:
     with style():
         if figure := curves.draw(folder / "points.csv"):
             save(figure, folder / "quality")
+        groups = [[("original", original)], *_named_by_size(original, entries)]
+        save(dots.draw(declared.title or declared.name, original, groups, _shown(original)), folder / "methods")
+
+
+def _shown(original: Measured) -> list[str]:
+    return [key for key in SHOWN if original.value(key)]
+
+
+def _named_by_size(original: Measured, entries: Sequence[Entry]) -> Iterator[list[tuple[str, Measured]]]:
+    """The methods of each size that were run, with how many times fewer MACs they have."""
+    whole = _macs(original)
+    run = [entry for entry in entries if entry.found.evaluations]
+    for size in sorted({entry.size for entry in run}):
+        own = [entry for entry in run if entry.size == size]
+        yield [(f"{entry.method}, {whole / _macs(entry.found):.3g}×", entry.found) for entry in own]
 
 
 #: The stages that train or search for a generator of each stage, except the original that all are held against; a
@@ -161,8 +178,8 @@ def _runs(original: Measured, entries: Sequence[Entry]) -> Iterator[dict[str, An
 
 def markdown(declared: Comparison, original: Measured, entries: Sequence[Entry]) -> str:
     """Scores and costs by size, and every method's paired differences from the first one and from the original."""
-    whole = statistics.fmean(record.macs for record in original.evaluations)
-    shown = [key for key in SHOWN if original.value(key)]
+    whole = _macs(original)
+    shown = _shown(original)
     heads = [f"{BY_KEY[key].head} {BY_KEY[key].arrow}" for key in shown]
     bests = [f"{BY_KEY[shown[0]].head}, best on validation"] if shown else []
     first = next(iter(declared.methods))

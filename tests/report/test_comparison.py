@@ -71,7 +71,8 @@ def test_what_is_written(config: Config, monkeypatch: pytest.MonkeyPatch) -> Non
     assert "| other | 1.00 M | 1 | 5 | 10.00 ± 0.00 | 15.0 ± 1.0 |" in table
     assert "| 3 T | 3 |" in table
     assert len({line.count("|") for line in table.splitlines() if line.startswith("|")}) == 2, "two tables, each square"
-    assert {path.suffix for path in folder.glob("quality.*")} == {".svg", ".png"}
+    for figure in ("quality", "methods"):
+        assert {path.suffix for path in folder.glob(f"{figure}.*")} == {".svg", ".png"}
 
 
 def test_without_the_original_nothing_is_written(config: Config) -> None:

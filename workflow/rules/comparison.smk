@@ -11,6 +11,7 @@ if CONFIG.comparison:
             f"{COMPARISON}/points.csv",
             f"{COMPARISON}/table.md",
             multiext(f"{COMPARISON}/quality", ".svg", ".png"),
+            multiext(f"{COMPARISON}/methods", ".svg", ".png"),
         log:
             f"{COMPARISON}/logs/comparison.log",
         benchmark:
