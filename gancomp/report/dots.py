@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import textwrap
 from collections.abc import Sequence
 
@@ -19,31 +18,29 @@ ROW = 0.3
 
 
 def draw(
-    title: str, reference: Measured, groups: Sequence[Sequence[tuple[str, Measured]]], metrics: Sequence[str]
+    title: str, original: Measured, groups: Sequence[Sequence[tuple[str, Measured]]], metrics: Sequence[str]
 ) -> Figure:
-    """The named generators of each group from top to bottom, groups apart, a panel for each of *metrics*; a dashed
-    line is the mean of *reference*."""
-    rows: list[tuple[float, str, Measured]] = []
-    for apart, group in enumerate(groups):
-        rows += [(len(rows) + index + apart * 0.5, name, found) for index, (name, found) in enumerate(group)]
+    """The named generators of each group from top to bottom, groups apart, a panel for each of *metrics* in its printed
+    scale; a dashed line is the mean of *original*."""
+    every = ((apart, name, found) for apart, group in enumerate(groups) for name, found in group)
+    rows = [(row + apart * 0.5, name, found) for row, (apart, name, found) in enumerate(every)]
     figure = Figure(figsize=(PAGE, 0.9 + ROW * (rows[-1][0] + 1)), layout="constrained")
     axes = figure.subplots(1, len(metrics), squeeze=False, sharey=True)[0]
     for panel, key in zip(axes, metrics, strict=True):
         metric = BY_KEY[key]
-        if held := reference.value(key):
+        if held := original.value(key):
             panel.axvline(held.mean * metric.scale, color=GREY, linestyle="--", linewidth=1)
         for y, _, found in rows:
-            values = [value * metric.scale for one in found.evaluations if (value := getattr(one, key)) is not None]
-            if not values:
+            if not (value := found.value(key)):
                 continue
-            spread = statistics.stdev(values) if len(values) > 1 else None
-            panel.plot(values, [y] * len(values), "o", color=GREY, markersize=3)
+            seeds = [score * metric.scale for one in found.evaluations if (score := getattr(one, key)) is not None]
+            panel.plot(seeds, [y] * len(seeds), "o", color=GREY, markersize=3)
             panel.errorbar(
-                statistics.fmean(values),
+                value.mean * metric.scale,
                 y,
-                xerr=spread,
+                xerr=None if value.sd is None else value.sd * metric.scale,
                 fmt="D",
-                color=BLACK if found is reference else VERMILION,
+                color=BLACK if found is original else VERMILION,
                 markersize=4,
                 capsize=2,
                 linewidth=1,
