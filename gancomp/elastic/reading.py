@@ -100,6 +100,7 @@ def by_groups(spec: GeneratorSpec) -> GeneratorSpec:
         widths=tuple(per_group.get(at, group.full) for at, group in enumerate(free)),
         statistics=spec.statistics,
         separable_norm=spec.separable_norm,
+        up=spec.up,
     )
 
 

@@ -46,6 +46,7 @@ class ModuleGenerator(Generator):
             self._initialise(built(spec.network, spec.block, spec.between))
         for parameter in self.network.parameters():  # what has vanished learns nothing, and nobody waits for it
             parameter.requires_grad_(parameter.requires_grad and parameter.numel() > 0)
+        self.train()  # as a new module is; it was read in evaluation mode
 
     def _initialise(self, whole: nn.Module) -> None:
         tensors = {name: tensor.detach() for name, tensor in whole.state_dict(keep_vars=True).items()}

@@ -179,6 +179,12 @@ def test_fresh_weights_are_the_builder_s_own() -> None:
     torch.testing.assert_close(narrow, own["conv2.weight"][:8, :4] * 2**0.5)
 
 
+@pytest.mark.parametrize("name", OWN)
+def test_a_fresh_network_is_in_training_mode(name: str) -> None:
+    """As any module is that has just been made: batch norm takes its batch's statistics, and dropout drops."""
+    assert all(layer.training for layer in build_generator(spec_of(name)).modules())
+
+
 @pytest.mark.parametrize(
     ("name", "stride", "norm"),
     [("cut", 4, "instance"), ("pix2pixhd 4", 16, "instance"), ("unet", 16, "batch"), ("attention", 1, "none")],

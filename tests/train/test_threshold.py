@@ -16,25 +16,32 @@ from gancomp.elastic.threshold import above_threshold
 from gancomp.measure.evaluate import evaluate
 from gancomp.measure.macs import profile
 from gancomp.nets import load_generator, save_generator
+from gancomp.nets.resize import hold_resize
 from gancomp.pipeline.checkpoints import load_tensors, read_header
 from gancomp.pipeline.files import read_json
 from gancomp.pipeline.signatures import signature
 from gancomp.pipeline.stages import generator_spec
+from gancomp.train.student import Student
 from tests.train.test_ranks import TOLERANCE, run
 from tests.train.test_stages import all_equal, first_networks
 
-#: CAT's teacher, and its student by a threshold.
-CAT: dict[str, Any] = {
-    "generator": {"block": "inception", "norm": "affine"},
-    "distill": {"prune": {"budget": "8x", "least": 2}},
-    "supernet": None,
-}
+
+def cat(norm: str) -> dict[str, Any]:
+    """CAT's teacher, and its student by a threshold."""
+    return {
+        "generator": {"block": "inception", "norm": norm, "up": "resize"},
+        "distill": {"prune": {"budget": "8x", "least": 2}},
+        "supernet": None,
+    }
+
+
+CAT = cat("affine")
 
 
 @pytest.fixture
-def pruned(workspace: Workspace) -> Workspace:
+def pruned(workspace: Workspace, request: pytest.FixtureRequest) -> Workspace:
     """A workspace with CAT's teacher, some of whose scales are small: training is too short to make them so."""
-    train(workspace.config(**CAT), "teacher")
+    train(workspace.config(**cat(getattr(request, "param", "affine"))), "teacher")
     path = workspace.stage("teacher") / "model.safetensors"
     header, generator = read_header(path), load_generator(path)
     draw = torch.Generator().manual_seed(0)
@@ -85,6 +92,27 @@ def test_weights_above_the_threshold_are_inherited_where_asked(
     own = {name.removeprefix("generator."): value for name, value in begun.items() if name.startswith("generator.")}
     assert {name: tensor.shape for name, tensor in own.items()} == {name: t.shape for name, t in left.items()}
     assert all_equal(own, left) == inherit
+
+
+@pytest.mark.parametrize("pruned", ["batch"], indirect=True)
+def test_a_student_is_trained_by_its_batches_statistics(pruned: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it is left behind, whose statistics are estimated anew; and its transposed convolutions stay what `up` says."""
+    steps: list[bool] = []
+    step = Student.step
+
+    def watched(self: Student, *batch: Any) -> dict[str, torch.Tensor]:
+        steps.append(all(layer.training for layer in self.networks["student"].modules()))
+        return step(self, *batch)
+
+    monkeypatch.setattr(Student, "step", watched)
+    train(pruned.config(**cat("batch")), "distill")
+    assert steps and all(steps)
+    student = load_generator(pruned.stage("distill") / "model.safetensors")
+    assert student.spec.up == "resize"
+    held = {name: tensor.clone() for name, tensor in student.state_dict().items()}
+    hold_resize(student)
+    for name, tensor in student.state_dict().items():
+        torch.testing.assert_close(tensor, held[name], rtol=0, atol=1e-6, msg=name)
 
 
 @pytest.mark.slow
