@@ -84,9 +84,12 @@ def _own_settings(config: Config, experiment: str, stage: str) -> dict[str, Any]
             value, unread = _read_of_objective(declared, taught=reads.taught)
             exclude |= unread
         own[key] = value.model_dump(mode="json", exclude=exclude) if isinstance(value, Strict) else value
-    if stage == "distill" and declared.distill and isinstance(declared.distill.prune, Threshold):
+    by_threshold = stage == "distill" and declared.distill and isinstance(declared.distill.prune, Threshold)
+    if by_threshold:
         # Its budget may be a fraction of the original, which need not be the teacher.
         own["original"] = _told(generator_spec(config, experiment, "original"))
+    if by_threshold or declared.generator.family == "module":
+        own["built"] = 2  # version 1 trained what a graph builds in evaluation mode, and free of `up`
     return own
 
 
