@@ -96,7 +96,7 @@ def test_weights_above_the_threshold_are_inherited_where_asked(
 
 @pytest.mark.parametrize("pruned", ["batch"], indirect=True)
 def test_a_student_is_trained_by_its_batches_statistics(pruned: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As it is left behind, whose statistics are estimated anew; and its transposed convolutions stay what `up` says."""
+    """As it is left behind, whose statistics are estimated anew; its transposed convolutions stay what `up` says."""
     steps: list[bool] = []
     step = Student.step
 
@@ -106,7 +106,8 @@ def test_a_student_is_trained_by_its_batches_statistics(pruned: Workspace, monke
 
     monkeypatch.setattr(Student, "step", watched)
     train(pruned.config(**cat("batch")), "distill")
-    assert steps and all(steps)
+    assert steps
+    assert all(steps)
     student = load_generator(pruned.stage("distill") / "model.safetensors")
     assert student.spec.up == "resize"
     held = {name: tensor.clone() for name, tensor in student.state_dict().items()}
