@@ -19,7 +19,7 @@ from gancomp.nets import load_generator, save_generator
 from gancomp.nets.resize import hold_resize
 from gancomp.pipeline.checkpoints import load_tensors, read_header
 from gancomp.pipeline.files import read_json
-from gancomp.pipeline.signatures import signature
+from gancomp.pipeline.signatures import signature, stage_settings
 from gancomp.pipeline.stages import generator_spec
 from gancomp.train.student import Student
 from tests.train.test_ranks import TOLERANCE, run
@@ -59,6 +59,13 @@ def test_its_budget_is_a_fraction_of_the_original(workspace: Workspace) -> None:
     small, large = (workspace.config(**CAT, original={"widths": widths}) for widths in (6, 8))
     assert signature(small, EXPERIMENT, "distill") != signature(large, EXPERIMENT, "distill")
     assert signature(small, EXPERIMENT, "teacher") == signature(large, EXPERIMENT, "teacher")
+
+
+def test_what_was_trained_in_evaluation_mode_is_made_anew(workspace: Workspace) -> None:
+    """What a threshold left, in files without the mark; a uniform student of the same teacher stands."""
+    by_threshold, uniform = (workspace.config(**CAT | {"distill": given}) for given in (CAT["distill"], {}))
+    assert stage_settings(by_threshold, EXPERIMENT, "distill")["settings"]["built"] == 2
+    assert "built" not in stage_settings(uniform, EXPERIMENT, "distill")["settings"]
 
 
 def test_a_threshold_leaves_a_student_of_the_budget(pruned: Workspace) -> None:
